@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest RAM: one memfd mapped once, seen by the guest as up to GMEM_SLOTS ranges of physical addresses.
+ *
+ * Every access checks range and overflow. Each guest page has one `code` byte and one generation: whoever has decoded
+ * or translated instructions from a page marks it (gmem_mark_code), and every writer, vCPU or device, calls
+ * gmem_note_write() after writing to a page whose code byte is set, which bumps the generation so that stale
+ * translations are noticed. The pairing of the mark with racing writers is described at gmem_mark_code().
+ */
+#ifndef DOPPEL_CORE_GMEM_H
+#define DOPPEL_CORE_GMEM_H
+
+#include <stdatomic.h>
+
+#include "core/types.h"
+
+enum { GMEM_SLOTS = 4 };
+
+struct gmem_slot {
+    gpa_t base;      /* page aligned */
+    uint64_t size;   /* bytes, page aligned */
+    uint64_t offset; /* of base inside the host mapping */
+};
+
+struct gmem {
+    uint8_t *host; /* owned mapping of all RAM, page aligned */
+    uint64_t size; /* bytes */
+    int fd;        /* owned memfd */
+    unsigned nr_slots;
+    struct gmem_slot slot[GMEM_SLOTS];
+    _Atomic uint8_t *code;      /* owned; one byte a page of the host mapping: not 0 once instructions were taken from it */
+    _Atomic uint32_t *code_gen; /* owned; one a page: counts noted writes to a page with code */
+    bool need_fence; /* no membarrier(2) here: writers fence before they look at the code byte (see gmem_mark_code) */
+};
+
+/* Maps `size` bytes (a multiple of the page size) of zeroed RAM without a slot. -ENOMEM, -EINVAL. */
+MUST_CHECK int gmem_init(struct gmem *gm, uint64_t size, struct error *err);
+void gmem_done(struct gmem *gm);
+/* Shows [offset, offset+size) of the mapping to the guest at `base`. -EINVAL on overlap, misalignment or overflow. */
+MUST_CHECK int gmem_add_slot(struct gmem *gm, gpa_t base, uint64_t size, uint64_t offset, struct error *err);
+
+/* Host address of [gpa, gpa+len) if all of it is RAM of one slot, else NULL. Valid until gmem_done(). Writers through
+ * it must call gmem_note_write(). */
+void *gmem_pin(const struct gmem *gm, gpa_t gpa, uint64_t len);
+/* Copies; -EFAULT (nothing copied) unless the whole range is RAM. gmem_write notes code pages. */
+MUST_CHECK int gmem_read(const struct gmem *gm, gpa_t gpa, void *buf, uint64_t len);
+MUST_CHECK int gmem_write(struct gmem *gm, gpa_t gpa, const void *buf, uint64_t len);
+/* Zeroes all RAM and forgets all code marks. Only with every vCPU stopped. */
+void gmem_reset(struct gmem *gm);
+
+/* Index of the page behind a host address inside gm->host. */
+static inline uint64_t gmem_page_index(const struct gmem *gm, const void *host)
+{
+    return (uint64_t)((const uint8_t *)host - gm->host) >> GPAGE_SHIFT;
+}
+
+/* To be called after storing to `host`: when its page has code, bumps the page's generation. */
+static inline void gmem_note_write(struct gmem *gm, const void *host)
+{
+    uint64_t page = gmem_page_index(gm, host);
+    if (__builtin_expect(gm->need_fence, 0))
+        atomic_thread_fence(memory_order_seq_cst);
+    /* pairs with the store and membarrier in gmem_mark_code */
+    if (__builtin_expect(atomic_load_explicit(&gm->code[page], memory_order_relaxed), 0))
+        atomic_fetch_add_explicit(&gm->code_gen[page], 1, memory_order_acq_rel);
+}
+
+/*
+ * Marks the page as holding code; to be called before its bytes are read for decoding. After it returns, a writer on
+ * another thread either sees the mark (and bumps the generation after its store) or its store is visible to the
+ * caller: the mark is published by membarrier(2), which puts a full fence into every running thread, so writers need
+ * none of their own. Returns the page's generation, to be read before the bytes and compared before each use.
+ */
+uint32_t gmem_mark_code(struct gmem *gm, uint64_t page);
+
+static inline uint32_t gmem_code_gen(const struct gmem *gm, uint64_t page)
+{
+    return atomic_load_explicit(&gm->code_gen[page], memory_order_acquire);
+}
+
+#endif

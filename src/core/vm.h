@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A virtual machine as its parts see it: memory, buses, clock, vCPUs, the machine's lock and how it ended.
+ *
+ * Threads: one a vCPU, one I/O thread (loop_run), one control thread (the caller of vm_run). `lock` owns every device
+ * and both buses; vCPU threads take it for each register access, the I/O thread for each callback.
+ */
+#ifndef DOPPEL_CORE_VM_H
+#define DOPPEL_CORE_VM_H
+
+#include <pthread.h>
+
+#include "core/bus.h"
+#include "core/gmem.h"
+#include "core/vm_clock.h"
+
+struct vcpu;
+
+enum { VM_MAX_VCPUS = 64 };
+
+enum vm_end {
+    VM_END_NONE,
+    VM_END_POWEROFF,   /* the guest switched itself off */
+    VM_END_RESET,      /* the guest asked for a reset */
+    VM_END_EXIT,       /* the guest gave an exit status (debug exit port) */
+    VM_END_SHUTDOWN,   /* triple fault, the CPU gave up */
+    VM_END_PANIC,      /* the guest kernel reported a panic */
+    VM_END_TIMEOUT,    /* --timeout */
+    VM_END_QUIT,       /* the user asked (Ctrl-A x, SIGINT, SIGTERM) */
+    VM_END_ERROR,      /* the monitor cannot go on */
+};
+
+struct vm {
+    struct gmem gmem;
+    struct bus mmio;
+    struct bus pio; /* x86 ports 0..0xffff */
+    struct vm_clock clock;
+    struct loop *loop; /* owned by the machine */
+    pthread_mutex_t lock;
+    unsigned nr_vcpus;
+    struct vcpu *vcpu[VM_MAX_VCPUS]; /* owned by the machine */
+    /* how it ended; guarded by end_lock, end_cond signals the control thread */
+    pthread_mutex_t end_lock;
+    pthread_cond_t end_cond;
+    enum vm_end end;
+    int end_status;    /* VM_END_EXIT: the status */
+    char end_why[160]; /* a sentence for the user; empty when the end speaks for itself */
+};
+
+static inline void vm_lock(struct vm *vm)
+{
+    (void)pthread_mutex_lock(&vm->lock); /* a plain mutex never fails */
+}
+
+static inline void vm_unlock(struct vm *vm)
+{
+    (void)pthread_mutex_unlock(&vm->lock);
+}
+
+/* Register accesses from a vCPU thread: takes the lock. size 1, 2, 4, 8. */
+uint64_t vm_mmio_read(struct vm *vm, gpa_t gpa, unsigned size);
+void vm_mmio_write(struct vm *vm, gpa_t gpa, uint64_t value, unsigned size);
+uint64_t vm_pio_read(struct vm *vm, uint16_t port, unsigned size);
+void vm_pio_write(struct vm *vm, uint16_t port, uint64_t value, unsigned size);
+
+/* Initialises locks, buses and clock; RAM comes from the board (gmem_init). */
+MUST_CHECK int vm_init(struct vm *vm, struct loop *loop, struct error *err);
+void vm_done(struct vm *vm);
+
+/* Ends the machine: the first caller's reason stays. Any thread, also with the lock held; returns at once, vCPUs stop
+ * at their next instruction boundary. */
+PRINTF_LIKE(4, 5) void vm_request_end(struct vm *vm, enum vm_end end, int status, const char *why_fmt, ...);
+/* Waits until somebody called vm_request_end(); returns the reason. */
+enum vm_end vm_wait_end(struct vm *vm);
+
+/* Start all vCPU threads / stop them all at an instruction boundary (returns when they stand) and freeze guest time /
+ * let them go on / end and join the threads. Control thread only. */
+MUST_CHECK int vm_start_vcpus(struct vm *vm, struct error *err);
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+void vm_stop_vcpus(struct vm *vm);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CPU models: which features a guest CPU offers, cut to what the host can execute.
+ */
+#ifndef DOPPEL_ISA_X86_PROFILE_H
+#define DOPPEL_ISA_X86_PROFILE_H
+
+#include "isa/x86/decode.h"
+
+struct x86_profile {
+    char name[32];
+    bool has[X86_FEAT_END]; /* indexed by enum x86_feature; [X86_FEAT_NONE] is true */
+    uint64_t xcr0;          /* state components a guest may enable */
+    uint8_t phys_bits;
+    char brand[49];
+};
+
+/* Fills the model called `name` ("x86-64-v3", "x86-64-v4", "max", "host" = max). A feature whose instructions run on the host
+ * CPU and that the host lacks is left out. -EINVAL for an unknown name (the message lists the known ones). */
+MUST_CHECK int x86_profile_make(const char *name, struct x86_profile *ret_profile, struct error *err);
+
+#endif
