@@ -54,22 +54,28 @@ static inline uint64_t gmem_page_index(const struct gmem *gm, const void *host)
     return (uint64_t)((const uint8_t *)host - gm->host) >> GPAGE_SHIFT;
 }
 
-/* To be called after storing to `host`: when its page has code, bumps the page's generation. */
-static inline void gmem_note_write(struct gmem *gm, const void *host)
+/* To be called after storing to `host`: when its page has code, takes the mark off, bumps the generation and returns true. */
+static inline bool gmem_note_write(struct gmem *gm, const void *host)
 {
     uint64_t page = gmem_page_index(gm, host);
     if (__builtin_expect(gm->need_fence, 0))
         atomic_thread_fence(memory_order_seq_cst);
     /* pairs with the store and membarrier in gmem_mark_code */
-    if (__builtin_expect(atomic_load_explicit(&gm->code[page], memory_order_relaxed), 0))
-        atomic_fetch_add_explicit(&gm->code_gen[page], 1, memory_order_acq_rel);
+    if (__builtin_expect(!atomic_load_explicit(&gm->code[page], memory_order_relaxed), 1))
+        return false;
+    /* in this order: who sees the new generation sees the mark gone (gmem_mark_code looks again) */
+    atomic_store_explicit(&gm->code[page], 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&gm->code_gen[page], 1, memory_order_acq_rel);
+    return true;
 }
 
 /*
  * Marks the page as holding code; to be called before its bytes are read for decoding. After it returns, a writer on
  * another thread either sees the mark (and bumps the generation after its store) or its store is visible to the
  * caller: the mark is published by membarrier(2), which puts a full fence into every running thread, so writers need
- * none of their own. Returns the page's generation, to be read before the bytes and compared before each use.
+ * none of their own. Returns the page's generation, to be compared before each use of what was decoded: a noted write
+ * takes the mark off and bumps the generation, so a mismatch means: mark again, then look at the bytes again.
+ * (After reading the generation the mark is checked once more and set again if a racing writer took it off.)
  */
 uint32_t gmem_mark_code(struct gmem *gm, uint64_t page);
 

@@ -81,6 +81,9 @@ static inline uint32_t vcpu_take(struct vcpu *vcpu, uint32_t bits)
     return atomic_fetch_and_explicit(&vcpu->requests, ~bits, memory_order_acq_rel) & bits;
 }
 
+/* The vCPU whose thread the caller is; NULL on every other thread. */
+struct vcpu *vcpu_current(void);
+
 /* Thread body, used by vm_start_vcpus(). */
 void *vcpu_thread(void *vcpu);
 

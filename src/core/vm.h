@@ -73,6 +73,9 @@ PRINTF_LIKE(4, 5) void vm_request_end(struct vm *vm, enum vm_end end, int status
 /* Waits until somebody called vm_request_end(); returns the reason. */
 enum vm_end vm_wait_end(struct vm *vm);
 
+/* Starts a thread that leaves all signals but its own faults (SIGSEGV and such) to the control thread. */
+MUST_CHECK int vm_thread_start(pthread_t *ret_thread, void *(*fn)(void *), void *arg, struct error *err);
+
 /* Start all vCPU threads / stop them all at an instruction boundary (returns when they stand) and freeze guest time /
  * let them go on / end and join the threads. Control thread only. */
 MUST_CHECK int vm_start_vcpus(struct vm *vm, struct error *err);

@@ -40,14 +40,18 @@ struct vm_clock {
     uint64_t tsc_frozen; /* guest TSC while paused */
     ns_t wall_base;      /* CLOCK_REALTIME ns at guest time 0 */
     struct vm_timer *head;
+    ns_t told;    /* guest ns of the deadline the loop last heard of: only an earlier one wakes it */
+    bool in_run;  /* timers are being run: the loop hears of new deadlines afterwards anyway */
 };
 
 /* Starts paused at 0. loop may be NULL. */
 void vm_clock_init(struct vm_clock *clock, pthread_mutex_t *lock, struct loop *loop);
 void vm_clock_done(struct vm_clock *clock);
-/* Makes it a test clock that moves only by vm_clock_advance(), which runs due timers on the way. */
+/* Makes it a test clock that moves only by vm_clock_advance(), which runs due timers on the way (taking the lock). Its TSC
+ * counts nanoseconds (tsc_hz becomes 1 GHz). */
 void vm_clock_set_manual(struct vm_clock *clock);
 void vm_clock_advance(struct vm_clock *clock, ns_t by);
+/* With the machine's lock held, or before any thread starts. The wall clock runs on during a pause. */
 void vm_clock_resume(struct vm_clock *clock);
 void vm_clock_pause(struct vm_clock *clock);
 /* Guest ns; any thread. */
@@ -56,7 +60,7 @@ ns_t vm_clock_now(const struct vm_clock *clock);
 ns_t vm_clock_wall(const struct vm_clock *clock);
 /* Guest TSC before a CPU's own TSC_ADJUST; any thread. */
 uint64_t vm_clock_tsc(const struct vm_clock *clock);
-/* Guest TSC value to guest ns, and back (128-bit arithmetic, saturating to VM_TIME_NEVER). */
+/* Guest ns at which the guest TSC has the given value (128-bit arithmetic, saturating to VM_TIME_NEVER). */
 ns_t vm_clock_tsc_to_ns(const struct vm_clock *clock, uint64_t tsc);
 /* Restores a saved time (paused): now and tsc take these values. */
 void vm_clock_set(struct vm_clock *clock, ns_t now, uint64_t tsc);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Laws of guest RAM: slots, checked copies, code marks.
+ */
+#include "core/gmem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { PAGES = 16 };
+
+/* 8 pages at 0, the other 8 at 4 GiB, the last of these continued by nothing. */
+static int setup(void **state)
+{
+    static struct gmem gm;
+    *state = &gm;
+    return gmem_init(&gm, PAGES * GPAGE_SIZE, NULL) < 0 || gmem_add_slot(&gm, 0, 8 * GPAGE_SIZE, 0, NULL) < 0 ||
+           gmem_add_slot(&gm, 1ULL << 32, 8 * GPAGE_SIZE, 8 * GPAGE_SIZE, NULL) < 0;
+}
+
+static int teardown(void **state)
+{
+    gmem_done(*state);
+    return 0;
+}
+
+static void what_was_written_is_read(void **state)
+{
+    struct gmem *gm = *state;
+    uint32_t v = 0x12345678, got = 0;
+    assert_int_equal(gmem_write(gm, 0x1ffe, &v, 4), 0);
+    assert_int_equal(gmem_read(gm, 0x1ffe, &got, 4), 0);
+    assert_int_equal(got, v);
+    assert_int_equal(gmem_write(gm, (1ULL << 32) + 5, &v, 4), 0);
+    assert_int_equal(memcmp(gm->host + 8 * GPAGE_SIZE + 5, &v, 4), 0);
+}
+
+static void outside_nothing_is_copied(void **state)
+{
+    struct gmem *gm = *state;
+    uint8_t buf[32] = { [0 ... 31] = 0x5a }, back[16];
+    static const gpa_t bad[] = { 8 * GPAGE_SIZE - 16, 8 * GPAGE_SIZE, (1ULL << 32) - 1, (1ULL << 32) + 8 * GPAGE_SIZE - 31,
+                                 ~0ULL, ~0ULL - 31 };
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(gmem_write(gm, bad[i], buf, 32), -EFAULT);
+        assert_int_equal(gmem_read(gm, bad[i], buf, 32), -EFAULT);
+        assert_null(gmem_pin(gm, bad[i], 32));
+    }
+    assert_int_equal(buf[0], 0x5a);
+    assert_int_equal(gmem_read(gm, 8 * GPAGE_SIZE - 16, back, 16), 0);
+    assert_int_equal(back[0], 0);
+    assert_int_equal(gmem_read(gm, 0, buf, ~0ULL), -EFAULT);
+    assert_null(gmem_pin(gm, 16, ~0ULL));
+}
+
+static void copies_run_through_touching_slots_but_pins_do_not(void **state)
+{
+    struct gmem *gm = *state;
+    struct gmem two;
+    assert_int_equal(gmem_init(&two, 2 * GPAGE_SIZE, NULL), 0);
+    assert_int_equal(gmem_add_slot(&two, 0, GPAGE_SIZE, GPAGE_SIZE, NULL), 0);
+    assert_int_equal(gmem_add_slot(&two, GPAGE_SIZE, GPAGE_SIZE, 0, NULL), 0);
+    uint32_t v = 0xaabbccdd, got = 0;
+    assert_int_equal(gmem_write(&two, GPAGE_SIZE - 2, &v, 4), 0);
+    assert_int_equal(gmem_read(&two, GPAGE_SIZE - 2, &got, 4), 0);
+    assert_int_equal(got, v);
+    assert_int_equal(two.host[0], 0xbb);
+    assert_null(gmem_pin(&two, GPAGE_SIZE - 2, 4));
+    gmem_done(&two);
+    (void)gm;
+}
+
+static void bad_slots_are_refused(void **state)
+{
+    struct gmem *gm = *state;
+    assert_int_equal(gmem_add_slot(gm, 7 * GPAGE_SIZE, GPAGE_SIZE, 0, NULL), -EINVAL);
+    assert_int_equal(gmem_add_slot(gm, (1ULL << 32) - GPAGE_SIZE, 2 * GPAGE_SIZE, 0, NULL), -EINVAL);
+    assert_int_equal(gmem_add_slot(gm, 1 << 20, 100, 0, NULL), -EINVAL);
+    assert_int_equal(gmem_add_slot(gm, 1 << 20, GPAGE_SIZE, PAGES * GPAGE_SIZE, NULL), -EINVAL);
+    assert_int_equal(gmem_add_slot(gm, 0 - GPAGE_SIZE, 2 * GPAGE_SIZE, 0, NULL), -EINVAL);
+    struct gmem bad;
+    assert_int_equal(gmem_init(&bad, 100, NULL), -EINVAL);
+    assert_int_equal(gmem_init(&bad, 0, NULL), -EINVAL);
+    gmem_done(&bad);
+}
+
+static void only_writes_to_marked_pages_bump_the_generation(void **state)
+{
+    struct gmem *gm = *state;
+    uint32_t gen = gmem_mark_code(gm, 1);
+    uint8_t x = 1;
+    assert_int_equal(gmem_write(gm, 2 * GPAGE_SIZE, &x, 1), 0);
+    assert_int_equal(gmem_write(gm, GPAGE_SIZE - 1, &x, 1), 0);
+    assert_int_equal(gmem_code_gen(gm, 1), gen);
+    uint16_t two = 2;
+    assert_int_equal(gmem_write(gm, GPAGE_SIZE - 1, &two, 2), 0); /* reaches into page 1 */
+    assert_int_not_equal(gmem_code_gen(gm, 1), gen);
+    assert_int_equal(gmem_mark_code(gm, 1), gmem_code_gen(gm, 1));
+}
+
+static void reset_zeroes_and_makes_old_code_stale(void **state)
+{
+    struct gmem *gm = *state;
+    uint32_t gen = gmem_mark_code(gm, 3);
+    memset(gm->host, 0xee, gm->size);
+    gmem_reset(gm);
+    for (uint64_t i = 0; i < gm->size; i++)
+        assert_int_equal(gm->host[i], 0);
+    assert_int_equal(gm->code[3], 0);
+    assert_int_not_equal(gmem_code_gen(gm, 3), gen);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(what_was_written_is_read),
+        T(outside_nothing_is_copied),
+        T(copies_run_through_touching_slots_but_pins_do_not),
+        T(bad_slots_are_refused),
+        T(only_writes_to_marked_pages_bump_the_generation),
+        T(reset_zeroes_and_makes_old_code_stale),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
