@@ -124,6 +124,8 @@ struct x86_row {
 
 extern const struct x86_row x86_rows[];
 extern const unsigned x86_nr_rows;
+/* The step function of a row. */
+x86_step_fn x86_row_step(unsigned row);
 
 #define X(name, leaf, sub, reg, bit) X86_FEAT_##name,
 enum x86_feature { X86_FEAT_NONE,

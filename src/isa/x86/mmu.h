@@ -51,6 +51,11 @@ void x86_mem_write_bytes(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, 
  * is not in RAM. */
 const uint8_t *x86_fetch_page(struct x86_cpu *c, gva_t lin, unsigned *ret_left);
 
+/* ---- the software TLB ---- */
+/* NULL when out of memory. */
+struct x86_tlb *x86_tlb_new(void);
+void x86_tlb_free(struct x86_tlb *tlb);
+
 /* ---- paging ---- */
 struct x86_walk {
     gpa_t gpa;

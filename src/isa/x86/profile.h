@@ -19,4 +19,19 @@ struct x86_profile {
  * CPU and that the host lacks is left out. -EINVAL for an unknown name (the message lists the known ones). */
 MUST_CHECK int x86_profile_make(const char *name, struct x86_profile *ret_profile, struct error *err);
 
+/* Bits of a physical address. */
+static inline unsigned x86_phys_bits(const struct x86_cpu *c)
+{
+    return c->profile ? c->profile->phys_bits : 46;
+}
+
+/* The model used when none is asked for: "x86-64-v3". Made once, never freed. Any thread. */
+const struct x86_profile *x86_profile_default(void);
+
+/* Does this CPU offer the feature? (Bare tests have no profile: then yes.) */
+static inline bool x86_has(const struct x86_cpu *c, enum x86_feature feature)
+{
+    return !c->profile || c->profile->has[feature];
+}
+
 #endif

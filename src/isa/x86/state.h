@@ -167,7 +167,9 @@ struct x86_cpu {
     bool flat;         /* not 64-bit, but DS, ES, SS, CS are present with base 0 and limit 4 GiB: a segment check cannot fail */
     uint8_t stack_size; /* of the stack pointer: 2, 4 or 8 bytes */
     uint8_t bank;       /* enum x86_tlb_bank for explicit data accesses */
-    bool slow;          /* TF, an enabled breakpoint, or a shadow: the run loop steps singly */
+    bool align_check;  /* CR0.AM, EFLAGS.AC and CPL 3: misaligned data accesses raise #AC */
+    bool slow;          /* TF, RF, an enabled breakpoint, a pending #DB, or a shadow: the run loop steps singly */
+    bool step_trap;     /* the instruction in progress began with TF set (x86_check_breakpoint_fetch); INT n clears it */
     bool code_written;  /* the run loop must leave its block: memory or mappings of code may have changed */
     uint64_t ip_mask;   /* 0xffff, 0xffffffff or ~0 */
     uint64_t asid;      /* low 12 bits of a TLB tag, from CR3 and PCID */

@@ -28,6 +28,27 @@ uint64_t x86_tsc(const struct x86_cpu *c);
 /* CPUID of leaf/subleaf as this CPU answers it now (OSXSAVE, APIC id and enabled XSAVE size included). */
 void x86_cpuid(const struct x86_cpu *c, uint32_t leaf, uint32_t sub, uint32_t ret_regs[4]); /* eax ebx ecx edx */
 
+/* What the rules above allow, without raising: for loading a saved state. `x86_cr4_bits` are the bits this model has. */
+bool x86_cr0_legal(uint64_t v);
+uint64_t x86_cr4_bits(const struct x86_cpu *c);
+bool x86_xcr0_legal(const struct x86_cpu *c, uint64_t v);
+bool x86_pat_legal(uint64_t v);
+bool x86_mtrr_type_legal(uint8_t type);
+
+/* Canonical: bits 63:47 are equal. */
+static inline bool x86_canonical(uint64_t v)
+{
+    return (uint64_t)((int64_t)(v << 16) >> 16) == v;
+}
+
+/* Sets TSC_ADJUST; an armed TSC deadline and the paravirtual clock move with it. */
+void x86_tsc_adjust_set(struct x86_cpu *c, uint64_t v);
+
+/* CPUID.1:EAX and what reset leaves in EDX: family 6, model 8fh, stepping 8. */
+enum { X86_SIGNATURE = 0x000806f8 };
+/* What one tick of the local APIC's timer takes is a nanosecond: its clock (CPUID.15H:ECX) runs at 1 GHz. */
+enum { X86_APIC_HZ = 1000000000 };
+
 /* Size in bytes of the XSAVE area for the components in `mask`, standard or compacted format. */
 unsigned x86_xsave_size(uint64_t mask, bool compacted);
 

@@ -51,9 +51,16 @@ void x86_load_seg(struct x86_cpu *c, enum x86_seg_reg reg, uint16_t sel);
 /* Real-mode / virtual-8086 load: base = sel * 16. */
 void x86_load_seg_real(struct x86_cpu *c, enum x86_seg_reg reg, uint16_t sel);
 
-/* After the instruction at the old rip retired with TF set before it, or data breakpoints matched: sets pending_dbg. */
+/*
+ * Debug exceptions. The run loop, when c->slow, does for each instruction: x86_check_breakpoint_fetch(); the step;
+ * x86_single_step(); and at the boundary delivers c->pending_dbg (unless int_shadow is 2) by x86_deliver_event(X86_DB).
+ */
+/* A data or I/O access happened: sets pending_dbg bits of the breakpoints it touched. Spec: SDM 3B 17.2.5 */
 void x86_check_breakpoint_data(struct x86_cpu *c, gva_t lin, unsigned size, bool write, bool io);
-/* Instruction breakpoints at c->rip (c->slow only); raises fault-class #DB unless RF. */
+/* Before an instruction (c->slow only): raises fault-class #DB for instruction breakpoints at c->rip unless RF is set; then
+ * clears RF (a fault of the instruction pushes it as 1 anyway) and notes TF in c->step_trap. */
 void x86_check_breakpoint_fetch(struct x86_cpu *c);
+/* After an instruction completed (c->slow only): a pending single-step trap if TF was set before it; recomputes c->slow. */
+void x86_single_step(struct x86_cpu *c);
 
 #endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A small host x86-64 assembler over a codebuf: see asm.h.
+ *
+ * Spec: SDM 2A 2.1 to 2.3 (REX, ModRM, SIB, VEX), 2.7 (EVEX).
+ */
+#include "emit/asm.h"
+
+/* Opcodes with what must stand before them. */
+enum {
+    P_0F = 1 << 8,
+    OPC_LOAD = 0x8b,
+    OPC_STORE = 0x89,
+    OPC_ALU_RM_R = 0x01, /* | op << 3 */
+    OPC_ALU_IMM32 = 0x81,
+    OPC_ALU_IMM8 = 0x83,
+    OPC_PUSH = 0x50,
+    OPC_POP = 0x58,
+    OPC_MOV_IMM32_SX = 0xc7,
+    OPC_MOV_IMM = 0xb8,
+    OPC_MOVUPS_LOAD = 0x10,
+    OPC_MOVUPS_STORE = 0x11,
+    OPC_KMOV_LOAD = 0x90,
+    OPC_KMOV_STORE = 0x91,
+    OPC_GRP15 = 0xae,
+};
+enum { GRP15_FXSAVE = 0, GRP15_FXRSTOR = 1, GRP15_LDMXCSR = 2, GRP15_STMXCSR = 3 };
+enum { MOD_MEM = 0, MOD_DISP8 = 1, MOD_DISP32 = 2, MOD_REG = 3, RM_SIB = 4, RM_BP = 5, SIB_NO_INDEX = 4 };
+
+/* ---- ModRM ---- */
+
+static void put_modrm(struct codebuf *cb, unsigned mod, unsigned reg, unsigned rm)
+{
+    codebuf_put1(cb, (uint8_t)(mod << 6 | (reg & 7) << 3 | (rm & 7)));
+}
+
+/* ModRM, SIB and displacement of [base + disp]; disp8 counts units of disp8_unit bytes (EVEX), 1 elsewhere. */
+static void put_modrm_mem(struct codebuf *cb, unsigned reg, struct host_mem m, int32_t disp8_unit)
+{
+    unsigned rm = m.base.n & 7;
+    bool fits8 = m.disp % disp8_unit == 0 && m.disp / disp8_unit >= -128 && m.disp / disp8_unit <= 127;
+    unsigned mod = m.disp == 0 && rm != RM_BP ? MOD_MEM : fits8 ? MOD_DISP8 : MOD_DISP32;
+
+    put_modrm(cb, mod, reg, rm);
+    if (rm == RM_SIB) /* rsp and r12 as a base need a SIB byte */
+        put_modrm(cb, 0, SIB_NO_INDEX, rm);
+    if (mod == MOD_DISP8)
+        codebuf_put1(cb, (uint8_t)(m.disp / disp8_unit));
+    else if (mod == MOD_DISP32)
+        codebuf_put4(cb, (uint32_t)m.disp);
+}
+
+/* ---- prefixes and opcode ---- */
+
+static void put_rex_opcode(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm)
+{
+    unsigned rex = (size == 8) << 3 | (reg >> 3 & 1) << 2 | (rm >> 3 & 1);
+    if (rex)
+        codebuf_put1(cb, (uint8_t)(0x40 | rex));
+    if (opcode & P_0F)
+        codebuf_put1(cb, 0x0f);
+    codebuf_put1(cb, (uint8_t)opcode);
+}
+
+static void put_op_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm)
+{
+    put_rex_opcode(cb, size, opcode, reg, rm);
+    put_modrm(cb, MOD_REG, reg, rm);
+}
+
+static void put_op_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m)
+{
+    put_rex_opcode(cb, size, opcode, reg, m.base.n);
+    put_modrm_mem(cb, reg, m, 1);
+}
+
+/* VEX with three bytes, map 0F, no vvvv; l is VEX.L, pp 0. */
+static void put_vex_mem(struct codebuf *cb, unsigned w, unsigned l, uint8_t opcode, unsigned reg, struct host_mem m)
+{
+    uint8_t head[4] = {0xc4, 0, 0, opcode};
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | 1 << 6 | (~m.base.n >> 3 & 1) << 5 | 1);
+    head[2] = (uint8_t)(w << 7 | 0xf << 3 | l << 2);
+    codebuf_put(cb, head, sizeof(head));
+    put_modrm_mem(cb, reg, m, 1);
+}
+
+/* EVEX.512.0F.W0, no mask, no vvvv, full-vector displacement. */
+static void put_evex_mem(struct codebuf *cb, uint8_t opcode, unsigned reg, struct host_mem m)
+{
+    uint8_t head[5] = {0x62, 0, 0x7c, 0x48, opcode};
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | 1 << 6 | (~m.base.n >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4 | 1);
+    codebuf_put(cb, head, sizeof(head));
+    put_modrm_mem(cb, reg, m, 64);
+}
+
+/* ---- general registers ---- */
+
+void asm_load(struct codebuf *cb, unsigned size, struct host_gpr dst, struct host_mem src)
+{
+    put_op_mem(cb, size, OPC_LOAD, dst.n, src);
+}
+
+void asm_store(struct codebuf *cb, unsigned size, struct host_mem dst, struct host_gpr src)
+{
+    put_op_mem(cb, size, OPC_STORE, src.n, dst);
+}
+
+void asm_mov(struct codebuf *cb, unsigned size, struct host_gpr dst, struct host_gpr src)
+{
+    put_op_reg(cb, size, OPC_STORE, src.n, dst.n);
+}
+
+void asm_mov_imm(struct codebuf *cb, struct host_gpr dst, uint64_t v)
+{
+    if (v <= UINT32_MAX) {
+        put_rex_opcode(cb, 4, OPC_MOV_IMM + (dst.n & 7), 0, dst.n);
+        codebuf_put4(cb, (uint32_t)v);
+    } else if ((int64_t)v == (int32_t)v) {
+        put_op_reg(cb, 8, OPC_MOV_IMM32_SX, 0, dst.n);
+        codebuf_put4(cb, (uint32_t)v);
+    } else {
+        put_rex_opcode(cb, 8, OPC_MOV_IMM + (dst.n & 7), 0, dst.n);
+        codebuf_put8(cb, v);
+    }
+}
+
+void asm_alu(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, struct host_gpr src)
+{
+    put_op_reg(cb, size, OPC_ALU_RM_R | op << 3, src.n, dst.n);
+}
+
+static void put_alu_imm(struct codebuf *cb, int32_t imm)
+{
+    if (imm == (int8_t)imm)
+        codebuf_put1(cb, (uint8_t)imm);
+    else
+        codebuf_put4(cb, (uint32_t)imm);
+}
+
+void asm_alu_imm(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, int32_t imm)
+{
+    put_op_reg(cb, size, imm == (int8_t)imm ? OPC_ALU_IMM8 : OPC_ALU_IMM32, op, dst.n);
+    put_alu_imm(cb, imm);
+}
+
+void asm_alu_mem_imm(struct codebuf *cb, enum host_alu op, unsigned size, struct host_mem dst, int32_t imm)
+{
+    put_op_mem(cb, size, imm == (int8_t)imm ? OPC_ALU_IMM8 : OPC_ALU_IMM32, op, dst);
+    put_alu_imm(cb, imm);
+}
+
+void asm_alu_mem(struct codebuf *cb, enum host_alu op, unsigned size, struct host_mem dst, struct host_gpr src)
+{
+    put_op_mem(cb, size, OPC_ALU_RM_R | op << 3, src.n, dst);
+}
+
+void asm_push(struct codebuf *cb, struct host_gpr r)
+{
+    put_rex_opcode(cb, 4, OPC_PUSH + (r.n & 7), 0, r.n);
+}
+
+void asm_pop(struct codebuf *cb, struct host_gpr r)
+{
+    put_rex_opcode(cb, 4, OPC_POP + (r.n & 7), 0, r.n);
+}
+
+void asm_pushfq(struct codebuf *cb)
+{
+    codebuf_put1(cb, 0x9c);
+}
+
+void asm_popfq(struct codebuf *cb)
+{
+    codebuf_put1(cb, 0x9d);
+}
+
+void asm_ret(struct codebuf *cb)
+{
+    codebuf_put1(cb, 0xc3);
+}
+
+/* ---- vector and opmask registers ---- */
+
+static void put_vec_move(struct codebuf *cb, unsigned size, uint8_t opcode, unsigned reg, struct host_mem m)
+{
+    if (size == 64)
+        put_evex_mem(cb, opcode, reg, m);
+    else if (size == 32)
+        put_vex_mem(cb, 0, 1, opcode, reg, m);
+    else
+        put_op_mem(cb, 4, P_0F | opcode, reg, m);
+}
+
+void asm_vec_load(struct codebuf *cb, unsigned size, struct host_vec dst, struct host_mem src)
+{
+    put_vec_move(cb, size, OPC_MOVUPS_LOAD, dst.n, src);
+}
+
+void asm_vec_store(struct codebuf *cb, unsigned size, struct host_mem dst, struct host_vec src)
+{
+    put_vec_move(cb, size, OPC_MOVUPS_STORE, src.n, dst);
+}
+
+void asm_vzeroupper(struct codebuf *cb)
+{
+    static const uint8_t code[] = {0xc5, 0xf8, 0x77};
+    codebuf_put(cb, code, sizeof(code));
+}
+
+void asm_mask_load(struct codebuf *cb, struct host_mask dst, struct host_mem src)
+{
+    put_vex_mem(cb, 1, 0, OPC_KMOV_LOAD, dst.n, src);
+}
+
+void asm_mask_store(struct codebuf *cb, struct host_mem dst, struct host_mask src)
+{
+    put_vex_mem(cb, 1, 0, OPC_KMOV_STORE, src.n, dst);
+}
+
+/* ---- control and status ---- */
+
+void asm_ldmxcsr(struct codebuf *cb, struct host_mem src)
+{
+    put_op_mem(cb, 4, P_0F | OPC_GRP15, GRP15_LDMXCSR, src);
+}
+
+void asm_stmxcsr(struct codebuf *cb, struct host_mem dst)
+{
+    put_op_mem(cb, 4, P_0F | OPC_GRP15, GRP15_STMXCSR, dst);
+}
+
+void asm_fxrstor64(struct codebuf *cb, struct host_mem src)
+{
+    put_op_mem(cb, 8, P_0F | OPC_GRP15, GRP15_FXRSTOR, src);
+}
+
+void asm_fxsave64(struct codebuf *cb, struct host_mem dst)
+{
+    put_op_mem(cb, 8, P_0F | OPC_GRP15, GRP15_FXSAVE, dst);
+}
+
+void asm_fninit(struct codebuf *cb)
+{
+    static const uint8_t code[] = {0xdb, 0xe3};
+    codebuf_put(cb, code, sizeof(code));
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A small host x86-64 assembler over a codebuf.
+ *
+ * Four storeys: bytes (codebuf_put*) -> opcode with REX, ModRM, VEX or EVEX -> loads, stores and ALU operations ->
+ * what the callers build from them. Registers of each class are their own struct type, so that a vector register where a
+ * general one belongs does not compile. Errors are the codebuf's: sticky, looked at once at the end.
+ * Spec: SDM 2A chapter 2.
+ */
+#ifndef DOPPEL_EMIT_ASM_H
+#define DOPPEL_EMIT_ASM_H
+
+#include "emit/codebuf.h"
+
+struct host_gpr { uint8_t n; };  /* 0..15 */
+struct host_vec { uint8_t n; };  /* 0..31; above 15 only with the 64-byte forms */
+struct host_mask { uint8_t n; }; /* k0..k7 */
+
+/* [base + disp] */
+struct host_mem {
+    struct host_gpr base;
+    int32_t disp;
+};
+
+/* Arithmetic of the 80/81/83 group, in its encoding order. */
+enum host_alu { HOST_ADD, HOST_OR, HOST_ADC, HOST_SBB, HOST_AND, HOST_SUB, HOST_XOR, HOST_CMP };
+
+#define HOST_RAX ((struct host_gpr){0})
+#define HOST_RCX ((struct host_gpr){1})
+#define HOST_RDX ((struct host_gpr){2})
+#define HOST_RBX ((struct host_gpr){3})
+#define HOST_RSP ((struct host_gpr){4})
+#define HOST_RBP ((struct host_gpr){5})
+#define HOST_RSI ((struct host_gpr){6})
+#define HOST_RDI ((struct host_gpr){7})
+#define HOST_R8 ((struct host_gpr){8})
+#define HOST_R9 ((struct host_gpr){9})
+#define HOST_R10 ((struct host_gpr){10})
+#define HOST_R11 ((struct host_gpr){11})
+#define HOST_R12 ((struct host_gpr){12})
+#define HOST_R13 ((struct host_gpr){13})
+#define HOST_R14 ((struct host_gpr){14})
+#define HOST_R15 ((struct host_gpr){15})
+
+static inline struct host_mem host_mem(struct host_gpr base, int32_t disp)
+{
+    return (struct host_mem){base, disp};
+}
+
+/* General registers; size is 4 or 8 bytes (4 clears the upper half of a destination register). */
+void asm_load(struct codebuf *cb, unsigned size, struct host_gpr dst, struct host_mem src);
+void asm_store(struct codebuf *cb, unsigned size, struct host_mem dst, struct host_gpr src);
+void asm_mov(struct codebuf *cb, unsigned size, struct host_gpr dst, struct host_gpr src);
+/* The shortest encoding that gives dst the 64-bit value. */
+void asm_mov_imm(struct codebuf *cb, struct host_gpr dst, uint64_t v);
+void asm_alu(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, struct host_gpr src);
+void asm_alu_imm(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, int32_t imm);
+/* op dword/qword [dst], imm and op [dst], src */
+void asm_alu_mem_imm(struct codebuf *cb, enum host_alu op, unsigned size, struct host_mem dst, int32_t imm);
+void asm_alu_mem(struct codebuf *cb, enum host_alu op, unsigned size, struct host_mem dst, struct host_gpr src);
+void asm_push(struct codebuf *cb, struct host_gpr r);
+void asm_pop(struct codebuf *cb, struct host_gpr r);
+void asm_pushfq(struct codebuf *cb);
+void asm_popfq(struct codebuf *cb);
+void asm_ret(struct codebuf *cb);
+
+/* Vector registers; unaligned moves of 16 (legacy SSE, registers 0..15), 32 (AVX) or 64 bytes (AVX-512). */
+void asm_vec_load(struct codebuf *cb, unsigned size, struct host_vec dst, struct host_mem src);
+void asm_vec_store(struct codebuf *cb, unsigned size, struct host_mem dst, struct host_vec src);
+void asm_vzeroupper(struct codebuf *cb);
+/* All 64 bits of an opmask register (AVX-512BW). */
+void asm_mask_load(struct codebuf *cb, struct host_mask dst, struct host_mem src);
+void asm_mask_store(struct codebuf *cb, struct host_mem dst, struct host_mask src);
+
+/* Control and status. */
+void asm_ldmxcsr(struct codebuf *cb, struct host_mem src);
+void asm_stmxcsr(struct codebuf *cb, struct host_mem dst);
+void asm_fxrstor64(struct codebuf *cb, struct host_mem src);
+void asm_fxsave64(struct codebuf *cb, struct host_mem dst);
+void asm_fninit(struct codebuf *cb);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Host code memory: see codebuf.h.
+ *
+ * The two views come from one memfd; its descriptor is closed at once, the mappings keep the memory.
+ * Spec: memfd_create(2), mmap(2).
+ */
+#include "emit/codebuf.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+enum { CODEBUF_INT3 = 0xcc };
+static const size_t codebuf_max = 1UL << 30;
+
+int codebuf_init(struct codebuf *cb, size_t size, struct error *err)
+{
+    AUTO_CLOSE int fd = -1;
+    uint8_t *rw, *rx;
+
+    if (size == 0 || size > codebuf_max)
+        return error_set(err, -EINVAL, "code memory: %zu bytes is not in 1..%zu", size, codebuf_max);
+    size = (size + 4095) & ~(size_t)4095;
+    fd = memfd_create("doppel-code", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+        return error_set(err, -errno, "code memory: cannot make %zu bytes: %s", size, strerror(errno));
+    rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (rw == MAP_FAILED)
+        return error_set(err, -errno, "code memory: cannot map %zu bytes writable: %s", size, strerror(errno));
+    rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    if (rx == MAP_FAILED) {
+        int ret = error_set(err, -errno, "code memory: cannot map %zu bytes executable: %s", size, strerror(errno));
+        munmap(rw, size);
+        return ret;
+    }
+    *cb = (struct codebuf){.rw = rw, .rx = rx, .size = size};
+    return 0;
+}
+
+void codebuf_done(struct codebuf *cb)
+{
+    if (!cb->rw)
+        return;
+    munmap(cb->rw, cb->size);
+    munmap(cb->rx, cb->size);
+    *cb = (struct codebuf){0};
+}
+
+void codebuf_reset(struct codebuf *cb)
+{
+    codebuf_rollback(cb, 0);
+}
+
+void codebuf_rollback(struct codebuf *cb, size_t pos)
+{
+    cb->pos = pos;
+    cb->failed = false;
+}
+
+void codebuf_align(struct codebuf *cb, size_t align)
+{
+    while (cb->pos % align != 0 && !cb->failed)
+        codebuf_put1(cb, CODEBUF_INT3);
+}
+
+void codebuf_put(struct codebuf *cb, const void *bytes, size_t len)
+{
+    if (cb->failed || len > cb->size - cb->pos) {
+        cb->failed = true;
+        return;
+    }
+    memcpy(cb->rw + cb->pos, bytes, len);
+    cb->pos += len;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Host code memory: one memfd mapped twice, writable at one address and executable at another, never both at one.
+ *
+ * Code is appended at `pos` through the writable view. Running out of room sets `failed`, which makes every later put a
+ * no-op, so that emitters need one check at the end. codebuf_reset() empties the buffer; the caller knows that nobody
+ * runs in it. Not thread-safe; made and used by one thread (others may execute).
+ */
+#ifndef DOPPEL_EMIT_CODEBUF_H
+#define DOPPEL_EMIT_CODEBUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/error.h"
+
+struct codebuf {
+    uint8_t *rw; /* owned mapping, read-write view */
+    uint8_t *rx; /* owned mapping, read-execute view of the same bytes */
+    size_t size; /* bytes */
+    size_t pos;  /* next byte to write */
+    bool failed; /* sticky: something did not fit since the last reset or rollback */
+};
+
+/* Maps `size` bytes (rounded up to pages; at most 1 GiB). -EINVAL, -ENOMEM, or what memfd_create(2) and mmap(2) say. */
+MUST_CHECK int codebuf_init(struct codebuf *cb, size_t size, struct error *err);
+/* Unmaps; takes a zeroed buffer too. */
+void codebuf_done(struct codebuf *cb);
+/* Forgets all code and the sticky error. */
+void codebuf_reset(struct codebuf *cb);
+/* Drops what was written since `pos` (an earlier cb->pos) and clears the sticky error. */
+void codebuf_rollback(struct codebuf *cb, size_t pos);
+/* Pads with int3 to a multiple of `align` (a power of two). */
+void codebuf_align(struct codebuf *cb, size_t align);
+/* Appends len bytes. */
+void codebuf_put(struct codebuf *cb, const void *bytes, size_t len);
+
+/* Execution address of the next byte. */
+static inline const uint8_t *codebuf_here(const struct codebuf *cb)
+{
+    return cb->rx + cb->pos;
+}
+
+/* Whether an execution address lies in this buffer. */
+static inline bool codebuf_contains(const struct codebuf *cb, uintptr_t addr)
+{
+    return addr - (uintptr_t)cb->rx < cb->size;
+}
+
+static inline void codebuf_put1(struct codebuf *cb, uint8_t v)
+{
+    if (cb->pos < cb->size && !cb->failed)
+        cb->rw[cb->pos++] = v;
+    else
+        cb->failed = true;
+}
+
+static inline void codebuf_put4(struct codebuf *cb, uint32_t v)
+{
+    codebuf_put(cb, &v, sizeof(v));
+}
+
+static inline void codebuf_put8(struct codebuf *cb, uint64_t v)
+{
+    codebuf_put(cb, &v, sizeof(v));
+}
+
+#endif

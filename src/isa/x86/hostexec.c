@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Innocuous vector and floating-point instructions, executed by the host CPU on guest state.
+ *
+ * A memory operand is read into a bounce buffer before the instruction runs there, or written back after it; rights are
+ * checked in an order that leaves the guest's registers alone if the access faults. x87 and MMX instructions work on a
+ * copy of the x87 state that is taken over at the end. FOP, FIP and FDP are kept by us: CPUs differ in when they save them.
+ * Exceptions pending in the x87 status word are raised before (x86_check_fpu), so the host never takes a #MF itself.
+ * Spec: SDM 1 chapters 8 to 15; SDM 2A 2.4 to 2.8 (exception classes)
+ */
+#include "isa/x86/hostexec.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "isa/x86/fpu.h"
+#include "isa/x86/host_mem.h"
+#include "isa/x86/host_tramp.h"
+#include "isa/x86/step.h"
+
+/* ---- signals ---- */
+
+static void on_signal(int sig, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+    greg_t *rip = &uc->uc_mcontext.gregs[REG_RIP];
+    uintptr_t exit = host_code_fault_exit((uintptr_t)*rip, sig == SIGFPE ? HOST_SIMD_FAULT : HOST_ILLEGAL);
+
+    (void)info;
+    if (exit)
+        *rip = (greg_t)exit;
+    else
+        signal(sig, SIG_DFL); /* not ours: the instruction faults again and ends the process */
+}
+
+int hostexec_init(struct error *err)
+{
+    static const int signals[] = {SIGFPE, SIGILL};
+    struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+
+    sigemptyset(&sa.sa_mask);
+    for (unsigned n = 0; n < sizeof(signals) / sizeof(signals[0]); n++)
+        if (sigaction(signals[n], &sa, NULL) < 0)
+            return error_set(err, -errno, "cannot handle signal %d: %s", signals[n], strerror(errno));
+    return 0;
+}
+
+/* ---- running one ---- */
+
+static void run(struct x86_cpu *c, struct host_code *h, const struct host_tramp *t, void *bounce)
+{
+    switch (host_tramp_run(h, t, c, bounce, host_code_fx(h))) {
+    case HOST_DONE: break;
+    case HOST_SIMD_FAULT: x86_raise(c, c->cr4 & CR4_OSXMMEXCPT ? X86_XM : X86_UD);
+    case HOST_ILLEGAL: x86_raise(c, X86_UD); /* the host lacks it */
+    }
+}
+
+static void run_mem(struct x86_cpu *c, const struct x86_insn *i, struct host_code *h, const struct host_tramp *t)
+{
+    const struct x86_opnd *o = &i->op[t->mem_op];
+    void *bounce = host_code_bounce(h);
+    struct host_access a = host_access_make(c, i, t, o->access & OPND_W ? X86_WRITE : X86_READ);
+
+    if (o->access & OPND_R)
+        host_access_read(c, &a, bounce);
+    if ((o->access & OPND_W) && t->fp)
+        host_access_probe(c, &a); /* the flags in MXCSR must not change if the write faults */
+    run(c, h, t, bounce);
+    if (o->access & OPND_W)
+        host_access_write(c, &a, bounce);
+}
+
+/* ---- x87 and MMX ---- */
+
+static void fx_load(const struct x86_fpu *f, struct host_fx *fx)
+{
+    fx->fcw = f->fcw;
+    fx->fsw = f->fsw;
+    fx->ftw = f->ftw;
+    fx->mxcsr = MXCSR_INIT;
+    memcpy(fx->st, f->st, sizeof(fx->st));
+}
+
+static void fx_store(struct x86_fpu *f, const struct host_fx *fx)
+{
+    f->fcw = fx->fcw;
+    f->fsw = fx->fsw;
+    f->ftw = fx->ftw;
+    for (unsigned n = 0; n < 8; n++)
+        memcpy(f->st[n], fx->st[n], 10);
+}
+
+/* What x87 instructions other than control ones leave behind. Spec: SDM 1 8.1.8, 8.1.9 */
+static void record_x87(struct x86_cpu *c, const struct x86_insn *i, bool mem)
+{
+    uint8_t opcode = i->bytes[i->layout.opcode];
+    c->fpu.fop = (uint16_t)((opcode & 7) << 8 | i->modrm);
+    c->fpu.fip = c->rip;
+    if (mem)
+        c->fpu.fdp = insn_ea(c, i);
+}
+
+static void run_fx(struct x86_cpu *c, const struct x86_insn *i, struct host_code *h, const struct host_tramp *t)
+{
+    bool mem = t->mem_op != HOST_NO_MEM;
+    uint8_t access = mem ? i->op[t->mem_op].access : 0;
+    void *bounce = host_code_bounce(h);
+    struct host_fx *fx = host_code_fx(h);
+    struct host_access a = {0};
+
+    if (mem)
+        a = host_access_make(c, i, t, access & OPND_W ? X86_WRITE : X86_READ);
+    if (access & OPND_R)
+        host_access_read(c, &a, bounce);
+    fx_load(&c->fpu, fx);
+    run(c, h, t, bounce);
+    if (access & OPND_W) {
+        /* an unmasked exception other than precision keeps a store from happening; SDM 1 8.5 */
+        bool stored = !(fx->fsw & ~fx->fcw & FSW_EXC & ~FSW_PE);
+        if (stored)
+            host_access_write(c, &a, bounce);
+        else
+            host_access_probe(c, &a);
+    }
+    fx_store(&c->fpu, fx);
+    if (x86_rows[i->row].flags & ROW_X87)
+        record_x87(c, i, mem);
+}
+
+void step_host(struct x86_cpu *c, const struct x86_insn *i)
+{
+    struct host_code *h = host_code_get();
+    const struct host_tramp *t = h ? host_tramp_get(h, i, c->mode) : NULL;
+
+    if (!t)
+        x86_raise(c, X86_UD);
+    else if (t->fx)
+        run_fx(c, i, h, t);
+    else if (t->mem_op == HOST_NO_MEM)
+        run(c, h, t, NULL);
+    else
+        run_mem(c, i, h, t);
+}

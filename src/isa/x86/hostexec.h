@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Innocuous vector and floating-point instructions, executed by the host CPU on guest state (step_host in step.h).
+ */
+#ifndef DOPPEL_ISA_X86_HOSTEXEC_H
+#define DOPPEL_ISA_X86_HOSTEXEC_H
+
+#include "base/error.h"
+
+/* Installs the process-wide SIGFPE and SIGILL handlers that turn an unmasked SIMD exception inside a trampoline into the
+ * guest's #XM; elsewhere these signals keep their default action. To be called before step_host(); more than once is fine. */
+MUST_CHECK int hostexec_init(struct error *err);
+
+#endif

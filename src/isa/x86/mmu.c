@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Segmented and linear memory accesses of a guest x86 CPU, over the software TLB.
+ *
+ * The quick hits are inlined (tlb.h); here stand the checks, the fills, and the accesses that are not one plain RAM page:
+ * page-crossing ones (both pages are resolved before any byte moves), device registers, and watched pages (data
+ * breakpoints keep a page out of the TLB, so that each access comes here).
+ *
+ * Spec: Intel SDM 3A 3.4, 4.10, 5.3, 6.15 (#AC, #PF), 17.2 (breakpoints)
+ */
+#include <stdlib.h>
+
+#include "core/vcpu.h"
+#include "core/vm.h"
+#include "isa/x86/tlb.h"
+#include "isa/x86/trap.h"
+
+/* Where a piece of an access within one page lies. */
+struct piece {
+    uint8_t *host; /* NULL: device registers */
+    gpa_t gpa;
+    unsigned len;
+};
+
+struct x86_tlb *x86_tlb_new(void)
+{
+    struct x86_tlb *tlb = calloc(1, sizeof(*tlb));
+    if (tlb) {
+        memset(tlb->entry, 0xff, sizeof(tlb->entry));
+        tlb->next_asid = 1;
+    }
+    return tlb;
+}
+
+void x86_tlb_free(struct x86_tlb *tlb)
+{
+    free(tlb);
+}
+
+void x86_tlb_flush_all(struct x86_cpu *c)
+{
+    struct x86_tlb *t = c->tlb;
+    memset(t->entry, 0xff, sizeof(t->entry));
+    memset(t->asid_of_pcid, 0, sizeof(t->asid_of_pcid));
+    t->next_asid = 1;
+    t->has_large = false;
+    t->flushes++;
+    t->fetch_gen++;
+    x86_tlb_switch(c, false);
+}
+
+void x86_tlb_switch(struct x86_cpu *c, bool keep)
+{
+    struct x86_tlb *t = c->tlb;
+    unsigned pcid = c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
+    t->switches++;
+    c->code_written = true;
+    if (keep && t->asid_of_pcid[pcid]) {
+        c->asid = t->asid_of_pcid[pcid];
+        return;
+    }
+    if (t->next_asid == TLB_ASIDS) { /* numbers used up: forget all and start over */
+        memset(t->entry, 0xff, sizeof(t->entry));
+        memset(t->asid_of_pcid, 0, sizeof(t->asid_of_pcid));
+        t->next_asid = 1;
+        t->fetch_gen++;
+    }
+    c->asid = t->asid_of_pcid[pcid] = t->next_asid++;
+}
+
+static void entry_clear(struct x86_tlb_entry *e)
+{
+    e->tag[X86_READ] = e->tag[X86_WRITE] = e->tag[X86_FETCH] = TLB_NO_TAG;
+}
+
+/* Drops every piece of the large page that lin lies in. */
+static void flush_large(struct x86_tlb *t, gva_t lin)
+{
+    for (unsigned b = 0; b < X86_BANK_NR; b++) {
+        for (unsigned k = 0; k < TLB_ENTRIES; k++) {
+            struct x86_tlb_entry *e = &t->entry[b][k];
+            unsigned shift = t->page_shift[b][k];
+            uint64_t tag = e->tag[X86_READ] & e->tag[X86_WRITE] & e->tag[X86_FETCH]; /* the one that is set, or no tag */
+            if (shift > GPAGE_SHIFT && tag >> shift == lin >> shift)
+                entry_clear(e);
+        }
+    }
+}
+
+void x86_tlb_flush_page(struct x86_cpu *c, gva_t lin)
+{
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        entry_clear(tlb_entry(c, lin, b));
+    if (c->tlb->has_large)
+        flush_large(c->tlb, lin);
+    c->tlb->page_flushes++;
+    c->tlb->fetch_gen++;
+    c->code_written = true;
+}
+
+void x86_tlb_flush_pcid(struct x86_cpu *c, int pcid)
+{
+    unsigned current = c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
+    if (pcid < 0) {
+        x86_tlb_flush_all(c);
+        return;
+    }
+    c->tlb->asid_of_pcid[pcid & 0xfff] = 0;
+    if ((unsigned)pcid == current)
+        x86_tlb_switch(c, false);
+}
+
+/* An enabled data breakpoint lies in this page: it stays out of the TLB. */
+static bool page_watched(const struct x86_cpu *c, gva_t lin)
+{
+    if (__builtin_expect(!(c->dr7 & 0xff), 1))
+        return false;
+    for (unsigned n = 0; n < 4; n++)
+        if ((c->dr7 >> (2 * n) & 3) && (c->dr[n] & GPAGE_MASK) == (lin & GPAGE_MASK))
+            return true;
+    return false;
+}
+
+/* Enters a RAM page; the access that missed decides which tags are set. */
+static void tlb_fill(struct x86_cpu *c, gva_t lin, uint8_t *host, const struct x86_walk *w, enum x86_access access, unsigned bank)
+{
+    struct x86_tlb_entry *e = tlb_entry(c, lin, bank);
+    uint64_t tag = (lin & GPAGE_MASK) | c->asid, to_host = (uint64_t)host - lin;
+    unsigned k = (lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1);
+    bool same = e->to_host == to_host && (e->tag[0] == tag || e->tag[1] == tag || e->tag[2] == tag);
+    if (!same) {
+        entry_clear(e);
+        e->to_host = to_host;
+    }
+    e->tag[access] = tag;
+    /* a page that was written, or fetched from, can be read (no execute-only pages on x86) unless SMAP says otherwise */
+    if (access == X86_WRITE)
+        e->tag[X86_READ] = tag;
+    if (access == X86_READ && w->dirty && w->writable)
+        e->tag[X86_WRITE] = tag;
+    c->tlb->page_shift[bank][k] = (uint8_t)__builtin_ctzll(w->page_size);
+    c->tlb->has_large |= w->page_size > GPAGE_SIZE;
+}
+
+/* Translates one page's worth of an access; raises #PF. */
+static struct piece resolve(struct x86_cpu *c, gva_t lin, unsigned len, enum x86_access access, enum x86_tlb_bank bank)
+{
+    uint8_t *hit = tlb_hit(c, lin, 1, bank, access);
+    struct x86_walk w;
+    if (hit)
+        return (struct piece){ hit, 0, len };
+    c->tlb->misses[access]++;
+    uint32_t fault = x86_walk(c, lin, access, bank, &w);
+    if (fault)
+        x86_raise_pf(c, lin, fault & 0x7fffffff);
+    uint8_t *host = gmem_pin(c->gmem, w.gpa & GPAGE_MASK, GPAGE_SIZE);
+    if (!host)
+        return (struct piece){ NULL, w.gpa, len };
+    host += w.gpa & ~GPAGE_MASK;
+    if (!page_watched(c, lin))
+        tlb_fill(c, lin, host, &w, access, bank);
+    return (struct piece){ host, w.gpa, len };
+}
+
+static void watch(struct x86_cpu *c, gva_t lin, unsigned len, bool write, enum x86_tlb_bank bank)
+{
+    (void)bank;
+    if (__builtin_expect(c->dr7 & 0xff, 0))
+        x86_check_breakpoint_data(c, lin, len, write, false);
+}
+
+static gva_t wrap(const struct x86_cpu *c, gva_t lin)
+{
+    return c->long_mode ? lin : (uint32_t)lin;
+}
+
+/* The one or two pieces of an access; both translated before anything is touched. Returns how many. */
+static unsigned pieces(struct x86_cpu *c, gva_t lin, unsigned len, enum x86_access access, enum x86_tlb_bank bank, struct piece p[2])
+{
+    unsigned first = GPAGE_SIZE - (lin & ~GPAGE_MASK);
+    if (first >= len) {
+        p[0] = resolve(c, lin, len, access, bank);
+        return 1;
+    }
+    p[0] = resolve(c, lin, first, access, bank);
+    p[1] = resolve(c, wrap(c, lin + first), len - first, access, bank);
+    return 2;
+}
+
+static struct vm *cpu_vm(const struct x86_cpu *c)
+{
+    return c->vcpu ? c->vcpu->vm : NULL;
+}
+
+/* Largest access a device register sees at this address with this much left. */
+static unsigned io_size(gpa_t gpa, unsigned len)
+{
+    unsigned size = 8;
+    while (size > len || (gpa & (size - 1)))
+        size >>= 1;
+    return size;
+}
+
+static void piece_read(struct x86_cpu *c, struct piece p, uint8_t *buf)
+{
+    if (p.host) {
+        memcpy(buf, p.host, p.len);
+        return;
+    }
+    while (p.len) {
+        unsigned size = io_size(p.gpa, p.len);
+        uint64_t v = cpu_vm(c) ? vm_mmio_read(cpu_vm(c), p.gpa, size) : ~0ULL;
+        memcpy(buf, &v, size);
+        p.gpa += size, buf += size, p.len -= size;
+    }
+}
+
+static void piece_write(struct x86_cpu *c, struct piece p, const uint8_t *buf)
+{
+    if (p.host) {
+        memcpy(p.host, buf, p.len);
+        tlb_wrote(c, p.host);
+        return;
+    }
+    while (p.len) {
+        unsigned size = io_size(p.gpa, p.len);
+        uint64_t v = 0;
+        memcpy(&v, buf, size);
+        if (cpu_vm(c))
+            vm_mmio_write(cpu_vm(c), p.gpa, v, size);
+        p.gpa += size, buf += size, p.len -= size;
+    }
+}
+
+uint64_t x86_lin_read(struct x86_cpu *c, gva_t lin, unsigned size, enum x86_tlb_bank bank)
+{
+    const uint8_t *hit = tlb_hit(c, lin, size, bank, X86_READ);
+    struct piece p[2];
+    uint64_t v = 0;
+    if (hit)
+        return load_le(hit, size);
+    if (pieces(c, lin, size, X86_READ, bank, p) == 2) {
+        piece_read(c, p[0], (uint8_t *)&v);
+        piece_read(c, p[1], (uint8_t *)&v + p[0].len);
+    } else if (p[0].host) {
+        v = load_le(p[0].host, size);
+    } else {
+        piece_read(c, p[0], (uint8_t *)&v);
+    }
+    watch(c, lin, size, false, bank);
+    return v;
+}
+
+void x86_lin_write(struct x86_cpu *c, gva_t lin, uint64_t value, unsigned size, enum x86_tlb_bank bank)
+{
+    uint8_t *hit = tlb_hit(c, lin, size, bank, X86_WRITE);
+    struct piece p[2];
+    if (hit) {
+        store_le(hit, value, size);
+        tlb_wrote(c, hit);
+        return;
+    }
+    if (pieces(c, lin, size, X86_WRITE, bank, p) == 2) {
+        piece_write(c, p[0], (uint8_t *)&value);
+        piece_write(c, p[1], (uint8_t *)&value + p[0].len);
+    } else if (p[0].host) {
+        store_le(p[0].host, value, size);
+        tlb_wrote(c, p[0].host);
+    } else {
+        piece_write(c, p[0], (uint8_t *)&value);
+    }
+    watch(c, lin, size, true, bank);
+}
+
+void x86_lin_read_bytes(struct x86_cpu *c, gva_t lin, void *buf, unsigned len, enum x86_tlb_bank bank)
+{
+    struct piece p[2];
+    if (!len)
+        return;
+    unsigned n = pieces(c, lin, len, X86_READ, bank, p);
+    piece_read(c, p[0], buf);
+    if (n == 2)
+        piece_read(c, p[1], (uint8_t *)buf + p[0].len);
+    watch(c, lin, len, false, bank);
+}
+
+void x86_lin_write_bytes(struct x86_cpu *c, gva_t lin, const void *buf, unsigned len, enum x86_tlb_bank bank)
+{
+    struct piece p[2];
+    if (!len)
+        return;
+    unsigned n = pieces(c, lin, len, X86_WRITE, bank, p);
+    piece_write(c, p[0], buf);
+    if (n == 2)
+        piece_write(c, p[1], (const uint8_t *)buf + p[0].len);
+    watch(c, lin, len, true, bank);
+}
+
+void x86_lin_probe_write(struct x86_cpu *c, gva_t lin, unsigned len, enum x86_tlb_bank bank)
+{
+    struct piece p[2];
+    if (len)
+        (void)pieces(c, lin, len, X86_WRITE, bank, p); /* only the faults are wanted */
+}
+
+void *x86_lin_rmw(struct x86_cpu *c, gva_t lin, unsigned size, enum x86_tlb_bank bank)
+{
+    uint8_t *hit = tlb_hit(c, lin, size, bank, X86_WRITE);
+    struct piece p[2];
+    if (hit)
+        return hit;
+    if (pieces(c, lin, size, X86_WRITE, bank, p) == 2)
+        return NULL;
+    watch(c, lin, size, true, bank);
+    return p[0].host;
+}
+
+static bool canonical(gva_t lin)
+{
+    return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
+}
+
+/* Limit and type checks outside 64-bit mode. Spec: SDM 3A 5.3, 5.5 */
+static bool segment_ok(const struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size, enum x86_access access)
+{
+    const struct x86_seg *s = &c->seg[seg];
+    uint64_t last = off + (size ? size - 1 : 0);
+    if (s->attr & SEG_UNUSABLE)
+        return false;
+    if (c->cr0 & CR0_PE && !(c->rflags & FLAG_VM)) {
+        bool code = s->attr & SEG_TYPE_CODE;
+        if (access == X86_WRITE && (code || !(s->attr & SEG_TYPE_RW)))
+            return false;
+        if (access == X86_READ && code && !(s->attr & SEG_TYPE_RW))
+            return false;
+        if (!code && (s->attr & SEG_TYPE_EC)) {
+            uint64_t top = s->attr & SEG_DB ? 0xffffffffULL : 0xffff;
+            return off > s->limit && last <= top;
+        }
+    }
+    return last <= s->limit;
+}
+
+gva_t x86_seg_lin(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size, enum x86_access access)
+{
+    gva_t lin;
+    if (c->mode == X86_MODE_64) {
+        lin = seg >= SEG_FS ? off + c->seg[seg].base : off;
+        if (!canonical(lin) || (size > 1 && !canonical(lin + size - 1)))
+            x86_raise_seg(c, seg);
+        return lin;
+    }
+    if (!(c->flat && seg < SEG_FS) && !segment_ok(c, seg, off, size, access))
+        x86_raise_seg(c, seg);
+    return (uint32_t)(off + c->seg[seg].base);
+}
+
+static void align_check(struct x86_cpu *c, gva_t lin, unsigned size)
+{
+    if (c->align_check && (size & (size - 1)) == 0 && (lin & (size - 1)))
+        x86_raise_err(c, X86_AC, 0);
+}
+
+uint64_t x86_mem_read_slow(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size)
+{
+    gva_t lin = x86_seg_lin(c, seg, off, size, X86_READ);
+    align_check(c, lin, size);
+    return x86_lin_read(c, lin, size, c->bank);
+}
+
+void x86_mem_write_slow(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, uint64_t v, unsigned size)
+{
+    gva_t lin = x86_seg_lin(c, seg, off, size, X86_WRITE);
+    align_check(c, lin, size);
+    x86_lin_write(c, lin, v, size, c->bank);
+}
+
+uint64_t x86_mem_read(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size)
+{
+    return mem_read(c, seg, off, size);
+}
+
+void x86_mem_write(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, uint64_t value, unsigned size)
+{
+    mem_write(c, seg, off, value, size);
+}
+
+void x86_mem_read_bytes(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, void *buf, unsigned len)
+{
+    x86_lin_read_bytes(c, x86_seg_lin(c, seg, off, len, X86_READ), buf, len, c->bank);
+}
+
+void x86_mem_write_bytes(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, const void *buf, unsigned len)
+{
+    x86_lin_write_bytes(c, x86_seg_lin(c, seg, off, len, X86_WRITE), buf, len, c->bank);
+}
+
+const uint8_t *x86_fetch_page(struct x86_cpu *c, gva_t lin, unsigned *ret_left)
+{
+    enum x86_tlb_bank bank = c->cpl == 3 ? X86_BANK_USER : X86_BANK_KERNEL;
+    struct piece p = resolve(c, lin, 1, X86_FETCH, bank);
+    *ret_left = GPAGE_SIZE - (lin & ~GPAGE_MASK);
+    return p.host;
+}

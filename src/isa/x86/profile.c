@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CPU models, cut to what the host can execute.
+ *
+ * Features whose instructions are written out in C (integer, system) are offered whatever the host is; those whose
+ * instructions run on the host CPU (vectors, AES, SHA) only if the host's CPUID and XCR0 have them. Cutting goes on to
+ * what builds on a missing feature: no AVX2 without AVX.
+ *
+ * Spec: x86-64 psABI 1.0, table 3.1 (micro-architecture levels)
+ */
+#include "isa/x86/profile.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+enum { EAX, EBX, ECX, EDX };
+
+struct feature_bit {
+    uint32_t leaf, sub;
+    uint8_t reg, bit;
+};
+#define X(name, leaf_, sub_, reg_, bit_) [X86_FEAT_##name] = { leaf_, sub_, reg_, bit_ },
+static const struct feature_bit feature_bit[X86_FEAT_END] = {
+#include "isa/x86/features.def"
+};
+#undef X
+
+/* Executed by the host CPU, so only offered when it can; each with what it builds on (listed before it). */
+static const struct {
+    uint8_t feature, needs;
+    uint8_t xcr0; /* host state components it needs */
+} on_host[] = {
+    { X86_FEAT_SSE3, 0, 0 },
+    { X86_FEAT_SSSE3, X86_FEAT_SSE3, 0 },
+    { X86_FEAT_SSE4_1, X86_FEAT_SSSE3, 0 },
+    { X86_FEAT_SSE4_2, X86_FEAT_SSE4_1, 0 },
+    { X86_FEAT_PCLMULQDQ, 0, 0 },
+    { X86_FEAT_AES, 0, 0 },
+    { X86_FEAT_SHA, 0, 0 },
+    { X86_FEAT_AVX, X86_FEAT_SSE4_2, XCR0_SSE | XCR0_AVX },
+    { X86_FEAT_F16C, X86_FEAT_AVX, 0 },
+    { X86_FEAT_FMA, X86_FEAT_AVX, 0 },
+    { X86_FEAT_AVX2, X86_FEAT_AVX, 0 },
+    { X86_FEAT_AVX512F, X86_FEAT_AVX2, XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM },
+    { X86_FEAT_AVX512DQ, X86_FEAT_AVX512F, 0 },
+    { X86_FEAT_AVX512CD, X86_FEAT_AVX512F, 0 },
+    { X86_FEAT_AVX512BW, X86_FEAT_AVX512F, 0 },
+    { X86_FEAT_AVX512VL, X86_FEAT_AVX512F, 0 },
+};
+
+/* A model is everything we know less what it leaves out. MONITOR is in no model: a halted CPU must cost the host nothing. */
+struct model {
+    const char *name;
+    const char *brand;
+    uint8_t without[8]; /* ends with X86_FEAT_NONE */
+};
+static const struct model models[] = {
+    { "x86-64-v3", "doppel CPU (x86-64-v3)",
+      { X86_FEAT_SHA, X86_FEAT_AVX512F, X86_FEAT_AVX512DQ, X86_FEAT_AVX512CD, X86_FEAT_AVX512BW, X86_FEAT_AVX512VL } },
+    { "x86-64-v4", "doppel CPU (x86-64-v4)", { X86_FEAT_SHA } },
+    { "max", "doppel CPU (max)", { X86_FEAT_NONE } },
+    { "host", "doppel CPU (max)", { X86_FEAT_NONE } },
+};
+
+enum { PHYS_BITS = 46 };
+
+static uint64_t host_xcr0(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & 1U << 27)) /* OSXSAVE */
+        return 0;
+    uint32_t lo, hi;
+    __asm__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+static bool host_has(enum x86_feature feature)
+{
+    const struct feature_bit *f = &feature_bit[feature];
+    unsigned r[4];
+    if (!__get_cpuid_count(f->leaf, f->sub, &r[EAX], &r[EBX], &r[ECX], &r[EDX]))
+        return false;
+    return r[f->reg] >> f->bit & 1;
+}
+
+static void cut_to_host(struct x86_profile *p)
+{
+    uint64_t xcr0 = host_xcr0();
+    p->xcr0 = XCR0_X87 | XCR0_SSE;
+    for (unsigned k = 0; k < ARRAY_SIZE(on_host); k++) {
+        unsigned f = on_host[k].feature;
+        if (!p->has[f])
+            continue;
+        p->has[f] = p->has[on_host[k].needs] && host_has(f) && (xcr0 & on_host[k].xcr0) == on_host[k].xcr0;
+        if (p->has[f])
+            p->xcr0 |= on_host[k].xcr0;
+    }
+}
+
+static void fill(const struct model *m, struct x86_profile *p)
+{
+    *p = (struct x86_profile){ .phys_bits = PHYS_BITS };
+    for (unsigned f = 0; f < X86_FEAT_END; f++)
+        p->has[f] = true;
+    p->has[X86_FEAT_MONITOR] = false;
+    for (unsigned k = 0; k < ARRAY_SIZE(m->without) && m->without[k]; k++)
+        p->has[m->without[k]] = false;
+    (void)snprintf(p->name, sizeof(p->name), "%s", m->name);
+    (void)snprintf(p->brand, sizeof(p->brand), "%s", m->brand);
+    cut_to_host(p);
+}
+
+int x86_profile_make(const char *name, struct x86_profile *ret_profile, struct error *err)
+{
+    for (unsigned k = 0; k < ARRAY_SIZE(models); k++)
+        if (strcmp(models[k].name, name) == 0) {
+            fill(&models[k], ret_profile);
+            return 0;
+        }
+    return error_set(err, -EINVAL, "CPU model '%s' is not known (x86-64-v3, x86-64-v4, max, host)", name);
+}
+
+static struct x86_profile default_profile; /* written once, under default_once */
+static pthread_once_t default_once = PTHREAD_ONCE_INIT;
+
+static void make_default(void)
+{
+    fill(&models[0], &default_profile);
+}
+
+const struct x86_profile *x86_profile_default(void)
+{
+    (void)pthread_once(&default_once, make_default); /* cannot fail with a valid once */
+    return &default_profile;
+}

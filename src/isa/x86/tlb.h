@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The software TLB, and the inlined hits of memory accesses.
+ *
+ * One direct-mapped table a bank (who accesses); an entry answers reads, writes and fetches with a tag each, so a page
+ * that may be read but not yet written (D clear) hits for reads only. Tags carry the address-space number in their low
+ * 12 bits; a switch of address space changes c->asid and leaves the entries alone. Only RAM pages are entered; only
+ * canonical addresses are, so a hit needs no canonical check.
+ */
+#ifndef DOPPEL_ISA_X86_TLB_H
+#define DOPPEL_ISA_X86_TLB_H
+
+#include <string.h>
+
+#include "isa/x86/mmu.h"
+
+enum { TLB_BITS = 10, TLB_ENTRIES = 1 << TLB_BITS, TLB_ASIDS = 4096 };
+#define TLB_NO_TAG (~0ULL)
+
+struct x86_tlb_entry {
+    uint64_t tag[3];  /* by enum x86_access: linear page | asid, or TLB_NO_TAG */
+    uint64_t to_host; /* host address - linear address */
+};
+
+struct x86_tlb {
+    struct x86_tlb_entry entry[X86_BANK_NR][TLB_ENTRIES];
+    uint8_t page_shift[X86_BANK_NR][TLB_ENTRIES]; /* of the guest page the entry is a 4 KiB piece of */
+    uint16_t asid_of_pcid[4096];                  /* 0: none */
+    uint16_t next_asid;
+    bool has_large;        /* entries of large pages exist: INVLPG must look at all */
+    uint64_t fetch_gen;    /* changes whenever a translation for fetches may have gone */
+    uint64_t misses[3];    /* by enum x86_access */
+    uint64_t flushes, page_flushes, switches;
+};
+
+static inline struct x86_tlb_entry *tlb_entry(const struct x86_cpu *c, gva_t lin, unsigned bank)
+{
+    return &c->tlb->entry[bank][(lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1)];
+}
+
+/* Host address when `size` bytes at lin hit, else NULL. */
+static inline uint8_t *tlb_hit(const struct x86_cpu *c, gva_t lin, unsigned size, unsigned bank, enum x86_access access)
+{
+    const struct x86_tlb_entry *e = tlb_entry(c, lin, bank);
+    if (__builtin_expect(e->tag[access] != ((lin & GPAGE_MASK) | c->asid), 0))
+        return NULL;
+    if (__builtin_expect((lin & ~GPAGE_MASK) > GPAGE_SIZE - size, 0))
+        return NULL;
+    return (uint8_t *)(lin + e->to_host);
+}
+
+static inline uint64_t load_le(const void *p, unsigned size)
+{
+    uint64_t v = 0;
+    switch (size) {
+    case 1: return *(const uint8_t *)p;
+    case 2: return *(const uint16_t *)p;
+    case 4: return *(const uint32_t *)p;
+    case 8: return *(const uint64_t *)p;
+    }
+    memcpy(&v, p, size);
+    return v;
+}
+
+static inline void store_le(void *p, uint64_t v, unsigned size)
+{
+    switch (size) {
+    case 1: *(uint8_t *)p = (uint8_t)v; return;
+    case 2: *(uint16_t *)p = (uint16_t)v; return;
+    case 4: *(uint32_t *)p = (uint32_t)v; return;
+    case 8: *(uint64_t *)p = v; return;
+    }
+    memcpy(p, &v, size);
+}
+
+/* After a store to `host`: tells whoever decoded code from that page, and our own run loop. */
+static inline void tlb_wrote(struct x86_cpu *c, const void *host)
+{
+    if (__builtin_expect(gmem_note_write(c->gmem, host), 0))
+        c->code_written = true;
+}
+
+/* Linear address of seg:off when no check can fail but the canonical one (which a TLB hit implies); false otherwise. */
+static inline bool seg_lin_quick(const struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, gva_t *ret_lin)
+{
+    if (__builtin_expect(c->mode == X86_MODE_64, 1)) {
+        *ret_lin = seg >= SEG_FS ? off + c->seg[seg].base : off;
+        return true;
+    }
+    *ret_lin = (uint32_t)off;
+    return c->flat && seg < SEG_FS;
+}
+
+uint64_t x86_mem_read_slow(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size);
+void x86_mem_write_slow(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, uint64_t v, unsigned size);
+
+static inline uint64_t mem_read(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size)
+{
+    gva_t lin;
+    if (__builtin_expect(seg_lin_quick(c, seg, off, &lin) && !c->align_check, 1)) {
+        const uint8_t *p = tlb_hit(c, lin, size, c->bank, X86_READ);
+        if (__builtin_expect(p != NULL, 1))
+            return load_le(p, size);
+    }
+    return x86_mem_read_slow(c, seg, off, size);
+}
+
+static inline void mem_write(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, uint64_t v, unsigned size)
+{
+    gva_t lin;
+    if (__builtin_expect(seg_lin_quick(c, seg, off, &lin) && !c->align_check, 1)) {
+        uint8_t *p = tlb_hit(c, lin, size, c->bank, X86_WRITE);
+        if (__builtin_expect(p != NULL, 1)) {
+            store_le(p, v, size);
+            tlb_wrote(c, p);
+            return;
+        }
+    }
+    x86_mem_write_slow(c, seg, off, v, size);
+}
+
+#endif
