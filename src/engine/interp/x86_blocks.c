@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Decoded x86 code of one CPU, see x86_blocks.h.
+ */
+#include "engine/interp/x86_blocks.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "isa/x86/profile.h"
+#include "isa/x86/step.h"
+#include "isa/x86/tlb.h"
+
+enum { HASH_BITS = 16, NEAR_BITS = 13 };
+
+/* One entry of the cache by linear address. ctx is everything else the answer depends on. */
+struct near_entry {
+    uint64_t lin, ctx;
+    struct x86_block *block;
+};
+
+struct x86_blocks {
+    uint8_t *arena; /* owned mapping */
+    size_t size, used;
+    struct x86_blocks_stats stats;
+    struct x86_block *bucket[1 << HASH_BITS];
+    struct near_entry near[1 << NEAR_BITS];
+};
+
+struct x86_blocks *x86_blocks_new(size_t arena_bytes)
+{
+    struct x86_blocks *b = calloc(1, sizeof(*b));
+    if (!b)
+        return NULL;
+    b->size = arena_bytes;
+    b->arena = mmap(NULL, arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (b->arena == MAP_FAILED) {
+        free(b);
+        return NULL;
+    }
+    x86_blocks_drop(b);
+    b->stats.drops = 0;
+    return b;
+}
+
+void x86_blocks_free(struct x86_blocks *blocks)
+{
+    if (!blocks)
+        return;
+    (void)munmap(blocks->arena, blocks->size); /* our own mapping: cannot fail */
+    free(blocks);
+}
+
+void x86_blocks_drop(struct x86_blocks *blocks)
+{
+    memset(blocks->bucket, 0, sizeof(blocks->bucket));
+    memset(blocks->near, 0, sizeof(blocks->near));
+    blocks->used = 0;
+    blocks->stats.drops++;
+}
+
+const struct x86_blocks_stats *x86_blocks_stats(const struct x86_blocks *blocks)
+{
+    return &blocks->stats;
+}
+
+static struct x86_block **bucket_of(struct x86_blocks *b, uint64_t key)
+{
+    return &b->bucket[(key * 0x9e3779b97f4a7c15ULL) >> (64 - HASH_BITS)];
+}
+
+static gva_t linear_pc(const struct x86_cpu *c)
+{
+    return c->mode == X86_MODE_64 ? c->rip : (uint32_t)(c->rip + c->seg[SEG_CS].base);
+}
+
+static uint64_t context(const struct x86_cpu *c)
+{
+    return c->tlb->fetch_gen << 16 | (uint64_t)c->mode << 13 | (uint64_t)(c->cpl == 3) << 12 | c->asid;
+}
+
+static void step_too_long(struct x86_cpu *c, const struct x86_insn *i)
+{
+    (void)i;
+    x86_raise_err(c, X86_GP, 0);
+}
+
+static void step_checked(struct x86_cpu *c, const struct x86_insn *i)
+{
+    x86_check_fpu(c, i);
+    x86_row_step(i->row)(c, i);
+}
+
+/* An instruction that only raises. */
+static void make_fault(struct x86_insn *i, x86_step_fn step)
+{
+    memset(i, 0, sizeof(*i));
+    i->step = step;
+    i->len = 1;
+}
+
+/* True when the CPU model offers what the row needs. */
+static bool row_offered(const struct x86_cpu *c, const struct x86_row *row)
+{
+    return !c->profile || (c->profile->has[row->feat[0]] && c->profile->has[row->feat[1]]);
+}
+
+/* Decodes one instruction; X86_DECODE_SHORT when the bytes end first, else 0 with *ret made (perhaps one that faults). */
+static int decode_one(const struct x86_cpu *c, const uint8_t *bytes, unsigned left, struct x86_insn *ret)
+{
+    int len = x86_decode(bytes, left < X86_INSN_MAX ? left : X86_INSN_MAX, c->mode, ret);
+    if (len == X86_DECODE_SHORT && left < X86_INSN_MAX)
+        return len;
+    if (len == X86_DECODE_INVALID) {
+        make_fault(ret, step_ud);
+    } else if (len < 0) {
+        make_fault(ret, step_too_long);
+    } else {
+        const struct x86_row *row = &x86_rows[ret->row];
+        if (!row_offered(c, row))
+            ret->step = step_ud;
+        else if (row->flags & (ROW_X87 | ROW_MMX | ROW_SSE | ROW_AVX | ROW_AVX512))
+            ret->step = step_checked;
+    }
+    return 0;
+}
+
+static bool ends_block(const struct x86_insn *i)
+{
+    if (i->step == step_ud || i->step == step_too_long)
+        return true;
+    return (x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS)) || (i->rep && (x86_rows[i->row].flags & ROW_REP));
+}
+
+static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const uint8_t *host, unsigned left, uint64_t key)
+{
+    size_t need = sizeof(struct x86_block) + BLOCK_MAX_INSNS * sizeof(struct x86_insn);
+    if (b->used + need > b->size)
+        x86_blocks_drop(b);
+    struct x86_block *n = (struct x86_block *)(b->arena + b->used);
+    n->page = gmem_page_index(c->gmem, host);
+    n->gen = gmem_mark_code(c->gmem, n->page);
+    n->key = key;
+    n->nr = 0;
+    n->bytes = 0;
+    while (n->nr < BLOCK_MAX_INSNS) {
+        struct x86_insn *i = &n->insn[n->nr];
+        if (decode_one(c, host + n->bytes, left - n->bytes, i))
+            break;
+        n->nr++;
+        n->bytes += i->len;
+        if (ends_block(i) || n->bytes >= left)
+            break;
+    }
+    if (!n->nr)
+        return NULL;
+    b->used += sizeof(*n) + n->nr * sizeof(struct x86_insn);
+    b->stats.built++;
+    b->stats.insns_decoded += n->nr;
+    struct x86_block **bucket = bucket_of(b, key);
+    n->next = *bucket;
+    *bucket = n;
+    return n;
+}
+
+/* The page was written since: the block is good if its bytes are the same. Marks the page again first. */
+static bool still_good(struct x86_blocks *b, struct x86_cpu *c, struct x86_block *n)
+{
+    uint32_t gen = gmem_mark_code(c->gmem, n->page);
+    const uint8_t *at = c->gmem->host + (n->page << GPAGE_SHIFT) + (n->key >> 4 & 0xfff);
+    for (unsigned k = 0; k < n->nr; k++) {
+        const struct x86_insn *i = &n->insn[k];
+        if (i->step == step_ud || i->step == step_too_long || memcmp(at, i->bytes, i->len) != 0)
+            return false; /* what faults has no bytes to compare: decode again */
+        at += i->len;
+    }
+    n->gen = gen;
+    b->stats.revalidated++;
+    return true;
+}
+
+static void unlink_block(struct x86_blocks *b, struct x86_block *n)
+{
+    struct x86_block **p = bucket_of(b, n->key);
+    while (*p && *p != n)
+        p = &(*p)->next;
+    if (*p)
+        *p = n->next;
+    b->stats.stale++;
+}
+
+static struct x86_block *find_slow(struct x86_blocks *b, struct x86_cpu *c, gva_t lin)
+{
+    unsigned left;
+    const uint8_t *host = x86_fetch_page(c, lin, &left);
+    b->stats.lookups_slow++;
+    if (!host)
+        return NULL;
+    uint64_t key = gmem_page_index(c->gmem, host) << 16 | (lin & 0xfff) << 4 | c->mode;
+    struct x86_block *n = *bucket_of(b, key);
+    while (n && n->key != key)
+        n = n->next;
+    if (n && n->gen != gmem_code_gen(c->gmem, n->page) && !still_good(b, c, n)) {
+        unlink_block(b, n);
+        n = NULL;
+    }
+    return n ? n : build(b, c, host, left, key);
+}
+
+const struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c)
+{
+    gva_t lin = linear_pc(c);
+    uint64_t ctx = context(c);
+    struct near_entry *e = &blocks->near[(lin ^ lin >> NEAR_BITS) & ((1 << NEAR_BITS) - 1)];
+    if (__builtin_expect(e->lin == lin && e->ctx == ctx && e->block, 1)
+        && __builtin_expect(e->block->gen == gmem_code_gen(c->gmem, e->block->page), 1))
+        return e->block;
+    struct x86_block *n = find_slow(blocks, c, lin);
+    if (n)
+        *e = (struct near_entry){ lin, ctx, n };
+    return n;
+}
+
+void x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c, struct x86_insn *ret)
+{
+    uint8_t bytes[X86_INSN_MAX];
+    gva_t lin = linear_pc(c);
+    unsigned left;
+    const uint8_t *host = x86_fetch_page(c, lin, &left);
+    blocks->stats.uncached++;
+    memset(bytes, 0xff, sizeof(bytes)); /* what an empty bus gives */
+    if (left > X86_INSN_MAX)
+        left = X86_INSN_MAX;
+    if (host)
+        memcpy(bytes, host, left);
+    if (!decode_one(c, bytes, left, ret) || left == X86_INSN_MAX)
+        return;
+    gva_t beyond = c->mode == X86_MODE_64 ? lin + left : (uint32_t)(lin + left);
+    unsigned more;
+    host = x86_fetch_page(c, beyond, &more);
+    if (host)
+        memcpy(bytes + left, host, X86_INSN_MAX - left);
+    (void)decode_one(c, bytes, X86_INSN_MAX, ret); /* 15 bytes are always enough: cannot be short */
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Decoded x86 code of one CPU: runs of instructions within a guest physical page, up to a branch.
+ *
+ * Blocks are keyed by host page, offset and code width, so they outlive changes of address space; a per-page generation
+ * (core/gmem.h) tells when their bytes may have changed, and then the bytes decide. A small cache by linear address in
+ * front saves the translation of the instruction pointer. When the arena is full everything is dropped.
+ * Owned by the vCPU's thread; nothing is shared between CPUs.
+ */
+#ifndef DOPPEL_ENGINE_INTERP_X86_BLOCKS_H
+#define DOPPEL_ENGINE_INTERP_X86_BLOCKS_H
+
+#include "isa/x86/decode.h"
+
+enum { BLOCK_MAX_INSNS = 48 };
+
+struct x86_block {
+    uint64_t key;           /* page << 16 | offset << 4 | mode */
+    struct x86_block *next; /* in the hash bucket */
+    uint64_t page;          /* index in guest memory */
+    uint32_t gen;           /* of the page when the bytes were last compared */
+    uint16_t nr;
+    uint16_t bytes; /* of code */
+    struct x86_insn insn[];
+};
+
+struct x86_blocks;
+
+/* maximum bytes of decoded code; NULL when out of memory */
+struct x86_blocks *x86_blocks_new(size_t arena_bytes);
+void x86_blocks_free(struct x86_blocks *blocks);
+void x86_blocks_drop(struct x86_blocks *blocks);
+
+/*
+ * The block that starts at c->rip, decoded if need be. NULL: the instruction there crosses into another page or is not in
+ * RAM: use x86_blocks_fetch_one(). Raises #PF for the fetch.
+ */
+const struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c);
+/* Decodes the one instruction at c->rip into *ret, from one page or two. Raises #PF. */
+void x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c, struct x86_insn *ret);
+
+struct x86_blocks_stats {
+    uint64_t built, insns_decoded, revalidated, stale, drops, lookups_slow, uncached;
+};
+const struct x86_blocks_stats *x86_blocks_stats(const struct x86_blocks *blocks);
+
+#endif
