@@ -189,39 +189,33 @@ static void leaf_xsave(const struct x86_cpu *c, uint32_t sub, uint32_t ret[4])
 }
 
 /*
- * TSC = crystal * EBX / EAX, with the APIC timer's clock as crystal. A reader multiplies the crystal's kHz by EBX in 32 bits, so
- * EBX is kept below 4294: the best such fraction (a walk down the Stern-Brocot tree), off by less than one part in a million.
+ * TSC = crystal * EBX / EAX, where the crystal is also the APIC timer's clock. Readers multiply the crystal's kHz by EBX in 32
+ * bits, so EBX stays small: the best such fraction for our 1 GHz (a walk down the Stern-Brocot tree). What it is off by goes
+ * into the crystal, at most 0.03 %: the TSC's rate must be right, the APIC timer's may be nearly so.
  */
 static void leaf_tsc(const struct x86_cpu *c, uint32_t sub, uint32_t ret[4])
 {
     (void)sub;
-    const uint64_t hz = tsc_hz(c), crystal = X86_APIC_HZ, num_max = UINT32_MAX / (X86_APIC_HZ / 1000);
-    if (!hz || hz > crystal * 1000)
+    enum { NUMERATOR_MAX = 4290 };
+    const uint64_t hz = tsc_hz(c), crystal = X86_APIC_HZ;
+    if (hz < crystal / 10 || hz > crystal * 20)
         return;
-    uint64_t ln = 0, ld = 1, rn = 1, rd = 0, n, d, best_n = 1, best_d = 1;
-    unsigned __int128 best = ~(unsigned __int128)0;
-    for (;;) {
+    uint64_t ln = 0, ld = 1, rn = 1, rd = 0; /* ln/ld < hz/crystal < rn/rd */
+    uint64_t n = 1, d = 1;
+    while (ln + rn <= NUMERATOR_MAX && ld + rd <= UINT32_MAX && hz * d != crystal * n) {
         n = ln + rn;
         d = ld + rd;
-        if (n > num_max || d > UINT32_MAX)
-            break;
-        uint64_t want = hz * d, have = crystal * n, off = want > have ? want - have : have - want;
-        unsigned __int128 error = ((unsigned __int128)off << 32) / d;
-        if (error < best) {
-            best = error;
-            best_n = n;
-            best_d = d;
+        if (hz * d > crystal * n) {
+            ln = n;
+            ld = d;
+        } else {
+            rn = n;
+            rd = d;
         }
-        if (want == have)
-            break;
-        if (want > have)
-            ln = n, ld = d;
-        else
-            rn = n, rd = d;
     }
-    ret[EAX] = (uint32_t)best_d;
-    ret[EBX] = (uint32_t)best_n;
-    ret[ECX] = (uint32_t)crystal;
+    ret[EAX] = (uint32_t)d;
+    ret[EBX] = (uint32_t)n;
+    ret[ECX] = (uint32_t)((hz * d + n / 2) / n);
 }
 
 static void leaf_frequency(const struct x86_cpu *c, uint32_t sub, uint32_t ret[4])

@@ -15,6 +15,7 @@
 
 #include "emit/asm.h"
 #include "isa/x86/host_form.h"
+#include "isa/x86/hostexec.h"
 
 enum {
     CODE_SIZE = 1 << 20, /* bytes of trampolines a thread */
@@ -54,7 +55,8 @@ struct host_code {
 /* Signals belong to threads, so what a signal handler must find does too. */
 static _Thread_local struct host_code *thread_code;  /* owned: freed by the key's destructor */
 static _Thread_local struct host_code *running_code; /* thread_code while one of its trampolines runs */
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_once_t process_once = PTHREAD_ONCE_INIT;
+static bool process_ready; /* written under process_once */
 static pthread_key_t key;
 
 /* ---- generation ---- */
@@ -286,15 +288,17 @@ static void code_free(void *p)
     free(h);
 }
 
-static void make_key(void)
+static void init_process(void)
 {
-    /* without a key the set is not freed at the thread's end, which is all */
-    (void)pthread_key_create(&key, code_free);
+    process_ready = pthread_key_create(&key, code_free) == 0 && hostexec_init(NULL) == 0;
 }
 
 static struct host_code *code_new(void)
 {
-    struct host_code *h = aligned_alloc(64, sizeof(*h));
+    struct host_code *h;
+
+    pthread_once(&process_once, init_process);
+    h = process_ready ? aligned_alloc(64, sizeof(*h)) : NULL;
     if (!h)
         return NULL;
     memset(h, 0, sizeof(*h));
@@ -306,8 +310,7 @@ static struct host_code *code_new(void)
     h->avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     code_reset(h);
-    pthread_once(&key_once, make_key);
-    pthread_setspecific(key, h);
+    (void)pthread_setspecific(key, h); /* if it fails the set outlives the thread, which is all */
     return h;
 }
 

@@ -8,7 +8,8 @@
 #include "base/error.h"
 
 /* Installs the process-wide SIGFPE and SIGILL handlers that turn an unmasked SIMD exception inside a trampoline into the
- * guest's #XM; elsewhere these signals keep their default action. To be called before step_host(); more than once is fine. */
+ * guest's #XM; elsewhere these signals get their default action. The first step_host() does it too; call it early to see the
+ * error, or to put a handler of your own in front. */
 MUST_CHECK int hostexec_init(struct error *err);
 
 #endif

@@ -121,8 +121,7 @@ void x86_cpu_init_signal(struct x86_cpu *c)
 void x86_state_changed(struct x86_cpu *c)
 {
     x86_mode_update(c);
-    x86_tlb_flush_all(c);
-    x86_tlb_switch(c, false);
+    x86_tlb_flush_all(c); /* picks the address space, too */
     c->code_written = true;
 }
 

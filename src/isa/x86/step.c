@@ -45,15 +45,15 @@ bool cas_le(void *p, uint64_t *old, uint64_t v, unsigned size)
     }
     case 2: {
         uint16_t o = (uint16_t)*old;
-        ok = __atomic_compare_exchange_n((uint16_t *)p, &o, (uint16_t)v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+        ok = __atomic_compare_exchange_n((u16_any *)p, &o, (uint16_t)v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
         break;
     }
     case 4: {
         uint32_t o = (uint32_t)*old;
-        ok = __atomic_compare_exchange_n((uint32_t *)p, &o, (uint32_t)v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+        ok = __atomic_compare_exchange_n((u32_any *)p, &o, (uint32_t)v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
         break;
     }
-    case 8: ok = __atomic_compare_exchange_n((uint64_t *)p, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); break;
+    case 8: ok = __atomic_compare_exchange_n((u64_any *)p, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); break;
     }
     return ok;
 }

@@ -49,14 +49,19 @@ static inline uint8_t *tlb_hit(const struct x86_cpu *c, gva_t lin, unsigned size
     return (uint8_t *)(lin + e->to_host);
 }
 
+/* Integers at any address; one host access each, so an aligned one is atomic as the guest expects. */
+typedef uint16_t u16_any __attribute__((aligned(1), may_alias));
+typedef uint32_t u32_any __attribute__((aligned(1), may_alias));
+typedef uint64_t u64_any __attribute__((aligned(1), may_alias));
+
 static inline uint64_t load_le(const void *p, unsigned size)
 {
     uint64_t v = 0;
     switch (size) {
     case 1: return *(const uint8_t *)p;
-    case 2: return *(const uint16_t *)p;
-    case 4: return *(const uint32_t *)p;
-    case 8: return *(const uint64_t *)p;
+    case 2: return *(const u16_any *)p;
+    case 4: return *(const u32_any *)p;
+    case 8: return *(const u64_any *)p;
     }
     memcpy(&v, p, size);
     return v;
@@ -66,9 +71,9 @@ static inline void store_le(void *p, uint64_t v, unsigned size)
 {
     switch (size) {
     case 1: *(uint8_t *)p = (uint8_t)v; return;
-    case 2: *(uint16_t *)p = (uint16_t)v; return;
-    case 4: *(uint32_t *)p = (uint32_t)v; return;
-    case 8: *(uint64_t *)p = v; return;
+    case 2: *(u16_any *)p = (uint16_t)v; return;
+    case 4: *(u32_any *)p = (uint32_t)v; return;
+    case 8: *(u64_any *)p = v; return;
     }
     memcpy(p, &v, size);
 }

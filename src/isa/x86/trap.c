@@ -348,7 +348,7 @@ static struct entry entry_of_trap(struct x86_cpu *c)
 
 static void deliver(struct x86_cpu *c, struct entry e)
 {
-    /* A benign exception may follow a benign one for ever (#AC on the stack of its own handler); the host must not. */
+    /* By table 6-5 a chain ends after four; the bound keeps a guest from hanging us whatever entries may raise one day. */
     enum { ROUNDS = 8 };
     for (unsigned n = 0; n < ROUNDS; n++) {
         e.ret_ip = c->rip;

@@ -486,7 +486,7 @@ static void fault_entering_double_fault_shuts_down(void **state)
     machine_free(m);
 }
 
-static void misaligned_frames_do_not_loop_for_ever(void **state)
+static void chain_of_absent_handlers_ends_in_shutdown(void **state)
 {
     struct machine *m = machine_protected(3);
     (void)state;
@@ -699,7 +699,7 @@ int main(void)
         cmocka_unit_test(page_fault_during_contributory_is_served_in_turn),
         cmocka_unit_test(page_fault_during_page_fault_is_a_double_fault),
         cmocka_unit_test(fault_entering_double_fault_shuts_down),
-        cmocka_unit_test(misaligned_frames_do_not_loop_for_ever),
+        cmocka_unit_test(chain_of_absent_handlers_ends_in_shutdown),
         cmocka_unit_test(failed_entry_leaves_state_as_it_was),
         cmocka_unit_test(cr2_is_written_at_delivery),
         cmocka_unit_test(nmi_blocks_until_iret_even_a_faulting_one),
