@@ -48,6 +48,10 @@ static const struct bits fixed_bits[] = {
     { 6, 0, EAX, 1 << 2 },                           /* ARAT: the APIC timer runs on in idle states */
     { 7, 0, EBX, 1 << 1 | 1 << 6 | 1 << 9 | 1 << 13 }, /* TSC_ADJUST, FDP on exceptions only, ERMS, no FCS/FDS */
     { 7, 0, EDX, 1 << 4 | 1 << 26 | 1 << 27 | 1 << 29 | 1U << 31 }, /* FSRM, SPEC_CTRL, STIBP, ARCH_CAPABILITIES, SSBD */
+    /* BHI_CTRL, MCDT_NO. Linux since 6.1.139 clears branch history by a loop in each system call unless it has BHI_CTRL to set,
+     * whatever BHI_NO says. */
+    { 7, 2, EDX, 1 << 4 | 1 << 5 },
+    { 7, 0, EAX, 2 },                                /* the last sub-leaf */
     { 0x80000001, 0, EDX, 1 << 26 },                 /* 1 GiB pages */
     { 0x80000007, 0, EDX, 1 << 8 },                  /* invariant TSC */
 };

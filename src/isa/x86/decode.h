@@ -2,7 +2,7 @@
 /*
  * Decoded x86 instructions, and the decoder that makes them from the instruction table.
  *
- * insn.tab (text) -> scripts/gen-insn -> insn_rows.inc (rows, names, step functions) and the decode tries. Bytes go
+ * insn*.tab (text) -> scripts/gen-insn -> insn_rows.c (rows, names, step functions) and the decode tables. Bytes go
  * through: legacy prefixes, REX / VEX / EVEX, opcode map, ModRM, SIB, displacement, immediates; the result names the row
  * and carries every operand resolved, plus the layout of its bytes for translators that keep and patch them.
  * Thread-safe: no state.
@@ -90,7 +90,7 @@ struct x86_insn {
     uint8_t bytes[X86_INSN_MAX];
 };
 
-/* Row flags, from the attributes in insn.tab. */
+/* Row flags, from the attributes in the tables. */
 enum {
     ROW_PRIV = 1 << 0,    /* CPL 0 only: #GP(0) otherwise (checked by its step function) */
     ROW_BRANCH = 1 << 1,  /* may change rip other than by its length: ends a block */

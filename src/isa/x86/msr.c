@@ -61,7 +61,7 @@ enum {
 enum { MCE_BANKS = ARRAY_SIZE(((struct x86_cpu *)0)->mc_status), MTRR_PAIRS = 8 };
 enum { MC_CTL, MC_STATUS, MC_ADDR, MC_MISC, MC_REGS };
 enum { MTRRCAP_FIXED = 1 << 8, MTRRCAP_WC = 1 << 10 };
-enum { SPEC_CTRL_BITS = 7 /* IBRS, STIBP, SSBD */, PRED_CMD_IBPB = 1, DEBUGCTL_BITS = 3 /* LBR, BTF */, MCG_STATUS_BITS = 7 };
+enum { SPEC_CTRL_BITS = 7 | 1 << 10 /* IBRS, STIBP, SSBD, BHI_DIS_S */, PRED_CMD_IBPB = 1, DEBUGCTL_BITS = 3 /* LBR, BTF */, MCG_STATUS_BITS = 7 };
 /* Fast strings, automatic thermal control, PMU available, BTS and PEBS unavailable, Enhanced SpeedStep. */
 enum { MISC_ENABLE_BITS = 1 << 0 | 1 << 3 | 1 << 7 | 1 << 11 | 1 << 12 | 1 << 16 };
 #define EFER_BITS ((uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE))

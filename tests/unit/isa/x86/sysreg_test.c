@@ -371,6 +371,25 @@ static void machine_check_status_only_takes_zero(void **state)
     TAKEN(c, x86_msr_write(c, 0x400, ~0ULL));
 }
 
+/* Each of CPUID's speculation controls comes with its bit of SPEC_CTRL. */
+static void offered_speculation_controls_can_be_set(void **state)
+{
+    static const struct {
+        uint32_t sub, cpuid_bit, ctrl_bit;
+    } row[] = { { 0, 26, 0 }, { 0, 27, 1 }, { 0, 31, 2 }, { 2, 4, 10 } };
+    struct x86_cpu *c = cpu(state);
+    uint64_t all = 0;
+    for (unsigned k = 0; k < ARRAY_SIZE(row); k++) {
+        uint32_t r[4];
+        x86_cpuid(c, 7, row[k].sub, r);
+        assert_int_equal(r[3] >> row[k].cpuid_bit & 1, writes(c, 0x48, 1ULL << row[k].ctrl_bit));
+        all |= 1ULL << row[k].ctrl_bit;
+    }
+    for (unsigned bit = 0; bit < 64; bit++)
+        if (!(all >> bit & 1))
+            assert_false(writes(c, 0x48, 1ULL << bit));
+}
+
 static void commands_are_write_only(void **state)
 {
     struct x86_cpu *c = cpu(state);
@@ -501,6 +520,7 @@ int main(void)
         TL(read_only_msrs_refuse_writes),
         TL(memory_types_are_checked),
         TL(machine_check_status_only_takes_zero),
+        TL(offered_speculation_controls_can_be_set),
         TL(commands_are_write_only),
         TL(tsc_reads_back_what_was_written),
         TL(tsc_adjust_moves_the_tsc),
