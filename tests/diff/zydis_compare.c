@@ -19,8 +19,8 @@
 
 /* Bytes where Zydis 4.0 and real processors differ. `applies` sees the case and what was found to differ. */
 struct exception {
-    ZydisMnemonic mnemonic; /* as Zydis names it; ZYDIS_MNEMONIC_INVALID: any */
-    const char *why;        /* start of the difference */
+    ZydisMnemonic mnemonic;              /* as Zydis names it; ZYDIS_MNEMONIC_INVALID: any */
+    const char *why;                     /* start of the difference */
     bool (*applies)(const struct zc *z); /* NULL: always */
     const char *reason;
 };
@@ -38,19 +38,19 @@ static bool w1_outside_64(const struct zc *z)
 }
 
 static const struct exception exceptions[] = {
-    {ZYDIS_MNEMONIC_INVALID, "base 255, not r13d", base_with_67,
-     "with 67 in 64-bit mode Zydis takes SIB base 101, mod 00 and REX.B for r13d; processors: no base (tried on Zen 4; SDM 2A table 2-5)"},
-    {ZYDIS_MNEMONIC_INVALID, "Zydis says invalid, we VCVTSI2SD", w1_outside_64,
-     "EVEX.W is ignored outside 64-bit mode, so rounding bits are too; Zydis refuses them with W1 (tried on Zen 4: runs)"},
-    {ZYDIS_MNEMONIC_INVALID, "Zydis says invalid, we VCVTUSI2SD", w1_outside_64, "as the line above"},
-    {ZYDIS_MNEMONIC_MOVSXD, "operand 1: memory of 2 bytes", NULL,
-     "MOVSXD with 66 reads r/m16 (SDM 2B), Zydis has r/m32"},
-    {ZYDIS_MNEMONIC_VDBPSADBW, "masked_mem 0", NULL, "its words come from other elements, so it cannot suppress faults; SDM 2C: E4NF"},
-    {ZYDIS_MNEMONIC_VPTEST, "flags", NULL, "the other flags are cleared (SDM 2B PTEST); Zydis lists ZF and CF only"},
-    {ZYDIS_MNEMONIC_VTESTPS, "flags", NULL, "as the line above"},
-    {ZYDIS_MNEMONIC_VTESTPD, "flags", NULL, "as the line above"},
-    {ZYDIS_MNEMONIC_VMCALL, "flags", NULL, "a hypercall, as a guest sees it, changes no flag"},
-    {ZYDIS_MNEMONIC_INVALID, NULL, NULL, NULL},
+    { ZYDIS_MNEMONIC_INVALID, "base 255, not r13d", base_with_67,
+      "with 67 in 64-bit mode Zydis takes SIB base 101, mod 00, REX.B for r13d; it is no base (tried on Zen 4; SDM 2A 2.2.1.2)" },
+    { ZYDIS_MNEMONIC_INVALID, "Zydis says invalid, we VCVTSI2SD", w1_outside_64,
+      "outside 64-bit mode EVEX.W is ignored here; Zydis refuses W1 with rounding, though not W0 (tried on Zen 4: both run)" },
+    { ZYDIS_MNEMONIC_INVALID, "Zydis says invalid, we VCVTUSI2SD", w1_outside_64, "as the line above" },
+    { ZYDIS_MNEMONIC_MOVSXD, "operand 1: memory of 2 bytes", NULL, "MOVSXD with 66 reads r/m16 (SDM 2B), Zydis has r/m32" },
+    { ZYDIS_MNEMONIC_VDBPSADBW, "masked_mem 0", NULL,
+      "its words come from other elements, so it cannot suppress faults; SDM 2C: E4NF" },
+    { ZYDIS_MNEMONIC_VPTEST, "flags", NULL, "the other flags are cleared (SDM 2B PTEST); Zydis lists ZF and CF only" },
+    { ZYDIS_MNEMONIC_VTESTPS, "flags", NULL, "as the line above" },
+    { ZYDIS_MNEMONIC_VTESTPD, "flags", NULL, "as the line above" },
+    { ZYDIS_MNEMONIC_VMCALL, "flags", NULL, "a hypercall, as a guest sees it, changes no flag" },
+    { ZYDIS_MNEMONIC_INVALID, NULL, NULL, NULL },
 };
 
 const char *zc_exception_reason(unsigned n)
@@ -59,24 +59,28 @@ const char *zc_exception_reason(unsigned n)
 }
 
 /* Extensions no doppel CPU model offers. */
+static const ZydisISAExt absent[] = { ZYDIS_ISA_EXT_AMD3DNOW,  ZYDIS_ISA_EXT_AMD_INVLPGB, ZYDIS_ISA_EXT_AMX_BF16,
+                                      ZYDIS_ISA_EXT_AMX_INT8,  ZYDIS_ISA_EXT_AMX_TILE,    ZYDIS_ISA_EXT_AVX_VNNI,
+                                      ZYDIS_ISA_EXT_CET,       ZYDIS_ISA_EXT_CLDEMOTE,    ZYDIS_ISA_EXT_CLZERO,
+                                      ZYDIS_ISA_EXT_ENQCMD,    ZYDIS_ISA_EXT_FMA4,        ZYDIS_ISA_EXT_GFNI,
+                                      ZYDIS_ISA_EXT_HRESET,    ZYDIS_ISA_EXT_KEYLOCKER,   ZYDIS_ISA_EXT_KEYLOCKER_WIDE,
+                                      ZYDIS_ISA_EXT_KNC,       ZYDIS_ISA_EXT_KNCE,        ZYDIS_ISA_EXT_KNCV,
+                                      ZYDIS_ISA_EXT_MCOMMIT,   ZYDIS_ISA_EXT_MONITORX,    ZYDIS_ISA_EXT_MOVDIR,
+                                      ZYDIS_ISA_EXT_MPX,       ZYDIS_ISA_EXT_PADLOCK,     ZYDIS_ISA_EXT_PCONFIG,
+                                      ZYDIS_ISA_EXT_PKU,       ZYDIS_ISA_EXT_PREFETCHWT1, ZYDIS_ISA_EXT_PT,
+                                      ZYDIS_ISA_EXT_RDPRU,     ZYDIS_ISA_EXT_RTM,         ZYDIS_ISA_EXT_SGX,
+                                      ZYDIS_ISA_EXT_SGX_ENCLV, ZYDIS_ISA_EXT_SMX,         ZYDIS_ISA_EXT_SNP,
+                                      ZYDIS_ISA_EXT_SSE4A,     ZYDIS_ISA_EXT_SVM,         ZYDIS_ISA_EXT_TBM,
+                                      ZYDIS_ISA_EXT_TDX,       ZYDIS_ISA_EXT_TSX_LDTRK,   ZYDIS_ISA_EXT_UINTR,
+                                      ZYDIS_ISA_EXT_VAES,      ZYDIS_ISA_EXT_VMFUNC,      ZYDIS_ISA_EXT_VPCLMULQDQ,
+                                      ZYDIS_ISA_EXT_VTX,       ZYDIS_ISA_EXT_WAITPKG,     ZYDIS_ISA_EXT_XOP };
+
 static bool ext_offered(ZydisISAExt ext)
 {
-    switch (ext) {
-    case ZYDIS_ISA_EXT_AMD3DNOW: case ZYDIS_ISA_EXT_AMD_INVLPGB: case ZYDIS_ISA_EXT_AMX_BF16: case ZYDIS_ISA_EXT_AMX_INT8:
-    case ZYDIS_ISA_EXT_AMX_TILE: case ZYDIS_ISA_EXT_AVX_VNNI: case ZYDIS_ISA_EXT_CET: case ZYDIS_ISA_EXT_CLDEMOTE:
-    case ZYDIS_ISA_EXT_CLZERO: case ZYDIS_ISA_EXT_ENQCMD: case ZYDIS_ISA_EXT_FMA4: case ZYDIS_ISA_EXT_GFNI:
-    case ZYDIS_ISA_EXT_HRESET: case ZYDIS_ISA_EXT_KEYLOCKER: case ZYDIS_ISA_EXT_KEYLOCKER_WIDE: case ZYDIS_ISA_EXT_KNC:
-    case ZYDIS_ISA_EXT_KNCE: case ZYDIS_ISA_EXT_KNCV: case ZYDIS_ISA_EXT_MCOMMIT: case ZYDIS_ISA_EXT_MONITORX:
-    case ZYDIS_ISA_EXT_MOVDIR: case ZYDIS_ISA_EXT_MPX: case ZYDIS_ISA_EXT_PADLOCK: case ZYDIS_ISA_EXT_PCONFIG:
-    case ZYDIS_ISA_EXT_PKU: case ZYDIS_ISA_EXT_PREFETCHWT1: case ZYDIS_ISA_EXT_PT: case ZYDIS_ISA_EXT_RDPRU:
-    case ZYDIS_ISA_EXT_RTM: case ZYDIS_ISA_EXT_SGX: case ZYDIS_ISA_EXT_SGX_ENCLV: case ZYDIS_ISA_EXT_SMX:
-    case ZYDIS_ISA_EXT_SNP: case ZYDIS_ISA_EXT_SSE4A: case ZYDIS_ISA_EXT_SVM: case ZYDIS_ISA_EXT_TBM: case ZYDIS_ISA_EXT_TDX:
-    case ZYDIS_ISA_EXT_TSX_LDTRK: case ZYDIS_ISA_EXT_UINTR: case ZYDIS_ISA_EXT_VAES: case ZYDIS_ISA_EXT_VMFUNC:
-    case ZYDIS_ISA_EXT_VPCLMULQDQ: case ZYDIS_ISA_EXT_VTX: case ZYDIS_ISA_EXT_WAITPKG: case ZYDIS_ISA_EXT_XOP:
-        return false;
-    default:
-        return true;
-    }
+    for (unsigned n = 0; n < sizeof absent / sizeof *absent; n++)
+        if (absent[n] == ext)
+            return false;
+    return true;
 }
 
 /* AVX-512 extensions beyond F, BW, DQ, VL, CD share one "extension" in Zydis: told apart by ISA set. */
@@ -119,25 +123,25 @@ static struct x86_opnd reg_of(ZydisRegister r)
     switch (ZydisRegisterGetClass(r)) {
     case ZYDIS_REGCLASS_GPR8:
         if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
-            return (struct x86_opnd){OPND_REGH, r - ZYDIS_REGISTER_AH, 1, 0};
+            return (struct x86_opnd) { OPND_REGH, r - ZYDIS_REGISTER_AH, 1, 0 };
         if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_DIL)
-            return (struct x86_opnd){OPND_REG, RSP + (r - ZYDIS_REGISTER_SPL), 1, 0};
+            return (struct x86_opnd) { OPND_REG, RSP + (r - ZYDIS_REGISTER_SPL), 1, 0 };
         if (r >= ZYDIS_REGISTER_R8B)
-            return (struct x86_opnd){OPND_REG, R8 + (r - ZYDIS_REGISTER_R8B), 1, 0};
-        return (struct x86_opnd){OPND_REG, r - ZYDIS_REGISTER_AL, 1, 0};
-    case ZYDIS_REGCLASS_GPR16: return (struct x86_opnd){OPND_REG, id, 2, 0};
-    case ZYDIS_REGCLASS_GPR32: return (struct x86_opnd){OPND_REG, id, 4, 0};
-    case ZYDIS_REGCLASS_GPR64: return (struct x86_opnd){OPND_REG, id, 8, 0};
-    case ZYDIS_REGCLASS_X87: return (struct x86_opnd){OPND_ST, id, 10, 0};
-    case ZYDIS_REGCLASS_MMX: return (struct x86_opnd){OPND_MMX, id, 8, 0};
-    case ZYDIS_REGCLASS_XMM: return (struct x86_opnd){OPND_VEC, id, 16, 0};
-    case ZYDIS_REGCLASS_YMM: return (struct x86_opnd){OPND_VEC, id, 32, 0};
-    case ZYDIS_REGCLASS_ZMM: return (struct x86_opnd){OPND_VEC, id, 64, 0};
-    case ZYDIS_REGCLASS_MASK: return (struct x86_opnd){OPND_K, id, 8, 0};
-    case ZYDIS_REGCLASS_SEGMENT: return (struct x86_opnd){OPND_SEG, id, 2, 0};
-    case ZYDIS_REGCLASS_CONTROL: return (struct x86_opnd){OPND_CR, id, 0, 0};
-    case ZYDIS_REGCLASS_DEBUG: return (struct x86_opnd){OPND_DR, id, 0, 0};
-    default: return (struct x86_opnd){OPND_NONE, id, 0, 0};
+            return (struct x86_opnd) { OPND_REG, R8 + (r - ZYDIS_REGISTER_R8B), 1, 0 };
+        return (struct x86_opnd) { OPND_REG, r - ZYDIS_REGISTER_AL, 1, 0 };
+    case ZYDIS_REGCLASS_GPR16: return (struct x86_opnd) { OPND_REG, id, 2, 0 };
+    case ZYDIS_REGCLASS_GPR32: return (struct x86_opnd) { OPND_REG, id, 4, 0 };
+    case ZYDIS_REGCLASS_GPR64: return (struct x86_opnd) { OPND_REG, id, 8, 0 };
+    case ZYDIS_REGCLASS_X87: return (struct x86_opnd) { OPND_ST, id, 10, 0 };
+    case ZYDIS_REGCLASS_MMX: return (struct x86_opnd) { OPND_MMX, id, 8, 0 };
+    case ZYDIS_REGCLASS_XMM: return (struct x86_opnd) { OPND_VEC, id, 16, 0 };
+    case ZYDIS_REGCLASS_YMM: return (struct x86_opnd) { OPND_VEC, id, 32, 0 };
+    case ZYDIS_REGCLASS_ZMM: return (struct x86_opnd) { OPND_VEC, id, 64, 0 };
+    case ZYDIS_REGCLASS_MASK: return (struct x86_opnd) { OPND_K, id, 8, 0 };
+    case ZYDIS_REGCLASS_SEGMENT: return (struct x86_opnd) { OPND_SEG, id, 2, 0 };
+    case ZYDIS_REGCLASS_CONTROL: return (struct x86_opnd) { OPND_CR, id, 0, 0 };
+    case ZYDIS_REGCLASS_DEBUG: return (struct x86_opnd) { OPND_DR, id, 0, 0 };
+    default: return (struct x86_opnd) { OPND_NONE, id, 0, 0 };
     }
 }
 
@@ -167,8 +171,8 @@ static unsigned address_reg(ZydisRegister r)
 static bool same_mem_size(const struct zc *z, const struct x86_opnd *o, const ZydisDecodedOperand *zo)
 {
     if (o->size == 0) /* depends on more than the instruction (XSAVE), or no access (LEA) */
-        return zo->mem.type == ZYDIS_MEMOP_TYPE_AGEN || zo->mem.type == ZYDIS_MEMOP_TYPE_MIB || zo->size == 0 ||
-               zo->size >= 512 * 8;
+        return zo->mem.type == ZYDIS_MEMOP_TYPE_AGEN || zo->mem.type == ZYDIS_MEMOP_TYPE_MIB || zo->size == 0
+               || zo->size >= 512 * 8;
     if (o->access == 0 && zo->actions == 0)
         return true;
     if (o->size == 1 && zo->size == 64 * 8 && z->insn.enc == X86_ENC_LEGACY) /* a cache line, by any address in it */
@@ -253,8 +257,7 @@ static bool same_opnd(struct zc *z, unsigned n, const ZydisDecodedOperand *zo)
         if (!same_imm(z, n, zo))
             return false;
         break;
-    default:
-        return differ(z, "operand %u: Zydis type %u", n, zo->type);
+    default: return differ(z, "operand %u: Zydis type %u", n, zo->type);
     }
     return same_access(z, n, zo);
 }
@@ -326,13 +329,21 @@ static bool same_evex(struct zc *z)
         return differ(z, "zeroing %u, not %u", i->zeroing, z->zi.raw.evex.z);
     if (i->bcst != has_broadcast(&z->zi))
         return differ(z, "broadcast %u", i->bcst);
-    if (i->bcst && i->elem * 8U != z->zo[z->zi.operand_count_visible - 1].element_size &&
-        i->elem * 8U != z->zo[z->zi.operand_count_visible - 2].element_size)
-        return differ(z, "element %u", i->elem);
     if (a->rounding.mode != ZYDIS_ROUNDING_MODE_INVALID && (!i->evex_b || i->rc != a->rounding.mode - ZYDIS_ROUNDING_MODE_RN))
         return differ(z, "rounding %u, not %u", i->rc, a->rounding.mode);
     if (i->evex_b != z->zi.raw.evex.b)
         return differ(z, "EVEX.b %u", i->evex_b);
+    return true;
+}
+
+/* elem counts the memory operand: what broadcasts and what the mask suppresses. */
+static bool same_element(struct zc *z)
+{
+    if (!z->insn.bcst && !(x86_rows[z->insn.row].flags & ROW_MASKED_MEM && z->insn.aaa))
+        return true;
+    for (unsigned k = 0; k < z->zi.operand_count_visible; k++)
+        if (z->zo[k].type == ZYDIS_OPERAND_TYPE_MEMORY && z->zo[k].element_size != z->insn.elem * 8U)
+            return differ(z, "element of %u bytes, not %u bits", z->insn.elem, z->zo[k].element_size);
     return true;
 }
 
@@ -350,9 +361,9 @@ static bool same_suppression(struct zc *z)
     if (!has_mem || !maskable || stores)
         return true;
     ZydisExceptionClass c = z->zi.meta.exception_class;
-    bool nf = c == ZYDIS_EXCEPTION_CLASS_E1NF || c == ZYDIS_EXCEPTION_CLASS_E2NF || c == ZYDIS_EXCEPTION_CLASS_E3NF ||
-              c == ZYDIS_EXCEPTION_CLASS_E4NF || c == ZYDIS_EXCEPTION_CLASS_E5NF || c == ZYDIS_EXCEPTION_CLASS_E6NF ||
-              c == ZYDIS_EXCEPTION_CLASS_E9NF || c == ZYDIS_EXCEPTION_CLASS_E10NF || c == ZYDIS_EXCEPTION_CLASS_E11NF;
+    bool nf = c == ZYDIS_EXCEPTION_CLASS_E1NF || c == ZYDIS_EXCEPTION_CLASS_E2NF || c == ZYDIS_EXCEPTION_CLASS_E3NF
+              || c == ZYDIS_EXCEPTION_CLASS_E4NF || c == ZYDIS_EXCEPTION_CLASS_E5NF || c == ZYDIS_EXCEPTION_CLASS_E6NF
+              || c == ZYDIS_EXCEPTION_CLASS_E9NF || c == ZYDIS_EXCEPTION_CLASS_E10NF || c == ZYDIS_EXCEPTION_CLASS_E11NF;
     return masked != nf || differ(z, "masked_mem %u, but exception class %u", masked, c);
 }
 
@@ -363,7 +374,7 @@ static bool same_vector(struct zc *z)
     if (!lig_or_gpr && i->vl * 8U != z->zi.avx.vector_length && i->vl != 16)
         return differ(z, "vl %u, not %u bits", i->vl, z->zi.avx.vector_length);
     if (i->enc == X86_ENC_EVEX)
-        return same_evex(z) && same_suppression(z);
+        return same_evex(z) && same_element(z) && same_suppression(z);
     return true;
 }
 
@@ -400,9 +411,9 @@ static bool is_alias(const char *ours, ZydisMnemonic theirs)
         const char *ours;
         ZydisMnemonic theirs;
     } alias[] = {
-        {"RETF", ZYDIS_MNEMONIC_RET},
-        {"ENDBR32", ZYDIS_MNEMONIC_NOP},
-        {"ENDBR64", ZYDIS_MNEMONIC_NOP},
+        { "RETF", ZYDIS_MNEMONIC_RET },
+        { "ENDBR32", ZYDIS_MNEMONIC_NOP },
+        { "ENDBR64", ZYDIS_MNEMONIC_NOP },
     };
     for (unsigned n = 0; n < sizeof alias / sizeof *alias; n++)
         if (alias[n].theirs == theirs && strcmp(alias[n].ours, ours) == 0)
@@ -421,8 +432,8 @@ static bool same_name(struct zc *z)
         ours = p + 1;
     while (*ours && *ours != '/' && *ours == toupper((unsigned char)*theirs))
         ours++, theirs++;
-    return ((*ours == '\0' || *ours == '/') && *theirs == '\0') ||
-           differ(z, "name %s, not %s", x86_rows[z->insn.row].name, ZydisMnemonicGetString(z->zi.mnemonic));
+    return ((*ours == '\0' || *ours == '/') && *theirs == '\0')
+           || differ(z, "name %s, not %s", x86_rows[z->insn.row].name, ZydisMnemonicGetString(z->zi.mnemonic));
 }
 
 static bool same_prefixes(struct zc *z)
@@ -432,8 +443,8 @@ static bool same_prefixes(struct zc *z)
     if (i->lock != !!(a & ZYDIS_ATTRIB_HAS_LOCK))
         return differ(z, "lock %u", i->lock);
     enum x86_rep rep = a & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE) ? X86_REP_REP
-                       : a & ZYDIS_ATTRIB_HAS_REPNE                     ? X86_REP_REPNE
-                                                                        : X86_REP_NONE;
+                       : a & ZYDIS_ATTRIB_HAS_REPNE                       ? X86_REP_REPNE
+                                                                          : X86_REP_NONE;
     if (rep != X86_REP_NONE && i->rep != rep)
         return differ(z, "rep %02x, not %02x", i->rep, rep);
     if (rep == X86_REP_NONE && x86_rows[i->row].flags & ROW_REP && i->rep != rep)
@@ -456,6 +467,60 @@ static bool same_opsize(struct zc *z)
     return i->opsize * 8U == z->zi.operand_width || differ(z, "operand size %u, not %u bits", i->opsize, z->zi.operand_width);
 }
 
+/* The CPUID features a row must ask for, by Zydis's ISA set. Sets left out say nothing exact (BASE, X87, PENTIUMMMX). */
+static bool same_features(struct zc *z)
+{
+    enum { F = X86_FEAT_AVX512F, VL = X86_FEAT_AVX512VL, BW = X86_FEAT_AVX512BW, DQ = X86_FEAT_AVX512DQ, CD = X86_FEAT_AVX512CD };
+    static const uint8_t want[ZYDIS_ISA_SET_MAX_VALUE + 1][2] = {
+        [ZYDIS_ISA_SET_AVX] = { X86_FEAT_AVX },
+        [ZYDIS_ISA_SET_AVX2] = { X86_FEAT_AVX2 },
+        [ZYDIS_ISA_SET_AVX2GATHER] = { X86_FEAT_AVX2 },
+        [ZYDIS_ISA_SET_AVXAES] = { X86_FEAT_AVX, X86_FEAT_AES },
+        [ZYDIS_ISA_SET_FMA] = { X86_FEAT_AVX, X86_FEAT_FMA },
+        [ZYDIS_ISA_SET_F16C] = { X86_FEAT_AVX, X86_FEAT_F16C },
+        [ZYDIS_ISA_SET_BMI1] = { X86_FEAT_BMI1 },
+        [ZYDIS_ISA_SET_BMI2] = { X86_FEAT_BMI2 },
+        [ZYDIS_ISA_SET_AVX512F_128] = { F, VL },
+        [ZYDIS_ISA_SET_AVX512F_256] = { F, VL },
+        [ZYDIS_ISA_SET_AVX512F_512] = { F },
+        [ZYDIS_ISA_SET_AVX512F_128N] = { F },
+        [ZYDIS_ISA_SET_AVX512F_KOP] = { F },
+        [ZYDIS_ISA_SET_AVX512F_SCALAR] = { F },
+        [ZYDIS_ISA_SET_AVX512BW_128] = { BW, VL },
+        [ZYDIS_ISA_SET_AVX512BW_256] = { BW, VL },
+        [ZYDIS_ISA_SET_AVX512BW_512] = { BW },
+        [ZYDIS_ISA_SET_AVX512BW_128N] = { BW },
+        [ZYDIS_ISA_SET_AVX512BW_KOP] = { BW },
+        [ZYDIS_ISA_SET_AVX512DQ_128] = { DQ, VL },
+        [ZYDIS_ISA_SET_AVX512DQ_256] = { DQ, VL },
+        [ZYDIS_ISA_SET_AVX512DQ_512] = { DQ },
+        [ZYDIS_ISA_SET_AVX512DQ_128N] = { DQ },
+        [ZYDIS_ISA_SET_AVX512DQ_KOP] = { DQ },
+        [ZYDIS_ISA_SET_AVX512DQ_SCALAR] = { DQ },
+        [ZYDIS_ISA_SET_AVX512CD_128] = { CD, VL },
+        [ZYDIS_ISA_SET_AVX512CD_256] = { CD, VL },
+        [ZYDIS_ISA_SET_AVX512CD_512] = { CD },
+        [ZYDIS_ISA_SET_SSE] = { X86_FEAT_SSE },
+        [ZYDIS_ISA_SET_SSE2] = { X86_FEAT_SSE2 },
+        [ZYDIS_ISA_SET_SSE3] = { X86_FEAT_SSE3 },
+        [ZYDIS_ISA_SET_SSSE3] = { X86_FEAT_SSSE3 },
+        [ZYDIS_ISA_SET_SSE4] = { X86_FEAT_SSE4_1 },
+        [ZYDIS_ISA_SET_SSE42] = { X86_FEAT_SSE4_2 },
+        [ZYDIS_ISA_SET_AES] = { X86_FEAT_AES },
+        [ZYDIS_ISA_SET_SHA] = { X86_FEAT_SHA },
+        [ZYDIS_ISA_SET_MOVBE] = { X86_FEAT_MOVBE },
+        [ZYDIS_ISA_SET_POPCNT] = { X86_FEAT_POPCNT },
+        [ZYDIS_ISA_SET_ADOX_ADCX] = { X86_FEAT_ADX },
+        [ZYDIS_ISA_SET_LZCNT] = { X86_FEAT_LZCNT },
+    };
+    const uint8_t *w = want[z->zi.meta.isa_set], *have = x86_rows[z->insn.row].feat;
+    bool asks_all = true;
+    for (unsigned n = 0; n < 2; n++)
+        asks_all &= w[n] == X86_FEAT_NONE || have[0] == w[n] || have[1] == w[n];
+    return asks_all
+           || differ(z, "features %u %u, not %u %u (%s)", have[0], have[1], w[0], w[1], ZydisISASetGetString(z->zi.meta.isa_set));
+}
+
 static bool same_flags(struct zc *z)
 {
     const struct x86_row *row = &x86_rows[z->insn.row];
@@ -472,9 +537,9 @@ static bool same_flags(struct zc *z)
 
 static bool same_insn(struct zc *z)
 {
-    static const uint8_t encoding[] = {[ZYDIS_INSTRUCTION_ENCODING_LEGACY] = X86_ENC_LEGACY,
-                                       [ZYDIS_INSTRUCTION_ENCODING_VEX] = X86_ENC_VEX,
-                                       [ZYDIS_INSTRUCTION_ENCODING_EVEX] = X86_ENC_EVEX};
+    static const uint8_t encoding[] = { [ZYDIS_INSTRUCTION_ENCODING_LEGACY] = X86_ENC_LEGACY,
+                                        [ZYDIS_INSTRUCTION_ENCODING_VEX] = X86_ENC_VEX,
+                                        [ZYDIS_INSTRUCTION_ENCODING_EVEX] = X86_ENC_EVEX };
     const struct x86_insn *i = &z->insn;
     if (z->len != z->zi.length || i->len != z->len || memcmp(i->bytes, z->bytes, (size_t)z->len) != 0)
         return differ(z, "length %d, not %u", z->len, z->zi.length);
@@ -484,7 +549,8 @@ static bool same_insn(struct zc *z)
         return differ(z, "encoding %u", i->enc);
     if (i->addrsize * 8U != z->zi.address_width)
         return differ(z, "address size %u, not %u bits", i->addrsize, z->zi.address_width);
-    return same_prefixes(z) && same_operands(z) && same_opsize(z) && same_vector(z) && same_layout(z) && same_flags(z);
+    return same_prefixes(z) && same_operands(z) && same_opsize(z) && same_vector(z) && same_layout(z) && same_features(z)
+           && same_flags(z);
 }
 
 static bool excepted(struct zc *z)
@@ -534,7 +600,7 @@ enum zc_verdict zc_compare(struct zc *z, const uint8_t *bytes, enum x86_mode mod
 
 void zc_print_case(const struct zc *z)
 {
-    static const char *const mode[] = {"16", "32", "64"};
+    static const char *const mode[] = { "16", "32", "64" };
     printf("    mode %s:", mode[z->mode]);
     for (unsigned n = 0; n < ZC_BYTES; n++)
         printf(" %02x", z->bytes[n]);

@@ -31,10 +31,9 @@ struct zc {
     int len; /* ours, or X86_DECODE_* */
     struct x86_insn insn;
     bool z_valid;
-    bool z_ignore_rest; /* see the table of exceptions */
     ZydisDecodedInstruction zi;
     ZydisDecodedOperand zo[ZYDIS_MAX_OPERAND_COUNT];
-    char why[160];    /* of a mismatch */
+    char why[160];      /* of a mismatch */
     unsigned exception; /* index of the exception that applied */
 };
 

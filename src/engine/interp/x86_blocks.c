@@ -14,18 +14,13 @@
 
 enum { HASH_BITS = 16, NEAR_BITS = 13 };
 
-/* One entry of the cache by linear address. ctx is everything else the answer depends on. */
-struct near_entry {
-    uint64_t lin, ctx;
-    struct x86_block *block;
-};
-
 struct x86_blocks {
     uint8_t *arena; /* owned mapping */
     size_t size, used;
     struct x86_blocks_stats stats;
     struct x86_block *bucket[1 << HASH_BITS];
-    struct near_entry near[1 << NEAR_BITS];
+    struct x86_block *last; /* found by the last call, NULL after a drop */
+    struct x86_block_ref near[1 << NEAR_BITS];
 };
 
 struct x86_blocks *x86_blocks_new(size_t arena_bytes)
@@ -56,6 +51,7 @@ void x86_blocks_drop(struct x86_blocks *blocks)
 {
     memset(blocks->bucket, 0, sizeof(blocks->bucket));
     memset(blocks->near, 0, sizeof(blocks->near));
+    blocks->last = NULL;
     blocks->used = 0;
     blocks->stats.drops++;
 }
@@ -142,6 +138,8 @@ static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const ui
     n->page = gmem_page_index(c->gmem, host);
     n->gen = gmem_mark_code(c->gmem, n->page);
     n->key = key;
+    n->oldest = 0;
+    memset(n->after, 0, sizeof(n->after));
     n->nr = 0;
     n->bytes = 0;
     while (n->nr < BLOCK_MAX_INSNS) {
@@ -208,18 +206,42 @@ static struct x86_block *find_slow(struct x86_blocks *b, struct x86_cpu *c, gva_
     return n ? n : build(b, c, host, left, key);
 }
 
-const struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c)
+static inline bool ref_holds(const struct x86_cpu *c, const struct x86_block_ref *r, gva_t lin, uint64_t ctx)
+{
+    return r->lin == lin && r->ctx == ctx && r->block && r->block->gen == gmem_code_gen(c->gmem, r->block->page);
+}
+
+/* Not among the successors of the last block: the cache by linear address, then the tables. */
+static struct x86_block *find_elsewhere(struct x86_blocks *b, struct x86_cpu *c, gva_t lin, uint64_t ctx)
+{
+    struct x86_block_ref *r = &b->near[(lin ^ lin >> NEAR_BITS) & ((1 << NEAR_BITS) - 1)];
+    if (!ref_holds(c, r, lin, ctx)) {
+        struct x86_block *n = find_slow(b, c, lin);
+        if (!n) {
+            b->last = NULL;
+            return NULL;
+        }
+        *r = (struct x86_block_ref){ lin, ctx, n };
+    }
+    if (b->last) {
+        struct x86_block *from = b->last;
+        from->after[from->oldest] = *r;
+        from->oldest = (uint8_t)((from->oldest + 1) % BLOCK_SUCCESSORS);
+    }
+    b->last = r->block;
+    return r->block;
+}
+
+struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c)
 {
     gva_t lin = linear_pc(c);
     uint64_t ctx = context(c);
-    struct near_entry *e = &blocks->near[(lin ^ lin >> NEAR_BITS) & ((1 << NEAR_BITS) - 1)];
-    if (__builtin_expect(e->lin == lin && e->ctx == ctx && e->block, 1)
-        && __builtin_expect(e->block->gen == gmem_code_gen(c->gmem, e->block->page), 1))
-        return e->block;
-    struct x86_block *n = find_slow(blocks, c, lin);
-    if (n)
-        *e = (struct near_entry){ lin, ctx, n };
-    return n;
+    struct x86_block *from = blocks->last;
+    if (__builtin_expect(from != NULL, 1))
+        for (unsigned k = 0; k < BLOCK_SUCCESSORS; k++)
+            if (ref_holds(c, &from->after[k], lin, ctx))
+                return blocks->last = from->after[k].block;
+    return find_elsewhere(blocks, c, lin, ctx);
 }
 
 void x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c, struct x86_insn *ret)

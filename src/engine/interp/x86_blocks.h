@@ -14,6 +14,14 @@
 
 enum { BLOCK_MAX_INSNS = 48 };
 
+/* A block found before, and under what it was. ctx is everything but the linear address that the answer depends on. */
+struct x86_block_ref {
+    uint64_t lin, ctx;
+    struct x86_block *block; /* NULL: none */
+};
+
+enum { BLOCK_SUCCESSORS = 2 };
+
 struct x86_block {
     uint64_t key;           /* page << 16 | offset << 4 | mode */
     struct x86_block *next; /* in the hash bucket */
@@ -21,6 +29,8 @@ struct x86_block {
     uint32_t gen;           /* of the page when the bytes were last compared */
     uint16_t nr;
     uint16_t bytes; /* of code */
+    uint8_t oldest; /* of the successors: the one to be replaced next */
+    struct x86_block_ref after[BLOCK_SUCCESSORS]; /* where execution went on, lately */
     struct x86_insn insn[];
 };
 
@@ -33,9 +43,10 @@ void x86_blocks_drop(struct x86_blocks *blocks);
 
 /*
  * The block that starts at c->rip, decoded if need be. NULL: the instruction there crosses into another page or is not in
- * RAM: use x86_blocks_fetch_one(). Raises #PF for the fetch.
+ * RAM: use x86_blocks_fetch_one(). Raises #PF for the fetch. Remembers the block as the one that runs now; the next call
+ * looks among its successors first.
  */
-const struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c);
+struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c);
 /* Decodes the one instruction at c->rip into *ret, from one page or two. Raises #PF. */
 void x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c, struct x86_insn *ret);
 

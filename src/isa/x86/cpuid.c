@@ -44,16 +44,16 @@ static const struct bits feature_bits[X86_FEAT_END] = {
 static const struct bits fixed_bits[] = {
     /* DE, PSE, PAE, MCE, MTRR, PGE, MCA, PAT, PSE36, SS */
     { 1, 0, EDX, 1 << 2 | 1 << 3 | 1 << 6 | 1 << 7 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 16 | 1 << 17 | 1 << 27 },
-    { 1, 0, ECX, 1U << 31 },                         /* hypervisor present */
-    { 6, 0, EAX, 1 << 2 },                           /* ARAT: the APIC timer runs on in idle states */
-    { 7, 0, EBX, 1 << 1 | 1 << 6 | 1 << 9 | 1 << 13 }, /* TSC_ADJUST, FDP on exceptions only, ERMS, no FCS/FDS */
+    { 1, 0, ECX, 1U << 31 },                                        /* hypervisor present */
+    { 6, 0, EAX, 1 << 2 },                                          /* ARAT: the APIC timer runs on in idle states */
+    { 7, 0, EBX, 1 << 1 | 1 << 6 | 1 << 9 | 1 << 13 },              /* TSC_ADJUST, FDP on exceptions only, ERMS, no FCS/FDS */
     { 7, 0, EDX, 1 << 4 | 1 << 26 | 1 << 27 | 1 << 29 | 1U << 31 }, /* FSRM, SPEC_CTRL, STIBP, ARCH_CAPABILITIES, SSBD */
     /* BHI_CTRL, MCDT_NO. Linux since 6.1.139 clears branch history by a loop in each system call unless it has BHI_CTRL to set,
      * whatever BHI_NO says. */
     { 7, 2, EDX, 1 << 4 | 1 << 5 },
-    { 7, 0, EAX, 2 },                                /* the last sub-leaf */
-    { 0x80000001, 0, EDX, 1 << 26 },                 /* 1 GiB pages */
-    { 0x80000007, 0, EDX, 1 << 8 },                  /* invariant TSC */
+    { 7, 0, EAX, 2 },                /* the last sub-leaf */
+    { 0x80000001, 0, EDX, 1 << 26 }, /* 1 GiB pages */
+    { 0x80000007, 0, EDX, 1 << 8 },  /* invariant TSC */
 };
 
 /* ---- facts about this machine ---- */
@@ -325,8 +325,8 @@ static bool has_subleaves(uint32_t leaf)
 
 static bool in_range(uint32_t leaf)
 {
-    return leaf <= BASIC_MAX || (leaf >= KVM_CPUID_SIGNATURE && leaf <= KVM_CPUID_TIMING) ||
-           (leaf >= EXTENDED && leaf <= EXTENDED_MAX);
+    return leaf <= BASIC_MAX || (leaf >= KVM_CPUID_SIGNATURE && leaf <= KVM_CPUID_TIMING)
+           || (leaf >= EXTENDED && leaf <= EXTENDED_MAX);
 }
 
 void x86_cpuid(const struct x86_cpu *c, uint32_t leaf, uint32_t sub, uint32_t ret_regs[4])

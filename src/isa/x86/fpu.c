@@ -76,14 +76,19 @@ uint8_t fpu_tags_abridge(uint16_t full)
     return (uint8_t)tags;
 }
 
-void fpu_enter_mmx(struct x86_fpu *f)
+void fpu_set_top(struct x86_fpu *f, unsigned top)
 {
     uint8_t st[8][16];
-    unsigned top = fpu_top(f);
+    unsigned turn = top - fpu_top(f);
 
     memcpy(st, f->st, sizeof(st));
     for (unsigned n = 0; n < 8; n++)
-        memcpy(f->st[n], st[(n - top) & 7], sizeof(st[n]));
-    f->fsw &= (uint16_t)~(7 << FSW_TOP_SHIFT);
+        memcpy(f->st[n], st[(n + turn) & 7], sizeof(st[n]));
+    f->fsw = (uint16_t)((f->fsw & ~(7 << FSW_TOP_SHIFT)) | top << FSW_TOP_SHIFT);
+}
+
+void fpu_enter_mmx(struct x86_fpu *f)
+{
+    fpu_set_top(f, 0);
     f->ftw = 0xff;
 }

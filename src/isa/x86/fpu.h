@@ -47,7 +47,7 @@ static inline unsigned fpu_top(const struct x86_fpu *f)
     return f->fsw >> FSW_TOP_SHIFT & 7;
 }
 
-/* The control registers as FNINIT leaves them; st[] is in stack order, so a changed top needs fpu_enter_mmx() before. */
+/* The control registers as FNINIT leaves them; st[] is in stack order, so fpu_set_top(f, 0) comes before. */
 static inline void fpu_init(struct x86_fpu *f)
 {
     f->fcw = FCW_INIT;
@@ -62,8 +62,10 @@ static inline void fpu_init(struct x86_fpu *f)
 uint16_t fpu_tags_full(const struct x86_fpu *f);
 /* And back: a register is empty or not. */
 uint8_t fpu_tags_abridge(uint16_t full);
-/* What any MMX instruction but EMMS does first: the top of the stack becomes physical register 0 (so that st[n] is mmn), and all
- * registers are in use. Spec: SDM 1 9.5 */
+/* Makes physical register `top` the top of the stack; st[], which is in stack order, turns so that no register changes. */
+void fpu_set_top(struct x86_fpu *f, unsigned top);
+/* What any MMX instruction but EMMS does first: the top becomes physical register 0 (so that st[n] is mmn), and all registers are
+ * in use. Spec: SDM 1 9.5 */
 void fpu_enter_mmx(struct x86_fpu *f);
 
 #endif

@@ -36,6 +36,13 @@ static unsigned mask_bits(const struct x86_insn *i, unsigned size, bool store)
     }
 }
 
+/* VEXTRACT* to memory: exception class E6NF, no fault suppression. */
+static bool is_extract(const struct x86_insn *i)
+{
+    uint8_t tuple = x86_forms[i->row].tuple;
+    return tuple == TUPLE_T2 || tuple == TUPLE_T4 || tuple == TUPLE_T8;
+}
+
 /* Bit n set: byte n of the operand is accessed. */
 static uint64_t active_bytes(const struct x86_cpu *c, const struct x86_insn *i, unsigned size, bool store)
 {
@@ -46,6 +53,16 @@ static uint64_t active_bytes(const struct x86_cpu *c, const struct x86_insn *i, 
         if (c->fpu.k[i->aaa] >> n & 1)
             bytes |= element << (n % in_memory * i->elem);
     return bytes;
+}
+
+/* Comes before the checks of limit or canonical form (as CPUs do it). Where no element is active nothing is accessed. */
+static void check_alignment(struct x86_cpu *c, const struct host_access *a)
+{
+    uint64_t base = c->mode == X86_MODE_64 && a->seg < SEG_FS ? 0 : c->seg[a->seg].base;
+    if (!a->whole && !a->bytes)
+        return;
+    if ((base + a->off) & (a->size - 1))
+        x86_raise_err(c, X86_GP, 0);
 }
 
 struct host_access host_access_make(struct x86_cpu *c, const struct x86_insn *i, const struct host_tramp *t, enum x86_access how)
@@ -60,12 +77,13 @@ struct host_access host_access_make(struct x86_cpu *c, const struct x86_insn *i,
 
     if (t->plain)
         return a;
-    if ((flags & ROW_ALIGN) && (x86_seg_lin(c, a.seg, a.off, a.size, how) & (a.size - 1)))
-        x86_raise_err(c, X86_GP, 0);
     if ((flags & ROW_MASKED_MEM) && i->aaa) {
         a.bytes = active_bytes(c, i, a.size, how == X86_WRITE);
         a.whole = a.bytes == ~0ULL >> (64 - a.size);
+        a.check_whole = how == X86_WRITE && is_extract(i);
     }
+    if (flags & ROW_ALIGN)
+        check_alignment(c, &a);
     return a;
 }
 
@@ -104,7 +122,7 @@ static void probe_run(struct x86_cpu *c, const struct host_access *a, unsigned a
 
 void host_access_probe(struct x86_cpu *c, const struct host_access *a)
 {
-    if (a->whole) {
+    if (a->whole || a->check_whole) {
         probe_run(c, a, 0, a->size);
         return;
     }

@@ -19,6 +19,7 @@ struct host_access {
     enum x86_seg_reg seg;
     uint8_t size;        /* bytes */
     bool whole;
+    bool check_whole;    /* a store whose inactive elements are not written but fault all the same */
 };
 
 /* #GP(0) when the row demands alignment and the address has none. */

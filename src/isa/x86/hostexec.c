@@ -11,6 +11,7 @@
 #include "isa/x86/hostexec.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <ucontext.h>
@@ -35,7 +36,10 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         signal(sig, SIG_DFL); /* not ours: the instruction faults again and ends the process */
 }
 
-int hostexec_init(struct error *err)
+static pthread_once_t install_once = PTHREAD_ONCE_INIT; /* signal handlers belong to the process */
+static int install_errno;                               /* written under install_once */
+
+static void install(void)
 {
     static const int signals[] = {SIGFPE, SIGILL};
     struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -43,17 +47,27 @@ int hostexec_init(struct error *err)
     sigemptyset(&sa.sa_mask);
     for (unsigned n = 0; n < sizeof(signals) / sizeof(signals[0]); n++)
         if (sigaction(signals[n], &sa, NULL) < 0)
-            return error_set(err, -errno, "cannot handle signal %d: %s", signals[n], strerror(errno));
+            install_errno = errno;
+}
+
+int hostexec_init(struct error *err)
+{
+    pthread_once(&install_once, install);
+    if (install_errno)
+        return error_set(err, -install_errno, "cannot handle SIGFPE and SIGILL: %s", strerror(install_errno));
     return 0;
 }
 
 /* ---- running one ---- */
 
-static void run(struct x86_cpu *c, struct host_code *h, const struct host_tramp *t, void *bounce)
+static void run(struct x86_cpu *c, const struct x86_insn *i, struct host_code *h, const struct host_tramp *t, void *bounce)
 {
     switch (host_tramp_run(h, t, c, bounce, host_code_fx(h))) {
     case HOST_DONE: break;
-    case HOST_SIMD_FAULT: x86_raise(c, c->cr4 & CR4_OSXMMEXCPT ? X86_XM : X86_UD);
+    case HOST_SIMD_FAULT:
+        if (i->op[0].kind == OPND_MMX || i->op[1].kind == OPND_MMX)
+            fpu_enter_mmx(&c->fpu); /* CVTPS2PI and kin: the switch to MMX comes first */
+        x86_raise(c, c->cr4 & CR4_OSXMMEXCPT ? X86_XM : X86_UD);
     case HOST_ILLEGAL: x86_raise(c, X86_UD); /* the host lacks it */
     }
 }
@@ -68,7 +82,7 @@ static void run_mem(struct x86_cpu *c, const struct x86_insn *i, struct host_cod
         host_access_read(c, &a, bounce);
     if ((o->access & OPND_W) && t->fp)
         host_access_probe(c, &a); /* the flags in MXCSR must not change if the write faults */
-    run(c, h, t, bounce);
+    run(c, i, h, t, bounce);
     if (o->access & OPND_W)
         host_access_write(c, &a, bounce);
 }
@@ -116,7 +130,7 @@ static void run_fx(struct x86_cpu *c, const struct x86_insn *i, struct host_code
     if (access & OPND_R)
         host_access_read(c, &a, bounce);
     fx_load(&c->fpu, fx);
-    run(c, h, t, bounce);
+    run(c, i, h, t, bounce);
     if (access & OPND_W) {
         /* an unmasked exception other than precision keeps a store from happening; SDM 1 8.5 */
         bool stored = !(fx->fsw & ~fx->fcw & FSW_EXC & ~FSW_PE);
@@ -140,7 +154,7 @@ void step_host(struct x86_cpu *c, const struct x86_insn *i)
     else if (t->fx)
         run_fx(c, i, h, t);
     else if (t->mem_op == HOST_NO_MEM)
-        run(c, h, t, NULL);
+        run(c, i, h, t, NULL);
     else
         run_mem(c, i, h, t);
 }

@@ -67,9 +67,9 @@ static const char *mode_name(const struct x86_cpu *c)
 static void describe(const struct vcpu *vcpu, char *text, size_t cap)
 {
     const struct x86_cpu *c = vcpu->cpu;
-    (void)snprintf(text, cap,
-                   "rip=%04x:%" PRIx64 " rsp=%" PRIx64 " cpl=%u cr2=%" PRIx64 " cr3=%" PRIx64 " (%s)", c->seg[SEG_CS].sel,
-                   c->rip, c->gpr[RSP], c->cpl, c->cr2, c->cr3, mode_name(c)); /* a cut line is still a line */
+    (void)snprintf(text, cap, "rip=%04x:%" PRIx64 " rsp=%" PRIx64 " cpl=%u cr2=%" PRIx64 " cr3=%" PRIx64 " (%s)",
+                   c->seg[SEG_CS].sel, c->rip, c->gpr[RSP], c->cpl, c->cr2, c->cr3,
+                   mode_name(c)); /* a cut line is still a line */
 }
 
 const struct isa_ops x86_isa_ops = {

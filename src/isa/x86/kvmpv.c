@@ -36,7 +36,7 @@ struct pvclock_page {
 _Static_assert(sizeof(struct pvclock_page) == 32, "the guest's layout");
 
 struct wall_page {
-    uint32_t version; /* odd while it changes */
+    uint32_t version;   /* odd while it changes */
     uint32_t sec, nsec; /* wall clock at system time 0 */
 };
 _Static_assert(sizeof(struct wall_page) == 12, "the guest's layout");

@@ -350,7 +350,7 @@ gva_t x86_seg_lin(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigne
             x86_raise_seg(c, seg);
         return lin;
     }
-    if (!(c->flat && seg < SEG_FS) && !segment_ok(c, seg, off, size, access))
+    if (!seg_is_open(c, seg, access) && !segment_ok(c, seg, off, size, access))
         x86_raise_seg(c, seg);
     return (uint32_t)(off + c->seg[seg].base);
 }

@@ -61,7 +61,12 @@ enum {
 enum { MCE_BANKS = ARRAY_SIZE(((struct x86_cpu *)0)->mc_status), MTRR_PAIRS = 8 };
 enum { MC_CTL, MC_STATUS, MC_ADDR, MC_MISC, MC_REGS };
 enum { MTRRCAP_FIXED = 1 << 8, MTRRCAP_WC = 1 << 10 };
-enum { SPEC_CTRL_BITS = 7 | 1 << 10 /* IBRS, STIBP, SSBD, BHI_DIS_S */, PRED_CMD_IBPB = 1, DEBUGCTL_BITS = 3 /* LBR, BTF */, MCG_STATUS_BITS = 7 };
+enum {
+    SPEC_CTRL_BITS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 10, /* IBRS, STIBP, SSBD, BHI_DIS_S */
+    PRED_CMD_IBPB = 1,
+    DEBUGCTL_BITS = 3, /* LBR, BTF */
+    MCG_STATUS_BITS = 7,
+};
 /* Fast strings, automatic thermal control, PMU available, BTS and PEBS unavailable, Enhanced SpeedStep. */
 enum { MISC_ENABLE_BITS = 1 << 0 | 1 << 3 | 1 << 7 | 1 << 11 | 1 << 12 | 1 << 16 };
 #define EFER_BITS ((uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE))
@@ -70,11 +75,11 @@ enum { MISC_ENABLE_BITS = 1 << 0 | 1 << 3 | 1 << 7 | 1 << 11 | 1 << 12 | 1 << 16
 #define LOW32 0xffffffffULL
 
 /* IA32_ARCH_CAPABILITIES: immune to everything that has a bit for it, so that no kernel pays for a mitigation here.
- * RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, FB_CLEAR, BHI_NO,
- * PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO. Not RSBA, RRSBA. */
-#define ARCH_CAPABILITIES                                                                                              \
-    (1ULL << 0 | 1ULL << 1 | 1ULL << 3 | 1ULL << 4 | 1ULL << 5 | 1ULL << 6 | 1ULL << 8 | 1ULL << 13 | 1ULL << 14 |     \
-     1ULL << 15 | 1ULL << 17 | 1ULL << 20 | 1ULL << 24 | 1ULL << 26 | 1ULL << 27 | 1ULL << 62)
+ * RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, FB_CLEAR,
+ * BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO. Not RSBA, RRSBA. */
+#define ARCH_CAPABILITIES                                                                                                        \
+    (1ULL << 0 | 1ULL << 1 | 1ULL << 3 | 1ULL << 4 | 1ULL << 5 | 1ULL << 6 | 1ULL << 8 | 1ULL << 13 | 1ULL << 14 | 1ULL << 15    \
+     | 1ULL << 17 | 1ULL << 20 | 1ULL << 24 | 1ULL << 26 | 1ULL << 27 | 1ULL << 62)
 
 enum msr_kind {
     MSR_FIELD,     /* a uint64_t field (array) of struct x86_cpu */
@@ -394,7 +399,7 @@ static const struct msr msrs[] = {
     { MSR_MTRR_FIX4K, MSR_MTRR_FIX4K + 7, .kind = MSR_FN, .read = mtrr_fixed_read, .write = mtrr_fixed_write },
     { ONE(MSR_PAT), .kind = MSR_FN, .read = pat_read, .write = pat_write },
     { ONE(MSR_MTRR_DEF_TYPE), .kind = MSR_FN, .read = mtrr_def_read, .write = mtrr_def_write },
-    { MSR_MC0_CTL, MSR_MC0_CTL + MC_REGS * MCE_BANKS - 1, .kind = MSR_FN, .read = mc_read, .write = mc_write },
+    { MSR_MC0_CTL, MSR_MC0_CTL + MC_REGS *MCE_BANKS - 1, .kind = MSR_FN, .read = mc_read, .write = mc_write },
     { ONE(MSR_TSC_DEADLINE), .kind = MSR_FN, .read = intc_read, .write = intc_write },
     { MSR_X2APIC, MSR_X2APIC + 0xff, .kind = MSR_FN, .read = intc_read, .write = intc_write },
     { ONE(MSR_XSS), .kind = MSR_FN, .read = xss_read, .write = xss_write },

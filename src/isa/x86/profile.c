@@ -60,7 +60,8 @@ struct model {
     uint8_t without[8]; /* ends with X86_FEAT_NONE */
 };
 static const struct model models[] = {
-    { "x86-64-v3", "doppel CPU (x86-64-v3)",
+    { "x86-64-v3",
+      "doppel CPU (x86-64-v3)",
       { X86_FEAT_SHA, X86_FEAT_AVX512F, X86_FEAT_AVX512DQ, X86_FEAT_AVX512CD, X86_FEAT_AVX512BW, X86_FEAT_AVX512VL } },
     { "x86-64-v4", "doppel CPU (x86-64-v4)", { X86_FEAT_SHA } },
     { "max", "doppel CPU (max)", { X86_FEAT_NONE } },
@@ -104,7 +105,7 @@ static void cut_to_host(struct x86_profile *p)
 
 static void fill(const struct model *m, struct x86_profile *p)
 {
-    *p = (struct x86_profile){ .phys_bits = PHYS_BITS };
+    *p = (struct x86_profile) { .phys_bits = PHYS_BITS };
     for (unsigned f = 0; f < X86_FEAT_END; f++)
         p->has[f] = true;
     p->has[X86_FEAT_MONITOR] = false;

@@ -41,9 +41,9 @@ enum {
 #define RESET_PAT 0x0007040600070406ULL
 #define RESET_DR6 0xffff0ff0ULL
 #define RESET_DR7 0x400ULL
-#define RFLAGS_BITS                                                                                                    \
-    ((uint64_t)(FLAGS_ARITH | FLAG_ONE | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC | \
-                FLAG_VIF | FLAG_VIP | FLAG_ID))
+#define RFLAGS_BITS                                                                                                              \
+    ((uint64_t)(FLAGS_ARITH | FLAG_ONE | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC         \
+                | FLAG_VIF | FLAG_VIP | FLAG_ID))
 #define DR6_TRAP_BITS 0xe00fULL /* B0-B3, BD, BS, BT */
 
 /* What both power-on reset and INIT set. */
@@ -54,11 +54,11 @@ static void reset_common(struct x86_cpu *c)
     c->rip = c->next_rip = 0xfff0;
     c->rflags = FLAG_ONE;
     for (unsigned s = 0; s < SEG_NR; s++)
-        c->seg[s] = (struct x86_seg){ .limit = 0xffff, .attr = RESET_ATTR_DATA };
-    c->seg[SEG_CS] = (struct x86_seg){ .base = 0xffff0000, .limit = 0xffff, .attr = RESET_ATTR_CODE, .sel = 0xf000 };
+        c->seg[s] = (struct x86_seg) { .limit = 0xffff, .attr = RESET_ATTR_DATA };
+    c->seg[SEG_CS] = (struct x86_seg) { .base = 0xffff0000, .limit = 0xffff, .attr = RESET_ATTR_CODE, .sel = 0xf000 };
     c->seg[SEG_LDTR].attr = RESET_ATTR_LDT;
     c->seg[SEG_TR].attr = RESET_ATTR_TSS;
-    c->gdtr = c->idtr = (struct x86_table_reg){ .limit = 0xffff };
+    c->gdtr = c->idtr = (struct x86_table_reg) { .limit = 0xffff };
     c->cr0 = CR0_ET | CR0_CD | CR0_NW;
     c->cr2 = c->cr3 = c->cr4 = c->efer = 0;
     memset(c->dr, 0, sizeof(c->dr));
@@ -149,8 +149,8 @@ static int check_control(const struct x86_cpu *c, struct error *err)
 
 static int check_core(const struct x86_cpu *c, struct error *err)
 {
-    if ((c->rflags & ~RFLAGS_BITS) || !(c->rflags & FLAG_ONE) ||
-        ((c->rflags & FLAG_VM) && (!(c->cr0 & CR0_PE) || (c->efer & EFER_LMA))))
+    if ((c->rflags & ~RFLAGS_BITS) || !(c->rflags & FLAG_ONE)
+        || ((c->rflags & FLAG_VM) && (!(c->cr0 & CR0_PE) || (c->efer & EFER_LMA))))
         return error_set(err, -EINVAL, "RFLAGS cannot be %#" PRIx64, c->rflags);
     if (c->dr6 >> 32 || c->dr7 >> 32 || (c->pending_dbg & ~DR6_TRAP_BITS))
         return error_set(err, -EINVAL, "DR6 %#" PRIx64 ", DR7 %#" PRIx64 ": reserved bits are set", c->dr6, c->dr7);
@@ -183,8 +183,8 @@ static int check_msrs(const struct x86_cpu *c, struct error *err)
         if (!x86_canonical(address[i]))
             return error_set(err, -EINVAL, "entry point or base %#" PRIx64 " is not canonical", address[i]);
     if (!x86_pat_legal(c->pat) || !x86_mtrr_type_legal((uint8_t)c->mtrr_def_type))
-        return error_set(err, -EINVAL, "PAT %#" PRIx64 " or MTRR default type %#" PRIx64 " has an unknown memory type",
-                         c->pat, c->mtrr_def_type);
+        return error_set(err, -EINVAL, "PAT %#" PRIx64 " or MTRR default type %#" PRIx64 " has an unknown memory type", c->pat,
+                         c->mtrr_def_type);
     return 0;
 }
 

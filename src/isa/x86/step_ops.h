@@ -53,7 +53,7 @@ ALWAYS_INLINE uint64_t rmw_load(struct x86_cpu *c, const struct x86_insn *i, str
     if (o->kind != OPND_MEM)
         return m->old = rd(c, i, 0);
     m->host = NULL;
-    if (__builtin_expect(seg_lin_quick(c, i->seg, insn_ea(c, i), &m->lin) && !c->align_check, 1))
+    if (__builtin_expect(seg_lin_quick(c, i->seg, insn_ea(c, i), X86_WRITE, &m->lin) && !c->align_check, 1))
         m->host = tlb_hit(c, m->lin, o->size, c->bank, X86_WRITE);
     if (__builtin_expect(!m->host, 0))
         rmw_resolve_slow(c, i, m);

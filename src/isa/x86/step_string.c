@@ -59,7 +59,7 @@ static uint64_t run_length(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off
                            uint8_t **ret_host)
 {
     gva_t lin;
-    if (!seg_lin_quick(c, seg, off, &lin) || c->align_check)
+    if (!seg_lin_quick(c, seg, off, access, &lin) || c->align_check)
         return 0;
     *ret_host = tlb_hit(c, lin, size, c->bank, access);
     return *ret_host ? (GPAGE_SIZE - (lin & ~GPAGE_MASK)) / size : 0;

@@ -268,8 +268,8 @@ void step_invpcid(struct x86_cpu *c, const struct x86_insn *i)
     x86_mem_read_bytes(c, (enum x86_seg_reg)i->seg, insn_ea(c, i), desc, sizeof(desc));
     unsigned current = c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
     bool one = type == ADDRESS || type == CONTEXT;
-    if (type >= TYPES || (desc[0] >> 12) || (one && desc[0] && !(c->cr4 & CR4_PCIDE)) ||
-        (type == ADDRESS && !x86_canonical(desc[1])))
+    if (type >= TYPES || (desc[0] >> 12) || (one && desc[0] && !(c->cr4 & CR4_PCIDE))
+        || (type == ADDRESS && !x86_canonical(desc[1])))
         x86_raise_err(c, X86_GP, 0);
     if (type == ADDRESS && desc[0] == current)
         x86_tlb_flush_page(c, desc[1]);

@@ -60,6 +60,7 @@ static void env_take(struct x86_cpu *c, const struct env *e, unsigned field)
 {
     struct x86_fpu *f = &c->fpu;
     f->fcw = fpu_fcw_value((uint16_t)e->f[ENV_FCW]);
+    fpu_set_top(f, e->f[ENV_FSW] >> FSW_TOP_SHIFT & 7);
     f->fsw = (uint16_t)e->f[ENV_FSW];
     f->ftw = fpu_tags_abridge((uint16_t)e->f[ENV_FTW]);
     f->fop = 0;
@@ -93,7 +94,7 @@ static struct env env_unpack(const uint8_t *bytes, unsigned field)
 static void init(struct x86_cpu *c)
 {
     /* the data registers keep their values, but st[] is in the order of a top that is 0 now */
-    fpu_enter_mmx(&c->fpu);
+    fpu_set_top(&c->fpu, 0);
     fpu_init(&c->fpu);
 }
 
@@ -189,7 +190,7 @@ void step_fwait(struct x86_cpu *c, const struct x86_insn *i)
 void step_emms(struct x86_cpu *c, const struct x86_insn *i)
 {
     (void)i;
-    fpu_enter_mmx(&c->fpu); /* EMMS too sets the top to 0: SDM 3A table 13-1 */
+    fpu_set_top(&c->fpu, 0); /* SDM 3A table 13-1 */
     c->fpu.ftw = 0;
 }
 

@@ -16,8 +16,7 @@
 #include "isa/x86/profile.h"
 #include "isa/x86/trap.h"
 
-#define CR0_BITS                                                                                                       \
-    ((uint64_t)(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD) | CR0_PG)
+#define CR0_BITS ((uint64_t)(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD) | CR0_PG)
 #define CR3_NO_FLUSH (1ULL << 63)
 #define DR6_FIXED_1 0xffff0ff0ULL
 #define DR6_WRITABLE 0xe00fULL
@@ -107,7 +106,7 @@ uint64_t x86_cr4_bits(const struct x86_cpu *c)
         uint8_t feature;
         uint32_t bit;
     } optional[] = {
-        { X86_FEAT_UMIP, CR4_UMIP },   { X86_FEAT_FSGSBASE, CR4_FSGSBASE }, { X86_FEAT_PCID, CR4_PCIDE },
+        { X86_FEAT_UMIP, CR4_UMIP },     { X86_FEAT_FSGSBASE, CR4_FSGSBASE }, { X86_FEAT_PCID, CR4_PCIDE },
         { X86_FEAT_XSAVE, CR4_OSXSAVE }, { X86_FEAT_SMEP, CR4_SMEP },         { X86_FEAT_SMAP, CR4_SMAP },
     };
     uint64_t bits = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;

@@ -85,15 +85,22 @@ static inline void tlb_wrote(struct x86_cpu *c, const void *host)
         c->code_written = true;
 }
 
+/* No segment check can fail: all are flat, and this is not a write through the code segment. */
+static inline bool seg_is_open(const struct x86_cpu *c, enum x86_seg_reg seg, enum x86_access access)
+{
+    return c->flat && seg < SEG_FS && (access != X86_WRITE || seg != SEG_CS);
+}
+
 /* Linear address of seg:off when no check can fail but the canonical one (which a TLB hit implies); false otherwise. */
-static inline bool seg_lin_quick(const struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, gva_t *ret_lin)
+static inline bool seg_lin_quick(const struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, enum x86_access access,
+                                 gva_t *ret_lin)
 {
     if (__builtin_expect(c->mode == X86_MODE_64, 1)) {
         *ret_lin = seg >= SEG_FS ? off + c->seg[seg].base : off;
         return true;
     }
     *ret_lin = (uint32_t)off;
-    return c->flat && seg < SEG_FS;
+    return seg_is_open(c, seg, access);
 }
 
 uint64_t x86_mem_read_slow(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size);
@@ -102,7 +109,7 @@ void x86_mem_write_slow(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, u
 static inline uint64_t mem_read(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size)
 {
     gva_t lin;
-    if (__builtin_expect(seg_lin_quick(c, seg, off, &lin) && !c->align_check, 1)) {
+    if (__builtin_expect(seg_lin_quick(c, seg, off, X86_READ, &lin) && !c->align_check, 1)) {
         const uint8_t *p = tlb_hit(c, lin, size, c->bank, X86_READ);
         if (__builtin_expect(p != NULL, 1))
             return load_le(p, size);
@@ -113,7 +120,7 @@ static inline uint64_t mem_read(struct x86_cpu *c, enum x86_seg_reg seg, uint64_
 static inline void mem_write(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, uint64_t v, unsigned size)
 {
     gva_t lin;
-    if (__builtin_expect(seg_lin_quick(c, seg, off, &lin) && !c->align_check, 1)) {
+    if (__builtin_expect(seg_lin_quick(c, seg, off, X86_WRITE, &lin) && !c->align_check, 1)) {
         uint8_t *p = tlb_hit(c, lin, size, c->bank, X86_WRITE);
         if (__builtin_expect(p != NULL, 1)) {
             store_le(p, v, size);

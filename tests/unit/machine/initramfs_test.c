@@ -81,7 +81,7 @@ static struct cpio_entry find(const struct blob *b, const char *name)
     do
         e = cpio_read_entry(b, &at);
     while (strcmp(e.name, name) != 0 && strcmp(e.name, "TRAILER!!!") != 0);
-    return strcmp(e.name, name) == 0 ? e : (struct cpio_entry){ 0 };
+    return strcmp(e.name, name) == 0 ? e : (struct cpio_entry) { 0 };
 }
 
 static void expect_file(const struct blob *b, const char *name, unsigned mode, const char *data, size_t len)
@@ -200,12 +200,8 @@ static void missing_files_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAW(everything_has_its_place),
-        LAW(folders_come_before_what_is_in_them),
-        LAW(modules_are_listed_in_loading_order),
-        LAW(command_is_stored_with_its_nuls),
-        LAW(command_that_is_too_long_is_refused),
-        LAW(missing_files_are_named),
+        LAW(everything_has_its_place),        LAW(folders_come_before_what_is_in_them), LAW(modules_are_listed_in_loading_order),
+        LAW(command_is_stored_with_its_nuls), LAW(command_that_is_too_long_is_refused), LAW(missing_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

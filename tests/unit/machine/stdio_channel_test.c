@@ -26,7 +26,10 @@ static void note(void *opaque, const struct stdio_event *ev)
     switch (ev->type) {
     case STDIO_EVENT_READY: s->ready++; break;
     case STDIO_EVENT_CREDIT: s->credits++; break;
-    case STDIO_EVENT_EXIT: s->exits++; s->status = ev->status; break;
+    case STDIO_EVENT_EXIT:
+        s->exits++;
+        s->status = ev->status;
+        break;
     case STDIO_EVENT_STDOUT:
         assert_true(s->out_len + ev->len <= sizeof(s->out));
         memcpy(s->out + s->out_len, ev->data, ev->len);
@@ -122,14 +125,14 @@ static void broken_frames_end_the_channel(void **state)
         const char *bytes;
         size_t len;
     } bad[] = {
-        { "O\1\0a", 4 },             /* before ready */
-        { "R\2\0\1\1", 5 },          /* wrong length */
-        { "R\1\0\2", 4 },            /* wrong version */
-        { "R\1\0\1R\1\0\1", 8 },     /* ready twice */
-        { "R\1\0\1I\1\0a", 8 },      /* a type only the host sends */
-        { "R\1\0\1C\1\0\1", 8 },     /* short credit */
-        { "R\1\0\1X\0\0", 7 },       /* exit without status */
-        { "R\1\0\1\0\0\0", 7 },      /* unknown type */
+        { "O\1\0a", 4 },         /* before ready */
+        { "R\2\0\1\1", 5 },      /* wrong length */
+        { "R\1\0\2", 4 },        /* wrong version */
+        { "R\1\0\1R\1\0\1", 8 }, /* ready twice */
+        { "R\1\0\1I\1\0a", 8 },  /* a type only the host sends */
+        { "R\1\0\1C\1\0\1", 8 }, /* short credit */
+        { "R\1\0\1X\0\0", 7 },   /* exit without status */
+        { "R\1\0\1\0\0\0", 7 },  /* unknown type */
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         struct stdio_channel ch;

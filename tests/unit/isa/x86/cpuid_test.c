@@ -48,8 +48,8 @@ static void every_feature_bit_follows_the_profile(void **state)
         for (unsigned f = X86_FEAT_NONE + 1; f < X86_FEAT_END; f++)
             p.has[f] = on;
         p.has[X86_FEAT_XSAVE] = true; /* without it leaf 0xd is empty */
-#define X(name, leaf, sub, r, bit)                                                                                     \
-    if (X86_FEAT_##name != X86_FEAT_XSAVE)                                                                             \
+#define X(name, leaf, sub, r, bit)                                                                                               \
+    if (X86_FEAT_##name != X86_FEAT_XSAVE)                                                                                       \
         assert_int_equal(reg(c, leaf, sub, r) >> (bit)&1, on);
 #include "isa/x86/features.def"
 #undef X
@@ -117,9 +117,9 @@ static void topology_tells_all_cpus_apart(void **state)
         assert_int_equal(reg(b->c, 0xb, 0, ECX), 0x100);
         assert_int_equal(reg(b->c, 0xb, 2, EBX), 0);
         assert_int_equal(reg(b->c, 0xb, 2, ECX), 2);
-        assert_int_equal(reg(b->c, 4, 0, EAX) >> 26, (1U << shift) - 1);     /* cores */
+        assert_int_equal(reg(b->c, 4, 0, EAX) >> 26, (1U << shift) - 1);         /* cores */
         assert_int_equal(reg(b->c, 4, 3, EAX) >> 14 & 0xfff, (1U << shift) - 1); /* share the L3 */
-        assert_int_equal(reg(b->c, 4, 0, EAX) >> 14 & 0xfff, 0);             /* but not the L1 */
+        assert_int_equal(reg(b->c, 4, 0, EAX) >> 14 & 0xfff, 0);                 /* but not the L1 */
         assert_int_equal(reg(b->c, 1, 0, EBX) >> 16 & 0xff, 1U << shift);
         assert_int_equal(!!(reg(b->c, 1, 0, EDX) & 1U << 28), n > 1);
         b->vcpu->id = n - 1;

@@ -230,6 +230,10 @@ static void lar_and_lsl_report_what_is_visible(void **state)
     assert_true(probe(m, step_lar, CONFORMING)); /* conforming: always */
     assert_false(probe(m, step_lar, 0));
     assert_false(probe(m, step_lar, 0xff8));
+    set_ring(m, 0, CODE0, DATA0);
+    assert_true(probe(m, step_lar, DATA0));
+    assert_false(probe(m, step_lar, DATA0 | 3)); /* the RPL counts too */
+    set_ring(m, 3, CODE3, DATA3);
     gdt_set(m, SPARE, gate(CODE0, 0, 0xec, 0));
     assert_true(probe(m, step_lar, SPARE));
     assert_int_equal(m->c.gpr[RBX], 0x0000ec00);

@@ -42,8 +42,8 @@ static void fill(struct x86_cpu *c, uint64_t seed)
     c->rflags = FLAG_ONE | FLAG_IF | (next(&seed) & FLAGS_ARITH);
     for (unsigned s = SEG_FS; s <= SEG_GS; s++)
         c->seg[s].base = next(&seed) >> 20;
-    c->gdtr = (struct x86_table_reg){ next(&seed) >> 20, (uint16_t)next(&seed) };
-    c->idtr = (struct x86_table_reg){ next(&seed) >> 20, (uint16_t)next(&seed) };
+    c->gdtr = (struct x86_table_reg) { next(&seed) >> 20, (uint16_t)next(&seed) };
+    c->idtr = (struct x86_table_reg) { next(&seed) >> 20, (uint16_t)next(&seed) };
     c->cr2 = next(&seed);
     for (unsigned k = 0; k < 4; k++) {
         c->dr[k] = next(&seed);
@@ -191,17 +191,17 @@ static void a_corrupt_state_is_refused_or_legal(void **state)
     state_buf_done(&buf);
 }
 
-#define ILLEGAL(b, change)                                                                                             \
-    do {                                                                                                               \
-        fill((b)->c, 99);                                                                                              \
-        struct x86_cpu *c = (b)->c;                                                                                    \
-        struct state_buf good_ = save(c);                                                                              \
-        change;                                                                                                        \
-        struct state_buf bad_ = save(c);                                                                               \
-        assert_int_equal(load(c, &bad_, bad_.len), -EINVAL);                                                           \
-        assert_int_equal(load(c, &good_, good_.len), 0);                                                               \
-        state_buf_done(&bad_);                                                                                         \
-        state_buf_done(&good_);                                                                                        \
+#define ILLEGAL(b, change)                                                                                                       \
+    do {                                                                                                                         \
+        fill((b)->c, 99);                                                                                                        \
+        struct x86_cpu *c = (b)->c;                                                                                              \
+        struct state_buf good_ = save(c);                                                                                        \
+        change;                                                                                                                  \
+        struct state_buf bad_ = save(c);                                                                                         \
+        assert_int_equal(load(c, &bad_, bad_.len), -EINVAL);                                                                     \
+        assert_int_equal(load(c, &good_, good_.len), 0);                                                                         \
+        state_buf_done(&bad_);                                                                                                   \
+        state_buf_done(&good_);                                                                                                  \
     } while (0)
 
 static void states_no_program_can_reach_are_refused(void **state)

@@ -46,7 +46,7 @@ static int setup(void **state)
 {
     static struct rig rig;
     struct error err = { 0 };
-    rig.tape = (struct tape){ 0 };
+    rig.tape = (struct tape) { 0 };
     bare_init(&rig.b);
     bare_long(&rig.b);
     vm_clock_set_manual(&rig.b.vm.clock);
@@ -62,13 +62,13 @@ static int teardown(void **state)
 }
 
 /* Runs the code up to its HLT. */
-#define RUN(b, ...)                                                                                                    \
-    do {                                                                                                               \
-        static const uint8_t code_[] = { __VA_ARGS__, 0xf4 };                                                          \
-        bare_code(b, BARE_CODE, code_, sizeof(code_));                                                                 \
-        (b)->c->rip = BARE_CODE;                                                                                       \
-        (b)->c->activity = X86_RUNNING;                                                                                \
-        bare_run(b);                                                                                                   \
+#define RUN(b, ...)                                                                                                              \
+    do {                                                                                                                         \
+        static const uint8_t code_[] = { __VA_ARGS__, 0xf4 };                                                                    \
+        bare_code(b, BARE_CODE, code_, sizeof(code_));                                                                           \
+        (b)->c->rip = BARE_CODE;                                                                                                 \
+        (b)->c->activity = X86_RUNNING;                                                                                          \
+        bare_run(b);                                                                                                             \
     } while (0)
 
 /* Decodes and executes one instruction; true if it raised (or the decoder already says #UD). */
@@ -84,16 +84,16 @@ static bool step_raises(struct bare *b, const void *code, unsigned len)
     b->c->next_rip = b->c->rip + len;
     return RAISES(b->c, (i.step(b->c, &i), 0));
 }
-#define FAULTS(b, vec, ...)                                                                                            \
-    do {                                                                                                               \
-        static const uint8_t code_[] = { __VA_ARGS__ };                                                                \
-        assert_true(step_raises(b, code_, sizeof(code_)));                                                             \
-        assert_int_equal((b)->c->trap.vector, vec);                                                                    \
+#define FAULTS(b, vec, ...)                                                                                                      \
+    do {                                                                                                                         \
+        static const uint8_t code_[] = { __VA_ARGS__ };                                                                          \
+        assert_true(step_raises(b, code_, sizeof(code_)));                                                                       \
+        assert_int_equal((b)->c->trap.vector, vec);                                                                              \
     } while (0)
-#define PASSES(b, ...)                                                                                                 \
-    do {                                                                                                               \
-        static const uint8_t code_[] = { __VA_ARGS__ };                                                                \
-        assert_false(step_raises(b, code_, sizeof(code_)));                                                            \
+#define PASSES(b, ...)                                                                                                           \
+    do {                                                                                                                         \
+        static const uint8_t code_[] = { __VA_ARGS__ };                                                                          \
+        assert_false(step_raises(b, code_, sizeof(code_)));                                                                      \
     } while (0)
 
 static void go_user(struct x86_cpu *c)
@@ -268,10 +268,11 @@ static void invpcid_checks_type_and_descriptor(void **state)
         uint64_t type, pcid, address;
         bool ok, ok_with_pcide;
     } row[] = {
-        { 0, 0, 0x1000, true, true },     { 0, 0, 1ULL << 47, false, false }, { 0, 3, 0x1000, false, true },
-        { 1, 0, 1ULL << 47, true, true }, { 1, 4095, 0, false, true },        { 1, 4096, 0, false, false },
-        { 2, 5, 1ULL << 47, true, true }, { 3, 5, 0, true, true },            { 3, 1ULL << 63, 0, false, false },
-        { 4, 0, 0, false, false },
+        { 0, 0, 0x1000, true, true },       { 0, 0, 1ULL << 47, false, false },
+        { 0, 3, 0x1000, false, true },      { 1, 0, 1ULL << 47, true, true },
+        { 1, 4095, 0, false, true },        { 1, 4096, 0, false, false },
+        { 2, 5, 1ULL << 47, true, true },   { 3, 5, 0, true, true },
+        { 3, 1ULL << 63, 0, false, false }, { 4, 0, 0, false, false },
     };
     static const uint8_t invpcid[] = { 0x66, 0x0f, 0x38, 0x82, 0x03 }; /* rax, [rbx] */
     for (unsigned pcide = 0; pcide < 2; pcide++) {
@@ -389,7 +390,7 @@ static void user_io_asks_iopl_then_the_bitmap(void **state)
     tss[104 + PORT / 8] = 1 << 2; /* PORT + 2 is denied */
     tss[104 + 32] = 0xff;
     bare_code(b, TSS, tss, sizeof(tss));
-    c->seg[SEG_TR] = (struct x86_seg){ .base = TSS, .limit = sizeof(tss) - 1, .attr = SEG_P | 11, .sel = 0x28 };
+    c->seg[SEG_TR] = (struct x86_seg) { .base = TSS, .limit = sizeof(tss) - 1, .attr = SEG_P | 11, .sel = 0x28 };
     go_user(c);
     PASSES(b, 0xe4, PORT);
     PASSES(b, 0xe4, PORT + 1);

@@ -40,14 +40,14 @@ static struct x86_cpu *cpu(void **state)
 }
 
 /* expr must raise #GP(0) and leave *reg alone. */
-#define REFUSED(c, reg, expr)                                                                                          \
-    do {                                                                                                               \
-        uint64_t before_ = (reg);                                                                                      \
-        assert_true(RAISES(c, (expr, 0)));                                                                             \
-        assert_int_equal((c)->trap.vector, X86_GP);                                                                    \
-        assert_true((c)->trap.has_error);                                                                              \
-        assert_int_equal((c)->trap.error, 0);                                                                          \
-        assert_int_equal((reg), before_);                                                                              \
+#define REFUSED(c, reg, expr)                                                                                                    \
+    do {                                                                                                                         \
+        uint64_t before_ = (reg);                                                                                                \
+        assert_true(RAISES(c, (expr, 0)));                                                                                       \
+        assert_int_equal((c)->trap.vector, X86_GP);                                                                              \
+        assert_true((c)->trap.has_error);                                                                                        \
+        assert_int_equal((c)->trap.error, 0);                                                                                    \
+        assert_int_equal((reg), before_);                                                                                        \
     } while (0)
 #define TAKEN(c, expr) assert_false(RAISES(c, (expr, 0)))
 
@@ -309,10 +309,11 @@ static void addresses_must_be_canonical(void **state)
 static void msrs_a_kernel_reads_exist(void **state)
 {
     static const uint32_t msrs[] = {
-        0x10,  0x17,  0x3a,  0x3b,  0x48,  0x8b,  0xce,  0xfe,  0x10a, 0x174,      0x175,      0x176,      0x179,
-        0x17a, 0x1a0, 0x1d9, 0x200, 0x20f, 0x250, 0x258, 0x259, 0x268, 0x26f,      0x277,      0x2ff,      0x400,
-        0x401, 0x402, 0x403, 0x40d, 0xda0, 0x4b564d00, 0x4b564d01, 0xc0000080, 0xc0000081, 0xc0000082, 0xc0000083,
-        0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103,
+        0x10,       0x17,       0x3a,       0x3b,       0x48,       0x8b,       0xce,       0xfe,       0x10a,
+        0x174,      0x175,      0x176,      0x179,      0x17a,      0x1a0,      0x1d9,      0x200,      0x20f,
+        0x250,      0x258,      0x259,      0x268,      0x26f,      0x277,      0x2ff,      0x400,      0x401,
+        0x402,      0x403,      0x40d,      0xda0,      0x4b564d00, 0x4b564d01, 0xc0000080, 0xc0000081, 0xc0000082,
+        0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103,
     };
     struct x86_cpu *c = cpu(state);
     for (unsigned k = 0; k < ARRAY_SIZE(msrs); k++)
@@ -323,8 +324,9 @@ static void msrs_a_kernel_reads_exist(void **state)
 static void msrs_of_absent_features_fault(void **state)
 {
     static const uint32_t msrs[] = {
-        0,     0xf,   0x11,  0x34, 0x49, 0xc1, 0xe7, 0xe8, 0x17b, 0x186, 0x198, 0x210, 0x24f, 0x251, 0x270, 0x280, 0x345, 0x38f,
-        0x410, 0x480, 0x600, 0xd90, 0x4b564cff, 0x4b564d02, 0x4b564d04, 0xc0000085, 0xc0000104, 0xc0010015, 0xffffffff,
+        0,     0xf,   0x11,       0x34,       0x49,       0xc1,       0xe7,       0xe8,       0x17b,      0x186,
+        0x198, 0x210, 0x24f,      0x251,      0x270,      0x280,      0x345,      0x38f,      0x410,      0x480,
+        0x600, 0xd90, 0x4b564cff, 0x4b564d02, 0x4b564d04, 0xc0000085, 0xc0000104, 0xc0010015, 0xffffffff,
     };
     struct x86_cpu *c = cpu(state);
     for (unsigned k = 0; k < ARRAY_SIZE(msrs); k++)

@@ -239,6 +239,9 @@ static void bad_tss_stacks_raise_ts(void **state)
     put(m, AT_TSS + 8, CODE0, 2);
     assert_false(enter(m, 0x30, X86_EVENT_EXTERNAL));
     expect_trap(m, X86_TS, CODE0 + 1);
+    put(m, AT_TSS + 8, DATA0 | 1, 2); /* RPL 1 for ring 0 */
+    assert_false(enter(m, 0x30, X86_EVENT_EXTERNAL));
+    expect_trap(m, X86_TS, DATA0 + 1);
     put(m, AT_TSS + 8, NOT_PRESENT, 2);
     assert_false(enter(m, 0x30, X86_EVENT_EXTERNAL));
     expect_trap(m, X86_SS, NOT_PRESENT + 1);
@@ -262,6 +265,22 @@ static void short_inner_stack_raises_ss_with_selector(void **state)
     put(m, AT_TSS + 4, 0x1000, 4);
     assert_true(enter(m, 0x30, X86_EVENT_EXTERNAL));
     assert_int_equal(m->c.gpr[RSP], 0x1000 - 20);
+    machine_free(m);
+}
+
+static void expand_down_stack_ends_above_its_limit(void **state)
+{
+    struct machine *m = machine_protected(3);
+    (void)state;
+    idt_set(m, 0x30, CODE0, AT_HANDLER, INT_GATE);
+    gdt_set(m, SPARE, descriptor(0, 0x8fff, 0x97, 4));
+    put(m, AT_TSS + 8, SPARE, 2);
+    put(m, AT_TSS + 4, 0x9013, 4); /* the fifth dword begins at the limit */
+    assert_false(enter(m, 0x30, X86_EVENT_EXTERNAL));
+    expect_trap(m, X86_SS, SPARE + 1);
+    put(m, AT_TSS + 4, 0x9014, 4);
+    assert_true(enter(m, 0x30, X86_EVENT_EXTERNAL));
+    assert_int_equal(m->c.gpr[RSP], 0x9000);
     machine_free(m);
 }
 
@@ -623,7 +642,9 @@ static void data_breakpoints_match_overlap_kind_and_length(void **state)
     assert_int_equal(m->c.pending_dbg, 1);
     m->c.dr[1] = 0x2003; /* low bits are ignored: 8 bytes at 0x2000 */
     m->c.dr7 |= 8 | 0xbU << 20; /* G1, reads and writes, 8 bytes */
-    x86_check_breakpoint_data(&m->c, 0x2007, 1, false, false);
+    x86_check_breakpoint_data(&m->c, 0x2008, 1, false, false);
+    assert_int_equal(m->c.pending_dbg, 1);
+    x86_check_breakpoint_data(&m->c, 0x2000, 1, false, false);
     assert_int_equal(m->c.pending_dbg, 3);
     machine_free(m);
 }
@@ -687,6 +708,7 @@ int main(void)
         cmocka_unit_test(error_codes_carry_ext_for_external_events),
         cmocka_unit_test(bad_tss_stacks_raise_ts),
         cmocka_unit_test(short_inner_stack_raises_ss_with_selector),
+        cmocka_unit_test(expand_down_stack_ends_above_its_limit),
         cmocka_unit_test(vm86_frame_carries_data_segments),
         cmocka_unit_test(task_gate_pushes_error_code_in_new_task),
         cmocka_unit_test(long_mode_frame_is_five_quads_on_aligned_stack),

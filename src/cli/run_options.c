@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options of `doppel run`: one table, values checked where they are read.
+ */
+#include "cli/run_options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/log.h"
+
+enum option_id { OPT_ARCH, OPT_ENGINE, OPT_CPU, OPT_CPUS, OPT_MEMORY, OPT_KERNEL, OPT_INITRD, OPT_APPEND, OPT_TIMEOUT,
+    OPT_STATS, OPT_REBOOT, OPT_DEBUG, OPT_HELP };
+enum { MEMORY_MIN = 32 << 20, TIMEOUT_MAX = 100000000 };
+#define MEMORY_DEFAULT (512UL << 20)
+
+struct option_row {
+    const char *name;
+    enum option_id id;
+    const char *value; /* what the help calls its value; NULL: takes none */
+    const char *help;
+};
+
+static const struct option_row rows[] = {
+    { "--arch", OPT_ARCH, "ARCH", "instruction set of the guest (x86-64)" },
+    { "--engine", OPT_ENGINE, "NAME", "how guest code runs: auto, interp" },
+    { "--cpu", OPT_CPU, "MODEL", "CPU model: x86-64-v3 (default), x86-64-v4, max" },
+    { "--cpus", OPT_CPUS, "N", "number of CPUs, 1 to 64 (1)" },
+    { "--memory", OPT_MEMORY, "SIZE", "guest memory with a unit, 32M or more (512M)" },
+    { "--kernel", OPT_KERNEL, "FILE", "bzImage, vmlinux or Multiboot kernel (what `make guests` fetched)" },
+    { "--initrd", OPT_INITRD, "FILE", "initial RAM disk" },
+    { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
+    { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
+    { "--reboot", OPT_REBOOT, NULL, "restart when the guest resets itself (else that ends it)" },
+    { "--stats", OPT_STATS, NULL, "print counters at the end, to stderr" },
+    { "--debug", OPT_DEBUG, NULL, "print what devices find odd about the guest, to stderr" },
+    { "--help", OPT_HELP, NULL, "print this" },
+};
+
+void run_options_help(void)
+{
+    (void)printf("usage: doppel run [OPTIONS] [-- COMMAND [ARGUMENTS]]\n\n"
+                 "Boots a machine. With COMMAND: runs it in a Linux guest, with our stdin, stdout and stderr, and exits with\n"
+                 "its status. Without: the guest's serial console is ours; Ctrl-A x quits, Ctrl-A h tells more.\n\n");
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        char left[40];
+        (void)snprintf(left, sizeof(left), "%s %s", rows[i].name, rows[i].value ? rows[i].value : "");
+        (void)printf("  %-20s %s\n", left, rows[i].help);
+    }
+}
+
+int parse_size(const char *text, uint64_t *ret_bytes, struct error *err)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    errno = 0;
+    if (!isdigit((unsigned char)text[0]))
+        return error_set(err, -EINVAL, "'%s' is not a size (512M, 4G)", text);
+    unsigned long long n = strtoull(text, &end, 10);
+    if (errno == ERANGE)
+        return error_set(err, -EINVAL, "'%s' is too large", text);
+    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    if (*end == '\0')
+        return error_set(err, -EINVAL, "'%s' has no unit (%sM?)", text, text);
+    if (!unit || (end[1] && strcasecmp(end + 1, "B") != 0 && strcasecmp(end + 1, "iB") != 0))
+        return error_set(err, -EINVAL, "'%s' is not a size (512M, 4G)", text);
+    uint64_t bytes;
+    if (ckd_mul(&bytes, (uint64_t)n, 1ULL << (10 * (unit - units + 1))))
+        return error_set(err, -EINVAL, "'%s' is too large", text);
+    *ret_bytes = bytes;
+    return 0;
+}
+
+static int parse_memory(const char *text, uint64_t *ret_bytes, struct error *err)
+{
+    uint64_t bytes;
+    int r = parse_size(text, &bytes, err);
+    if (r < 0)
+        return r;
+    if (bytes < MEMORY_MIN)
+        return error_set(err, -EINVAL, "'%s' is less than %dM", text, MEMORY_MIN >> 20);
+    *ret_bytes = bytes & GPAGE_MASK;
+    return 0;
+}
+
+static int parse_cpus(const char *text, unsigned *ret_cpus, struct error *err)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end || n < 1 || n > VM_MAX_VCPUS)
+        return error_set(err, -EINVAL, "'%s' is not a number from 1 to %d", text, VM_MAX_VCPUS);
+    *ret_cpus = (unsigned)n;
+    return 0;
+}
+
+static int parse_timeout(const char *text, double *ret_seconds, struct error *err)
+{
+    char *end;
+    double s = strtod(text, &end);
+    if (end == text || *end || !isfinite(s) || s <= 0 || s > TIMEOUT_MAX)
+        return error_set(err, -EINVAL, "'%s' is not a number of seconds from 0 to %d", text, TIMEOUT_MAX);
+    *ret_seconds = s;
+    return 0;
+}
+
+static int set_option(struct run_options *o, enum option_id id, const char *value, struct error *err)
+{
+    switch (id) {
+    case OPT_ARCH: o->vm.arch = value; break;
+    case OPT_ENGINE: o->vm.engine = value; break;
+    case OPT_CPU: o->vm.cpu_model = value; break;
+    case OPT_CPUS: return parse_cpus(value, &o->vm.cpus, err);
+    case OPT_MEMORY: return parse_memory(value, &o->vm.memory, err);
+    case OPT_KERNEL: o->vm.kernel = value; break;
+    case OPT_INITRD: o->vm.initrd = value; break;
+    case OPT_APPEND: o->append = value; break;
+    case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
+    case OPT_STATS: o->stats = true; break;
+    case OPT_REBOOT: o->vm.reboot = true; break;
+    case OPT_DEBUG: log_set_level(LOG_LEVEL_DEBUG); break;
+    case OPT_HELP: o->help = true; break;
+    }
+    return 0;
+}
+
+/* The row that arg ("--name" or "--name=value") names, and its value if it is there. */
+static const struct option_row *find_row(const char *arg, const char **ret_value)
+{
+    size_t len = strcspn(arg, "=");
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        if (strlen(rows[i].name) == len && strncmp(rows[i].name, arg, len) == 0) {
+            *ret_value = arg[len] ? arg + len + 1 : NULL;
+            return &rows[i];
+        }
+    if (strcmp(arg, "-h") == 0) {
+        *ret_value = NULL;
+        return &rows[ARRAY_SIZE(rows) - 1];
+    }
+    return NULL;
+}
+
+/* Takes one option at argv[*at], moving on behind its value. */
+static int parse_one(struct run_options *o, int argc, char **argv, int *at, struct error *err)
+{
+    const char *value;
+    const struct option_row *row = find_row(argv[*at], &value);
+    if (!row)
+        return argv[*at][0] == '-'
+                   ? error_set(err, -EINVAL, "unknown option '%s'", argv[*at])
+                   : error_set(err, -EINVAL, "unexpected '%s': a command goes behind --", argv[*at]);
+    if (!row->value && value)
+        return error_set(err, -EINVAL, "%s takes no value", row->name);
+    if (row->value && !value) {
+        if (*at + 1 >= argc)
+            return error_set(err, -EINVAL, "%s needs a value (%s)", row->name, row->value);
+        value = argv[++*at];
+    }
+    int r = set_option(o, row->id, value, err);
+    return r < 0 ? error_prefix(err, "%s", row->name) : 0;
+}
+
+int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct error *err)
+{
+    struct run_options o = {
+        .vm = { .arch = "x86-64", .engine = "auto", .cpus = 1, .memory = MEMORY_DEFAULT },
+    };
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            if (i + 1 == argc)
+                return error_set(err, -EINVAL, "no command behind --");
+            o.command = argv + i + 1;
+            break;
+        }
+        int r = parse_one(&o, argc, argv, &i, err);
+        if (r < 0)
+            return r;
+    }
+    if (o.command && o.vm.reboot)
+        return error_set(err, -EINVAL, "--reboot makes no sense with a command, which runs once");
+    *ret_options = o;
+    return 0;
+}

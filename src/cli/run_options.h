@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options of `doppel run`.
+ */
+#ifndef DOPPEL_CLI_RUN_OPTIONS_H
+#define DOPPEL_CLI_RUN_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "machine/machine.h"
+
+struct run_options {
+    struct vm_config vm;   /* initramfs and cmdline are filled in later */
+    const char *append;    /* NULL: none */
+    double timeout;        /* seconds, 0: none */
+    bool stats, help;
+    char *const *command;  /* after "--"; NULL: none; ends with NULL */
+};
+
+/* Strings are borrowed from argv. -EINVAL: bad usage. */
+MUST_CHECK int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct error *err);
+void run_options_help(void);
+
+/* "512M", "4G": bytes; units K, M, G, T, each also with iB or B. -EINVAL without a unit or out of range. */
+MUST_CHECK int parse_size(const char *text, uint64_t *ret_bytes, struct error *err);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The user's terminal: raw while a guest's console is on it, and restored however the program ends.
+ */
+#ifndef DOPPEL_CLI_TERMINAL_H
+#define DOPPEL_CLI_TERMINAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Makes stdin's terminal raw if stdin and stdout are terminals, and sees to it that it is restored at exit and before a
+ * crash; otherwise does nothing. Control thread. */
+void terminal_raw(void);
+/* Back to how it was; may be called at any time, any number of times, also in signal handlers. */
+void terminal_restore(void);
+/* Raw again after a restore for job control. */
+void terminal_raw_again(void);
+
+/* Finds escape sequences in what the user types. */
+struct escape_keys {
+    bool pending; /* the last byte was Ctrl-A */
+    void (*quit)(void *opaque);
+    void *opaque; /* borrowed (outlives the input) */
+};
+/* A chardev_filter_fn: takes Ctrl-A x (quit), Ctrl-A h (help) and Ctrl-A Ctrl-A (one Ctrl-A) out of the input. */
+size_t escape_keys_filter(void *escape_keys, uint8_t *data, size_t len);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The console tap: a ring of output and a matcher for the panic line, over any other back end.
+ */
+#include "machine/console.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+/* Its first byte occurs nowhere else in it, so a failed match can start again at the byte that failed. */
+static const char panic_line[] = "Kernel panic - not syncing";
+
+struct console {
+    struct chardev head;
+    struct chardev *below; /* owned, may be NULL */
+    size_t matched;        /* bytes of panic_line seen */
+    bool panic;
+    size_t at, len; /* ring: next byte goes to `at` */
+    uint8_t kept[CONSOLE_KEEP];
+};
+
+static void keep(struct console *c, const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        c->kept[c->at] = data[i];
+        c->at = (c->at + 1) % CONSOLE_KEEP;
+        if (data[i] != (uint8_t)panic_line[c->matched])
+            c->matched = 0;
+        if (data[i] == (uint8_t)panic_line[c->matched] && ++c->matched == sizeof(panic_line) - 1) {
+            c->panic = true;
+            c->matched = 0;
+        }
+    }
+    c->len = MIN(c->len + len, (size_t)CONSOLE_KEEP);
+}
+
+static size_t console_write(struct chardev *dev, const uint8_t *data, size_t len)
+{
+    struct console *c = (struct console *)dev;
+    size_t n = chardev_write(c->below, data, len);
+    keep(c, data, n);
+    return n;
+}
+
+static size_t console_readable(struct chardev *dev)
+{
+    return chardev_readable(((struct console *)dev)->below);
+}
+
+static size_t console_read(struct chardev *dev, uint8_t *data, size_t cap)
+{
+    return chardev_read(((struct console *)dev)->below, data, cap);
+}
+
+static bool console_ended(struct chardev *dev)
+{
+    return chardev_ended(((struct console *)dev)->below);
+}
+
+static void on_below(void *opaque)
+{
+    struct console *c = opaque;
+    if (c->head.notify)
+        c->head.notify(c->head.opaque);
+}
+
+static void console_attached(struct chardev *dev)
+{
+    chardev_attach(((struct console *)dev)->below, dev->lock, on_below, dev);
+}
+
+static void console_free(struct chardev *dev)
+{
+    chardev_free(((struct console *)dev)->below);
+    free(dev);
+}
+
+static const struct chardev_ops console_ops = {
+    .write = console_write,
+    .readable = console_readable,
+    .read = console_read,
+    .ended = console_ended,
+    .attached = console_attached,
+    .free = console_free,
+};
+
+int console_new(struct chardev *below, struct chardev **ret_dev, struct error *err)
+{
+    struct console *c = calloc(1, sizeof(*c));
+    if (!c)
+        return error_set(err, -ENOMEM, "out of memory for a console");
+    c->head.ops = &console_ops;
+    c->below = below;
+    *ret_dev = &c->head;
+    return 0;
+}
+
+bool console_saw_panic(const struct chardev *dev)
+{
+    return dev && ((const struct console *)dev)->panic;
+}
+
+void console_forget(struct chardev *dev)
+{
+    struct console *c = (struct console *)dev;
+    c->panic = false;
+    c->matched = 0;
+}
+
+size_t console_copy(const struct chardev *dev, void *buf, size_t cap)
+{
+    const struct console *c = (const struct console *)dev;
+    size_t n = MIN(c->len, cap);
+    size_t from = (c->at + CONSOLE_KEEP - n) % CONSOLE_KEEP;
+    for (size_t i = 0; i < n; i++)
+        ((uint8_t *)buf)[i] = c->kept[(from + i) % CONSOLE_KEEP];
+    return n;
+}

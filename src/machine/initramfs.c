@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Implementation of the initramfs builder.
+ */
+#include "machine/initramfs.h"
+
+#include "base/checked.h"
+#include "machine/cpio.h"
+#include "machine/decompress.h"
+#include "machine/guest_init.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    FILE_MAX = 64 << 20, /* one file of the guest folder */
+    LIST_MAX = 4 << 20,  /* applets, modules.dep */
+    DEPS_MAX = 64,       /* modules one module needs */
+    MODULES_MAX = 128,   /* modules in the archive */
+};
+
+static const char *const skeleton_dirs[] = {
+    "bin",
+    "dev",
+    "etc",
+    "lib",
+    "lib/doppel",
+    "lib/modules",
+    "mnt",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr",
+    "usr/bin",
+    "usr/lib",
+    "usr/sbin",
+    "usr/share",
+    "usr/share/udhcpc",
+    "var",
+    "var/log",
+    "var/tmp",
+};
+
+struct text_file {
+    const char *name;
+    const char *text;
+};
+
+static const struct text_file skeleton_files[] = {
+    { "etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n" },
+    { "etc/group", "root:x:0:\nnogroup:x:65534:\n" },
+    { "etc/hosts", "127.0.0.1 localhost doppel\n" },
+    { "etc/hostname", "doppel\n" },
+};
+
+/* Modules that are packed when the kernel has them, with what they depend on, in this order. */
+static const char *const module_names[] = {
+    "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng", "virtiofs", "9pnet_virtio", "9p",
+};
+
+/* Paths relative to lib/modules/VERSION, as modules.dep has them, in the order of loading. */
+struct module_list {
+    unsigned nr;
+    const char *path[MODULES_MAX]; /* borrowed (from the text of modules.dep, which outlives the list) */
+};
+
+static int read_guest_file(const struct initramfs_args *args, const char *name, size_t max, struct blob *ret_blob,
+                           struct error *err)
+{
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", args->guest_dir, name) >= sizeof(path))
+        return error_set(err, -ENAMETOOLONG, "the path of the guest folder is too long");
+    int r = blob_read_file(path, max, ret_blob, err);
+    return r < 0 ? error_prefix(err, "guest folder (`make guests` builds it)") : 0;
+}
+
+static int add_skeleton(struct cpio *c, struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(skeleton_dirs); i++) {
+        const char *name = skeleton_dirs[i];
+        unsigned mode = strcmp(name, "tmp") == 0 || strcmp(name, "var/tmp") == 0 ? 01777 : 0755;
+        r = cpio_add_dir(c, name, strcmp(name, "root") == 0 ? 0700 : mode, err);
+    }
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(skeleton_files); i++)
+        r = cpio_add_file(c, skeleton_files[i].name, 0644, skeleton_files[i].text, strlen(skeleton_files[i].text), err);
+    if (r >= 0)
+        r = cpio_add_char_device(c, "dev/console", 0600, 5, 1, err);
+    if (r >= 0)
+        r = cpio_add_char_device(c, "dev/null", 0666, 1, 3, err);
+    if (r >= 0)
+        r = cpio_add_file(c, "init", 0755, guest_init, guest_init_len, err);
+    return r;
+}
+
+/* True for a path like "usr/bin/env" in one of the skeleton's folders that is not ours. */
+static bool is_applet_path(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash[1] == '\0' || strcmp(slash + 1, "busybox") == 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(skeleton_dirs); i++) {
+        if (strlen(skeleton_dirs[i]) == (size_t)(slash - path) && strncmp(path, skeleton_dirs[i], slash - path) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int add_busybox(struct cpio *c, const struct initramfs_args *args, struct error *err)
+{
+    struct blob busybox = { 0 };
+    struct blob applets = { 0 };
+    int r = read_guest_file(args, "busybox", FILE_MAX, &busybox, err);
+    if (r >= 0)
+        r = read_guest_file(args, "applets", LIST_MAX, &applets, err);
+    if (r >= 0)
+        r = blob_append(&applets, "", 1, LIST_MAX + 1, err);
+    if (r >= 0)
+        r = cpio_add_file(c, "bin/busybox", 0755, busybox.data, busybox.len, err);
+    char *save = NULL;
+    for (char *p = r >= 0 ? strtok_r((char *)applets.data, "\n", &save) : NULL; r >= 0 && p; p = strtok_r(NULL, "\n", &save)) {
+        if (is_applet_path(p))
+            r = cpio_add_symlink(c, p, "/bin/busybox", err);
+    }
+    blob_done(&busybox);
+    blob_done(&applets);
+    return r;
+}
+
+static int add_command(struct cpio *c, const char *const *command, struct error *err)
+{
+    struct blob text = { 0 };
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && command[i]; i++)
+        r = blob_append(&text, command[i], strlen(command[i]) + 1, INITRAMFS_COMMAND_MAX, err);
+    if (r < 0)
+        (void)error_prefix(err, "the command line of the command"); /* returns r again */
+    else
+        r = cpio_add_file(c, "lib/doppel/command", 0600, text.data, text.len, err);
+    blob_done(&text);
+    return r;
+}
+
+/* The name of the one folder in guest_dir/modules: the kernel's release. -ENOENT when there is none. */
+static int find_release(const struct initramfs_args *args, char *ret_release, size_t size, struct error *err)
+{
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof(path), "%s/modules", args->guest_dir) >= sizeof(path))
+        return error_set(err, -ENAMETOOLONG, "the path of the guest folder is too long");
+    DIR *dir = opendir(path);
+    if (!dir)
+        return error_set(err, -ENOENT, "cannot open '%s': %s", path, strerror(errno));
+    int r = error_set(err, -ENOENT, "'%s' is empty", path);
+    for (const struct dirent *d = readdir(dir); d && r < 0; d = readdir(dir)) {
+        if (d->d_name[0] == '.' || strlen(d->d_name) >= size)
+            continue;
+        memcpy(ret_release, d->d_name, strlen(d->d_name) + 1);
+        r = 0;
+    }
+    closedir(dir);
+    return r;
+}
+
+/* True when `path` ends in /NAME.ko or /NAME.ko.SUFFIX; '-' and '_' are the same. */
+static bool is_module_named(const char *path, const char *name)
+{
+    const char *base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    for (; *name; base++, name++) {
+        if ((*base == '-' ? '_' : *base) != (*name == '-' ? '_' : *name))
+            return false;
+    }
+    return strncmp(base, ".ko", 3) == 0 && (base[3] == '\0' || base[3] == '.');
+}
+
+static int add_to_list(struct module_list *list, const char *path, struct error *err)
+{
+    for (unsigned i = 0; i < list->nr; i++) {
+        if (strcmp(list->path[i], path) == 0)
+            return 0;
+    }
+    if (path[0] == '/' || strstr(path, ".."))
+        return error_set(err, -EINVAL, "modules.dep: bad path '%s'", path);
+    if (list->nr == MODULES_MAX)
+        return error_set(err, -E2BIG, "modules.dep: more than %d modules needed", MODULES_MAX);
+    list->path[list->nr++] = path;
+    return 0;
+}
+
+/* "module: dep1 dep2 ..." with the dependencies in reverse order of loading, as depmod writes them. Cuts the line. */
+static int add_dep_line(struct module_list *list, char *line, char *deps, struct error *err)
+{
+    const char *dep[DEPS_MAX];
+    unsigned nr = 0;
+    char *save = NULL;
+    for (char *p = strtok_r(deps, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
+        if (nr == DEPS_MAX)
+            return error_set(err, -E2BIG, "modules.dep: '%s' needs more than %d modules", line, DEPS_MAX);
+        dep[nr++] = p;
+    }
+    while (nr > 0) {
+        int r = add_to_list(list, dep[--nr], err);
+        if (r < 0)
+            return r;
+    }
+    return add_to_list(list, line, err);
+}
+
+/* Adds the module called `name`, if the kernel has it, behind what it needs. `lines`: modules.dep. */
+static int add_module_closure(struct module_list *list, struct blob *lines, const char *name, struct error *err)
+{
+    const size_t name_len = strlen(name);
+    char *end = (char *)lines->data + lines->len;
+    for (char *line = (char *)lines->data; line < end; line += strlen(line) + 1) {
+        char *colon = strchr(line, ':');
+        if (!colon || (size_t)(colon - line) < name_len)
+            continue;
+        *colon = '\0';
+        if (is_module_named(line, name))
+            return add_dep_line(list, line, colon + 1, err);
+        *colon = ':';
+    }
+    return 0;
+}
+
+/* Reads one module, decompressing it if it is compressed. */
+static int read_module(const struct initramfs_args *args, const char *release, const char *path, struct blob *ret_module,
+                       struct error *err)
+{
+    char name[PATH_MAX];
+    struct blob raw;
+    if ((size_t)snprintf(name, sizeof(name), "modules/%s/%s", release, path) >= sizeof(name))
+        return error_set(err, -ENAMETOOLONG, "the path of module '%s' is too long", path);
+    int r = read_guest_file(args, name, FILE_MAX, &raw, err);
+    if (r < 0)
+        return r;
+    if (compression_detect(raw.data, raw.len) == COMPRESSION_NONE) {
+        *ret_module = raw;
+        return 0;
+    }
+    r = decompress(raw.data, raw.len, FILE_MAX, ret_module, err);
+    blob_done(&raw);
+    return r < 0 ? error_prefix(err, "module '%s'", path) : 0;
+}
+
+/* Packs the modules flat into lib/modules/ and their order into lib/doppel/modules. */
+static int pack_modules(struct cpio *c, const struct initramfs_args *args, const char *release, const struct module_list *list,
+                        struct error *err)
+{
+    struct blob order = { 0 };
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < list->nr; i++) {
+        char name[PATH_MAX];
+        struct blob module;
+        const char *base = strrchr(list->path[i], '/');
+        base = base ? base + 1 : list->path[i];
+        int stem = strcspn(base, ".");
+        if ((size_t)snprintf(name, sizeof(name), "lib/modules/%.*s.ko", stem, base) >= sizeof(name))
+            r = error_set(err, -ENAMETOOLONG, "the name of module '%s' is too long", base);
+        if (r >= 0)
+            r = read_module(args, release, list->path[i], &module, err);
+        if (r < 0)
+            break;
+        r = cpio_add_file(c, name, 0644, module.data, module.len, err);
+        blob_done(&module);
+        if (r >= 0)
+            r = blob_append(&order, "/", 1, LIST_MAX, err);
+        if (r >= 0)
+            r = blob_append(&order, name, strlen(name), LIST_MAX, err);
+        if (r >= 0)
+            r = blob_append(&order, "\n", 1, LIST_MAX, err);
+    }
+    if (r >= 0 && order.len)
+        r = cpio_add_file(c, "lib/doppel/modules", 0644, order.data, order.len, err);
+    blob_done(&order);
+    return r;
+}
+
+static int add_modules(struct cpio *c, const struct initramfs_args *args, struct error *err)
+{
+    char release[NAME_MAX + 1];
+    char name[NAME_MAX + 32];
+    struct blob dep = { 0 };
+    struct module_list list = { 0 };
+    int r = find_release(args, release, sizeof(release), err);
+    if (r < 0)
+        return r;
+    snprintf(name, sizeof(name), "modules/%s/modules.dep", release);
+    r = read_guest_file(args, name, LIST_MAX, &dep, err);
+    if (r >= 0)
+        r = blob_append(&dep, "", 1, LIST_MAX + 1, err);
+    for (size_t i = 0; r >= 0 && i < dep.len; i++) {
+        if (dep.data[i] == '\n')
+            dep.data[i] = '\0';
+    }
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(module_names); i++)
+        r = add_module_closure(&list, &dep, module_names[i], err);
+    if (r >= 0)
+        r = pack_modules(c, args, release, &list, err);
+    blob_done(&dep);
+    return r;
+}
+
+int initramfs_build(const struct initramfs_args *args, struct blob *ret_cpio, struct error *err)
+{
+    struct cpio c;
+    cpio_init(&c, INITRAMFS_MAX);
+    int r = add_skeleton(&c, err);
+    if (r >= 0)
+        r = add_busybox(&c, args, err);
+    if (r >= 0 && args->with_modules)
+        r = add_modules(&c, args, err);
+    if (r >= 0 && args->command && args->command[0])
+        r = add_command(&c, args->command, err);
+    if (r >= 0)
+        r = cpio_finish(&c, ret_cpio, err);
+    cpio_done(&c);
+    return r;
+}

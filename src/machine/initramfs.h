@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Builds the initramfs of `doppel run`: busybox with its applets, our init, a directory skeleton, virtio modules, and
+ * the command to run.
+ *
+ * Uncompressed, since copying is cheaper than decompressing in the guest. What init finds where: docs/run-command.md.
+ */
+#ifndef DOPPEL_MACHINE_INITRAMFS_H
+#define DOPPEL_MACHINE_INITRAMFS_H
+
+#include <stdbool.h>
+
+#include "machine/blob.h"
+
+struct initramfs_args {
+    const char *guest_dir;      /* borrowed; made by scripts/get-guest: busybox and applets, and with_modules modules */
+    bool with_modules;          /* the kernel of guest_dir is the one that will run */
+    const char *const *command; /* borrowed; arguments ending in NULL; NULL or no argument: a shell on the console */
+};
+
+/* Largest initramfs and largest command (arguments with their NULs), in bytes. */
+#define INITRAMFS_MAX (512UL << 20)
+enum { INITRAMFS_COMMAND_MAX = 128 << 10 };
+
+/* -ENOENT and so on when the guest folder is incomplete, -E2BIG command or archive too large, -ENOMEM. */
+MUST_CHECK int initramfs_build(const struct initramfs_args *args, struct blob *ret_cpio, struct error *err);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A whole machine: construction from a vm_config, the threads, the end and the restart.
+ *
+ * The control thread owns everything here. The reason for an end lives in the vm; `quit` besides it makes an end from
+ * outside survive a restart that is already under way. Saving and loading: machine_state.c.
+ */
+#include "machine/machine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/loop.h"
+#include "core/vcpu.h"
+#include "machine/console.h"
+#include "machine/machine_state.h"
+#include "machine/registry.h"
+
+struct machine {
+    struct vm_config config;
+    struct machine_ports ports;
+    const struct registry_arch *arch;  /* borrowed (static) */
+    const struct engine_ops *engine;   /* borrowed (static) */
+    char engine_why[160];
+    struct vm vm;
+    bool vm_made;
+    void *board; /* owned */
+    pthread_t io_thread;
+    bool io_started;
+    _Atomic int quit; /* enum vm_end: set by machine_quit before vm_request_end, read by restart after it cleared vm.end */
+};
+
+int vm_config_check(const struct vm_config *config, struct error *err)
+{
+    const struct registry_arch *arch;
+    int r = registry_find_arch(config->arch, &arch, err);
+    if (r < 0)
+        return r;
+    if (config->cpus < 1 || config->cpus > VM_MAX_VCPUS)
+        return error_set(err, -EINVAL, "%u CPUs: 1 to %d are possible", config->cpus, VM_MAX_VCPUS);
+    if (config->memory < MACHINE_MEMORY_MIN || config->memory % GPAGE_SIZE)
+        return error_set(err, -EINVAL, "memory of %" PRIu64 " bytes: at least %d MiB in pages of %lu bytes are needed",
+                         config->memory, MACHINE_MEMORY_MIN >> 20, GPAGE_SIZE);
+    if (!config->kernel)
+        return error_set(err, -EINVAL, "no kernel was named");
+    return 0;
+}
+
+int machine_new(const struct vm_config *config, const struct machine_ports *ports, struct machine **ret_machine,
+                struct error *err)
+{
+    int r = vm_config_check(config, err);
+    if (r < 0)
+        return r;
+    struct machine *m = calloc(1, sizeof(*m));
+    if (!m)
+        return error_set(err, -ENOMEM, "out of memory for a machine");
+    m->config = *config;
+    m->ports = *ports;
+    r = registry_find_arch(config->arch, &m->arch, err);
+    if (r == 0)
+        r = registry_pick_engine(m->arch, config->engine, &m->engine, m->engine_why, sizeof(m->engine_why), err);
+    if (r == 0)
+        r = vm_init(&m->vm, ports->loop, err);
+    m->vm_made = r == 0;
+    if (r == 0)
+        r = m->arch->board->new(&m->config, &m->ports, m->engine, &m->vm, &m->board, err);
+    if (r == 0)
+        r = m->arch->board->power_on(m->board, err);
+    if (r < 0) {
+        machine_free(m);
+        return r;
+    }
+    *ret_machine = m;
+    return 0;
+}
+
+static void stop_threads(struct machine *m)
+{
+    vm_stop_vcpus(&m->vm);
+    if (!m->io_started)
+        return;
+    loop_quit(m->ports.loop);
+    (void)pthread_join(m->io_thread, NULL); /* ours and joinable: cannot fail */
+    m->io_started = false;
+}
+
+void machine_free(struct machine *m)
+{
+    if (!m)
+        return;
+    if (m->vm_made) {
+        stop_threads(m);
+        for (unsigned i = 0; i < m->vm.nr_vcpus; i++)
+            vcpu_free(m->vm.vcpu[i]);
+        m->vm.nr_vcpus = 0;
+        m->arch->board->free(m->board);
+        vm_done(&m->vm);
+    }
+    free(m);
+}
+
+struct vm *machine_vm(struct machine *m)
+{
+    return &m->vm;
+}
+
+const char *machine_engine(const struct machine *m, const char **ret_why)
+{
+    *ret_why = m->engine_why;
+    return m->engine->name;
+}
+
+static void *io_thread(void *loop)
+{
+    loop_run(loop);
+    return NULL;
+}
+
+int machine_start(struct machine *m, struct error *err)
+{
+    if (!m->io_started) {
+        int r = vm_thread_start(&m->io_thread, io_thread, m->ports.loop, err);
+        if (r < 0)
+            return r;
+        m->io_started = true;
+    }
+    return vm_start_vcpus(&m->vm, err);
+}
+
+/* The guest asked for a reset: was it a kernel that panicked? Every vCPU stands. */
+static void refine_end(struct machine *m)
+{
+    vm_lock(&m->vm);
+    bool panic = console_saw_panic(m->ports.serial[0]);
+    vm_unlock(&m->vm);
+    (void)pthread_mutex_lock(&m->vm.end_lock);
+    if (panic && (m->vm.end == VM_END_RESET || m->vm.end == VM_END_SHUTDOWN)) {
+        m->vm.end = VM_END_PANIC;
+        (void)snprintf(m->vm.end_why, sizeof(m->vm.end_why), "the guest's kernel panicked");
+    }
+    (void)pthread_mutex_unlock(&m->vm.end_lock);
+}
+
+/* Powers the machine on again after a reset. */
+static int restart(struct machine *m, struct error *err)
+{
+    (void)pthread_mutex_lock(&m->vm.end_lock);
+    m->vm.end = VM_END_NONE;
+    m->vm.end_why[0] = '\0';
+    (void)pthread_mutex_unlock(&m->vm.end_lock);
+    if (m->quit != VM_END_NONE) { /* it asked while the old end was still set */
+        vm_request_end(&m->vm, (enum vm_end)m->quit, 0, "stopped during a restart");
+        return 0;
+    }
+    vm_lock(&m->vm);
+    if (m->ports.serial[0])
+        console_forget(m->ports.serial[0]);
+    int r = m->arch->board->power_on(m->board, err);
+    vm_unlock(&m->vm);
+    return r < 0 ? error_prefix(err, "restart") : machine_start(m, err);
+}
+
+int machine_finish(struct machine *m, struct error *err)
+{
+    int r = 0;
+    for (;;) {
+        enum vm_end end = vm_wait_end(&m->vm);
+        vm_stop_vcpus(&m->vm);
+        refine_end(m);
+        if (end != VM_END_RESET || m->vm.end != VM_END_RESET || !m->config.reboot)
+            break;
+        r = restart(m, err);
+        if (r < 0)
+            break;
+    }
+    stop_threads(m);
+    return r;
+}
+
+int machine_run(struct machine *m, struct error *err)
+{
+    int r = machine_start(m, err);
+    if (r < 0) {
+        stop_threads(m);
+        return r;
+    }
+    return machine_finish(m, err);
+}
+
+void machine_quit(struct machine *m, enum vm_end end, const char *why)
+{
+    m->quit = (int)end;
+    vm_request_end(&m->vm, end, 0, "%s", why);
+}
+
+size_t machine_stats(struct machine *m, char *text, size_t cap)
+{
+    size_t at = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < m->vm.nr_vcpus && at < cap; i++) {
+        struct vcpu *vcpu = m->vm.vcpu[i];
+        int n = snprintf(text + at, cap - at, "cpu %u\nhalts %" PRIu64 "\n", i, vcpu->halts);
+        at += n > 0 ? (size_t)n : 0;
+        if (at < cap && m->engine->stats)
+            at += m->engine->stats(vcpu, text + at, cap - at);
+    }
+    return at < cap ? at : cap - 1;
+}
+
+int machine_save(struct machine *m, struct state_buf *buf)
+{
+    unsigned nr;
+    const struct board_chip *chips = m->arch->board->chips(m->board, &nr);
+    return machine_state_save(&m->vm, chips, nr, buf);
+}
+
+int machine_load(struct machine *m, struct state_buf *buf, struct error *err)
+{
+    unsigned nr;
+    const struct board_chip *chips = m->arch->board->chips(m->board, &nr);
+    int r = machine_state_load(&m->vm, chips, nr, buf, err);
+    return r < 0 ? error_prefix(err, "saved machine") : 0;
+}

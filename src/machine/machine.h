@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A whole machine: made from a vm_config, run to its end, saved and loaded.
+ *
+ * Threads: the caller of machine_new .. machine_free is the control thread; machine_run() and machine_start() start the
+ * vCPU threads and the I/O thread.
+ */
+#ifndef DOPPEL_MACHINE_MACHINE_H
+#define DOPPEL_MACHINE_MACHINE_H
+
+#include "core/state_desc.h"
+#include "core/vm.h"
+
+struct chardev;
+struct loop;
+struct machine;
+
+/* What the user wants; the command line, a config file and the REST API all fill this. Strings are borrowed and outlive
+ * the machine. */
+struct vm_config {
+    const char *arch;      /* "x86-64" */
+    const char *engine;    /* a name of the registry, or "auto" */
+    const char *cpu_model; /* NULL: the default */
+    unsigned cpus;         /* 1..VM_MAX_VCPUS */
+    uint64_t memory;       /* bytes, a multiple of the page size */
+    const char *kernel;    /* path */
+    const char *initrd;    /* path, NULL: none */
+    const void *initramfs; /* a cpio in memory, put behind initrd; NULL: none */
+    size_t initramfs_len;
+    const char *cmdline; /* the whole kernel command line */
+    bool reboot;         /* a guest's reset restarts it; else it ends the machine */
+};
+
+/* The outside world, the caller's; outlives the machine. */
+struct machine_ports {
+    struct loop *loop;
+    struct chardev *serial[2]; /* COM1: a console (console_new()) or NULL; COM2: any, or NULL */
+};
+
+enum { MACHINE_MEMORY_MIN = 16 << 20 };
+
+/* Checks names, counts and sizes. -EINVAL. */
+MUST_CHECK int vm_config_check(const struct vm_config *config, struct error *err);
+
+/* Makes the machine, powered on and paused at its first instruction. Errors of the board, the engine and the kernel's loader. */
+MUST_CHECK int machine_new(const struct vm_config *config, const struct machine_ports *ports, struct machine **ret_machine,
+                           struct error *err);
+/* Ends all threads. NULL is fine. */
+void machine_free(struct machine *machine);
+
+struct vm *machine_vm(struct machine *machine);
+/* Name of the engine that was picked, and why when it was "auto" (may be empty). */
+const char *machine_engine(const struct machine *machine, const char **ret_why);
+
+/* Runs to the end (restarting on a guest's reset if configured) and stops all threads; the vm has the reason. A negative errno
+ * when threads or a restart failed. */
+MUST_CHECK int machine_run(struct machine *machine, struct error *err);
+/* The two halves, for callers that pause in between: start all threads; wait for the end and stop all threads. */
+MUST_CHECK int machine_start(struct machine *machine, struct error *err);
+MUST_CHECK int machine_finish(struct machine *machine, struct error *err);
+/* Ends the run from outside, for good: no restart follows. Any thread; not from a signal handler. */
+void machine_quit(struct machine *machine, enum vm_end end, const char *why);
+
+/* The engine's counters as lines "name value". */
+size_t machine_stats(struct machine *machine, char *text, size_t cap);
+
+/* Writes CPUs, chips, time and memory. The machine is paused (vm_pause) or not started. -ENOMEM. */
+MUST_CHECK int machine_save(struct machine *machine, struct state_buf *buf);
+/* Takes them into a machine made from an equal config, not started or paused. On failure (-EINVAL) the machine can only be
+ * freed. */
+MUST_CHECK int machine_load(struct machine *machine, struct state_buf *buf, struct error *err);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one table of instruction sets, boards and engines, and the choice among them.
+ */
+#include "machine/registry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/interp/interp.h"
+#include "isa/x86/isa.h"
+#include "machine/pc.h"
+
+/* Best first: `auto` takes the first usable one. */
+static const struct engine_ops *const x86_engines[] = { &interp_engine_ops, NULL };
+
+static const struct registry_arch archs[] = {
+    { .name = "x86-64", .isa = &x86_isa_ops, .board = &pc_board_ops, .engines = x86_engines },
+    { .name = NULL },
+};
+
+const struct registry_arch *registry_archs(void)
+{
+    return archs;
+}
+
+int registry_find_arch(const char *name, const struct registry_arch **ret_arch, struct error *err)
+{
+    char known[128] = "";
+    size_t at = 0;
+    for (const struct registry_arch *a = archs; a->name; a++) {
+        if (strcmp(a->name, name) == 0) {
+            *ret_arch = a;
+            return 0;
+        }
+        if (at < sizeof(known))
+            at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", at ? ", " : "", a->name);
+    }
+    return error_set(err, -EINVAL, "unknown architecture '%s' (there is: %s)", name, known);
+}
+
+static int pick_auto(const struct registry_arch *arch, const struct engine_ops **ret_engine, char *why, size_t cap,
+                     struct error *err)
+{
+    struct engine_probe probe = { .usable = false };
+    if (arch->engines[0] && !arch->engines[1]) {
+        (void)snprintf(why, cap, "the only engine for %s", arch->name);
+        *ret_engine = arch->engines[0];
+        return 0;
+    }
+    for (const struct engine_ops *const *e = arch->engines; *e; e++) {
+        probe = (struct engine_probe){ .usable = false };
+        (*e)->probe(&probe);
+        if (!probe.usable)
+            continue;
+        if (probe.mips > 0)
+            (void)snprintf(why, cap, "%.0f million instructions a second", probe.mips);
+        else
+            (void)snprintf(why, cap, "the best engine that works here");
+        *ret_engine = *e;
+        return 0;
+    }
+    return error_set(err, -ENOTSUP, "no engine for %s works on this host: %s", arch->name, probe.why);
+}
+
+int registry_pick_engine(const struct registry_arch *arch, const char *name, const struct engine_ops **ret_engine, char *why,
+                         size_t why_cap, struct error *err)
+{
+    if (why_cap)
+        why[0] = '\0';
+    if (strcmp(name, "auto") == 0)
+        return pick_auto(arch, ret_engine, why, why_cap, err);
+    char known[128] = "auto";
+    size_t at = strlen(known);
+    for (const struct engine_ops *const *e = arch->engines; *e; e++) {
+        if (strcmp((*e)->name, name) == 0) {
+            *ret_engine = *e;
+            return 0;
+        }
+        if (at < sizeof(known))
+            at += (size_t)snprintf(known + at, sizeof(known) - at, ", %s", (*e)->name);
+    }
+    return error_set(err, -EINVAL, "unknown engine '%s' for %s (there is: %s)", name, arch->name, known);
+}
