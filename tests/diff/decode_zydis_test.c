@@ -105,10 +105,26 @@ static void count_mismatch(struct run *r)
     }
 }
 
+/* Every proper prefix of an instruction must ask for more bytes, not be taken for something else. */
+static bool prefixes_are_short(struct zc *z)
+{
+    struct x86_insn scratch;
+    for (int n = 0; n < z->len; n++) {
+        int ret = x86_decode(z->bytes, (unsigned)n, z->mode, &scratch);
+        if (ret != X86_DECODE_SHORT) {
+            (void)snprintf(z->why, sizeof z->why, "%d of %d bytes decode to %d, not to X86_DECODE_SHORT", n, z->len, ret);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void check(struct run *r, const uint8_t *bytes, enum x86_mode mode)
 {
     struct zc *z = &r->zc;
     enum zc_verdict v = zc_compare(z, bytes, mode);
+    if (v == ZC_EQUAL && r->verdict[v] % 8 == 0 && !prefixes_are_short(z))
+        v = ZC_MISMATCH;
     r->verdict[v]++;
     if (z->len > 0) {
         struct row_stat *st = &r->row[z->insn.row];

@@ -12,7 +12,8 @@
 enum { PER_ROW = 24, PAD = 15 };
 
 /* Bytes up to ModRM; the parts a case may change are found by their offset. */
-struct template {
+struct template
+{
     uint8_t bytes[8];
     uint8_t len;  /* with ModRM if has_modrm */
     uint8_t head; /* offset of REX, VEX or EVEX */
@@ -36,14 +37,16 @@ struct gen {
 
 /* Not the same on both sides, or not allowed to a user: the name starts with one of these. */
 static const char *const untestable[] = {
-    "CPUID", "RDTSC", "RDPMC", "RDRAND", "RDSEED", "RDPID", "XGETBV", "XSETBV", "XSAVE", "XRSTOR", "FXSAVE", "FXRSTOR", "SLDT",
-    "SMSW",  "SGDT",  "SIDT",   "LAR",    "LSL",   "VERR",   "VERW",   "ARPL",  "POPF",   "RDFSBASE", "RDGSBASE",
-    "WRFSBASE", "WRGSBASE", "MONITOR", "MWAIT", "VMCALL", "VMMCALL", "CLWB", "SYSCALL", "XBEGIN", "XABORT", "XEND", "XTEST",
+    "CPUID",  "RDTSC",  "RDPMC",   "RDRAND", "RDSEED",   "RDPID",    "XGETBV",   "XSETBV",   "XSAVE",
+    "XRSTOR", "FXSAVE", "FXRSTOR", "SLDT",   "SMSW",     "SGDT",     "SIDT",     "LAR",      "LSL",
+    "VERR",   "VERW",   "ARPL",    "POPF",   "RDFSBASE", "RDGSBASE", "WRFSBASE", "WRGSBASE", "MONITOR",
+    "MWAIT",  "VMCALL", "VMMCALL", "CLWB",   "SYSCALL",  "XBEGIN",   "XABORT",   "XEND",     "XTEST",
 };
 
 static bool name_testable(const char *name)
 {
-    static const char *const whole[] = {"STR", "IN", "OUT", "INSB", "INSW/INSD/INSD", "OUTSB", "OUTSW/OUTSD/OUTSD", "STI", "CLI", "HLT"};
+    static const char *const whole[] = { "STR", "IN",  "OUT", "INSB", "INSW/INSD/INSD", "OUTSB", "OUTSW/OUTSD/OUTSD",
+                                         "STI", "CLI", "HLT" };
     for (unsigned n = 0; n < sizeof(untestable) / sizeof(untestable[0]); n++)
         if (strncmp(name, untestable[n], strlen(untestable[n])) == 0)
             return false;
@@ -72,7 +75,7 @@ bool gen_testable(const struct gen *g, const struct x86_insn *i)
 
 static void keep(struct gen *g, const struct template *t)
 {
-    uint8_t bytes[PAD + 8] = {0};
+    uint8_t bytes[PAD + 8] = { 0 };
     struct x86_insn i;
 
     memcpy(bytes, t->bytes, t->len);
@@ -106,10 +109,10 @@ static void keep_modrms(struct gen *g, struct template *t)
 
 static void enumerate_legacy(struct gen *g)
 {
-    static const uint8_t prefixes[] = {0, 0x66, 0xf3, 0xf2};
-    static const uint8_t maps[][2] = {{0, 0}, {0x0f, 0}, {0x0f, 0x38}, {0x0f, 0x3a}};
+    static const uint8_t prefixes[] = { 0, 0x66, 0xf3, 0xf2 };
+    static const uint8_t maps[][2] = { { 0, 0 }, { 0x0f, 0 }, { 0x0f, 0x38 }, { 0x0f, 0x3a } };
     for (unsigned n = 0; n < 4 * 2 * 4 * 256; n++) {
-        struct template t = {.enc = X86_ENC_LEGACY};
+        struct template t = { .enc = X86_ENC_LEGACY };
         uint8_t prefix = prefixes[n & 3], w = n >> 2 & 1, opcode = (uint8_t)(n >> 5);
         const uint8_t *map = maps[n >> 3 & 3];
         if (prefix)
@@ -129,7 +132,7 @@ static void enumerate_vex(struct gen *g)
 {
     for (unsigned n = 0; n < 4 * 4 * 2 * 2 * 256; n++) {
         unsigned pp = n & 3, map = n >> 2 & 3, w = n >> 4 & 1, l = n >> 5 & 1;
-        struct template t = {.enc = X86_ENC_VEX, .len = 4};
+        struct template t = { .enc = X86_ENC_VEX, .len = 4 };
         t.bytes[0] = 0xc4;
         t.bytes[1] = (uint8_t)(0xe0 | map);
         t.bytes[2] = (uint8_t)(w << 7 | 0x78 | l << 2 | pp);
@@ -143,7 +146,7 @@ static void enumerate_evex(struct gen *g)
 {
     for (unsigned n = 0; n < 4 * 4 * 2 * 4 * 2 * 2 * 256; n++) {
         unsigned pp = n & 3, map = n >> 2 & 3, w = n >> 4 & 1, ll = n >> 5 & 3, b = n >> 7 & 1, k = n >> 8 & 1;
-        struct template t = {.enc = X86_ENC_EVEX, .len = 5};
+        struct template t = { .enc = X86_ENC_EVEX, .len = 5 };
         t.bytes[0] = 0x62;
         t.bytes[1] = (uint8_t)(0xf0 | map);
         t.bytes[2] = (uint8_t)(w << 7 | 0x7c | pp);
@@ -244,7 +247,7 @@ static void shorten_vex(struct template *t)
 
 static bool assemble(struct rng *r, const struct template *t, struct x86_insn *ret)
 {
-    static const uint8_t segments[] = {0x26, 0x2e, 0x36, 0x3e};
+    static const uint8_t segments[] = { 0x26, 0x2e, 0x36, 0x3e };
     uint8_t bytes[40];
     unsigned at = 0;
     if (rng_percent(r, 8))

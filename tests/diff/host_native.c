@@ -104,14 +104,14 @@ static int map_fixed(uint64_t at, uint64_t size, int prot, struct error *err)
 
 int native_init(struct error *err)
 {
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
-    struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-    stack_t stack = {.ss_size = 1 << 18, .ss_sp = malloc(1 << 18)};
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+    struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    stack_t stack = { .ss_size = 1 << 18, .ss_sp = malloc(1 << 18) };
     unsigned a, b, c, d;
 
-    if (map_fixed(NATIVE_DATA + NATIVE_DATA_SIZE, NATIVE_DATA_SIZE, PROT_NONE, err) < 0 ||
-        map_fixed(NATIVE_CODE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, err) < 0 ||
-        map_fixed(NATIVE_CONTEXT, 8192, PROT_READ | PROT_WRITE, err) < 0)
+    if (map_fixed(NATIVE_DATA + NATIVE_DATA_SIZE, NATIVE_DATA_SIZE, PROT_NONE, err) < 0
+        || map_fixed(NATIVE_CODE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, err) < 0
+        || map_fixed(NATIVE_CONTEXT, 8192, PROT_READ | PROT_WRITE, err) < 0)
         return err->code;
     if (!stack.ss_sp || sigaltstack(&stack, NULL) < 0)
         return error_set(err, -errno, "no signal stack");
@@ -165,7 +165,7 @@ static void state_copy(struct x86_fpu *f, uint8_t *area, bool to_area)
 
 void native_run(struct native_state *s, const uint8_t *bytes, unsigned len)
 {
-    static const uint8_t jump[] = {0xff, 0x25, 0, 0, 0, 0}; /* jmp [rip] */
+    static const uint8_t jump[] = { 0xff, 0x25, 0, 0, 0, 0 }; /* jmp [rip] */
     const uint64_t exit = (uintptr_t)native_exit;
 
     memcpy(code, bytes, len);

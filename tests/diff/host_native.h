@@ -11,7 +11,7 @@
 #include "isa/x86/state.h"
 
 /* Fixed host addresses, below 2 GiB so that absolute and RIP-relative operands reach them. */
-#define NATIVE_DATA 0x10000000UL      /* 2 MiB the test maps itself; the 2 MiB after it are unmapped */
+#define NATIVE_DATA 0x10000000UL /* 2 MiB the test maps itself; the 2 MiB after it are unmapped */
 #define NATIVE_DATA_SIZE 0x200000UL
 #define NATIVE_CODE 0x10600000UL
 #define NATIVE_CONTEXT 0x10800000UL

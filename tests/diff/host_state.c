@@ -14,8 +14,22 @@
 
 static uint64_t random_int(struct rng *r)
 {
-    static const uint64_t corners[] = {0, 1, 2, ~0ULL, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
-                                       0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, 0x0101010101010101};
+    static const uint64_t corners[] = { 0,
+                                        1,
+                                        2,
+                                        ~0ULL,
+                                        0x7f,
+                                        0x80,
+                                        0xff,
+                                        0x7fff,
+                                        0x8000,
+                                        0xffff,
+                                        0x7fffffff,
+                                        0x80000000,
+                                        0xffffffff,
+                                        0x7fffffffffffffff,
+                                        0x8000000000000000,
+                                        0x0101010101010101 };
     switch (rng_below(r, 4)) {
     case 0: return corners[rng_below(r, sizeof(corners) / sizeof(corners[0]))];
     case 1: return rng_next(r) >> rng_below(r, 64);
@@ -26,8 +40,9 @@ static uint64_t random_int(struct rng *r)
 
 static uint32_t random_float(struct rng *r)
 {
-    static const uint32_t corners[] = {0, 0x3f800000, 0x7f800000, 0x7fc00000, 0x7fa00001, 1, 0x007fffff, 0x00800000, 0x7f7fffff,
-                                       0x4effffff, 0x4f000000, 0x5f000000, 0x3f000000, 0x3fc00000, 0x40490fdb, 0x477fe000};
+    static const uint32_t corners[] = { 0,          0x3f800000, 0x7f800000, 0x7fc00000, 0x7fa00001, 1,
+                                        0x007fffff, 0x00800000, 0x7f7fffff, 0x4effffff, 0x4f000000, 0x5f000000,
+                                        0x3f000000, 0x3fc00000, 0x40490fdb, 0x477fe000 };
     uint32_t v = (uint32_t)rng_next(r);
     if (rng_percent(r, 50))
         v = corners[rng_below(r, 16)] | (v & 0x80000000);
@@ -38,10 +53,22 @@ static uint32_t random_float(struct rng *r)
 
 static uint64_t random_double(struct rng *r)
 {
-    static const uint64_t corners[] = {0, 0x3ff0000000000000, 0x7ff0000000000000, 0x7ff8000000000000, 0x7ff4000000000001, 1,
-                                       0x000fffffffffffff, 0x0010000000000000, 0x7fefffffffffffff, 0x41dfffffffc00000,
-                                       0x41e0000000000000, 0x43e0000000000000, 0x3fe0000000000000, 0x3ff8000000000000,
-                                       0x36a0000000000000, 0x47efffffe0000000};
+    static const uint64_t corners[] = { 0,
+                                        0x3ff0000000000000,
+                                        0x7ff0000000000000,
+                                        0x7ff8000000000000,
+                                        0x7ff4000000000001,
+                                        1,
+                                        0x000fffffffffffff,
+                                        0x0010000000000000,
+                                        0x7fefffffffffffff,
+                                        0x41dfffffffc00000,
+                                        0x41e0000000000000,
+                                        0x43e0000000000000,
+                                        0x3fe0000000000000,
+                                        0x3ff8000000000000,
+                                        0x36a0000000000000,
+                                        0x47efffffe0000000 };
     uint64_t v = rng_next(r);
     if (rng_percent(r, 50))
         v = corners[rng_below(r, 16)] | (v & 1ULL << 63);
@@ -70,8 +97,9 @@ static void random_bytes(struct rng *r, uint8_t *p, unsigned len)
 
 static void random_st(struct rng *r, uint8_t *st)
 {
-    static const uint16_t exponents[] = {0, 1, 0x3fff, 0x7fff, 0x7ffe, 0x403e, 0x401e, 0x3ffe, 0x3f81, 0x3c01};
-    static const uint64_t significands[] = {0, 1ULL << 63, 3ULL << 62, 1, ~0ULL, ~0ULL >> 1, 0xa000000000000000, 0xc90fdaa22168c235};
+    static const uint16_t exponents[] = { 0, 1, 0x3fff, 0x7fff, 0x7ffe, 0x403e, 0x401e, 0x3ffe, 0x3f81, 0x3c01 };
+    static const uint64_t significands[] = { 0,     1ULL << 63, 3ULL << 62,         1,
+                                             ~0ULL, ~0ULL >> 1, 0xa000000000000000, 0xc90fdaa22168c235 };
     uint64_t m = rng_percent(r, 50) ? significands[rng_below(r, 8)] : rng_next(r) | 1ULL << 63;
     uint16_t e = rng_percent(r, 50) ? exponents[rng_below(r, 10)] : (uint16_t)(0x3fff - 70 + rng_below(r, 140));
     e |= (uint16_t)(rng_below(r, 2) << 15);
@@ -221,7 +249,8 @@ static void fit_implicit(struct rng *r, const struct x86_insn *i, struct native_
         s->gpr[RBX] = hot_address(r) - (s->gpr[RAX] & 0xff);
     if (named(i, "MASKMOV") || named(i, "VMASKMOVDQU") || (x86_rows[i->row].flags & ROW_REP)) {
         /* whether MASKMOV* faults for bytes it does not write is up to the CPU: not at the edge */
-        s->gpr[RDI] = rng_percent(r, 95) || !(x86_rows[i->row].flags & ROW_REP) ? hot_address(r) + 64 : HOT_VA + HOT_SIZE - rng_below(r, 40);
+        s->gpr[RDI] = rng_percent(r, 95) || !(x86_rows[i->row].flags & ROW_REP) ? hot_address(r) + 64
+                                                                                : HOT_VA + HOT_SIZE - rng_below(r, 40);
         s->gpr[RSI] = rng_percent(r, 95) ? hot_address(r) + 64 : HOT_VA + HOT_SIZE - rng_below(r, 40);
     }
     if (x86_rows[i->row].flags & ROW_REP) {
@@ -279,14 +308,18 @@ bool state_fit(struct rng *r, const struct gen *g, struct x86_insn *i, struct na
         return false;
     if (named(i, "SHA") && (at & 15))
         return false; /* aligned, says Intel; AMD does not care */
+    if (named(i, "MOVSXD") && at > HOT_VA + HOT_SIZE - 4)
+        return false; /* with 66 Intel reads 16 bits, AMD 32 */
     /* all else would touch memory of the test itself */
-    return address_of(i, s) == at && (at - want <= 16 || want - at <= 16);
+    return address_of(i, s) == at && at >= HOT_VA && (at - want <= 16 || want - at <= 16);
 }
 
 /* ---- what is defined ---- */
 
 static unsigned last_value(const struct x86_insn *i, const struct native_state *s)
 {
+    if (i->nr_opnds == 0)
+        return 0;
     const struct x86_opnd *o = &i->op[i->nr_opnds - 1];
     return o->kind == OPND_REG ? (uint8_t)s->gpr[o->reg] : (uint8_t)i->imm;
 }
@@ -309,7 +342,7 @@ static uint64_t shift_undefined(const struct x86_insn *i, unsigned count)
 
 uint64_t flags_defined(const struct x86_insn *i, const struct native_state *before)
 {
-    static const char *const shifts[] = {"ROL", "ROR", "RCL", "RCR", "SHL", "SHR", "SAR"};
+    static const char *const shifts[] = { "ROL", "ROR", "RCL", "RCR", "SHL", "SHR", "SAR" };
     uint64_t all = FLAGS_ARITH | FLAG_DF, undefined = x86_rows[i->row].flags_undef;
     const char *name = x86_rows[i->row].name;
     unsigned count = last_value(i, before) & (i->op[0].size == 8 ? 63 : 31);
@@ -326,8 +359,8 @@ void state_forgive(const struct x86_insn *i, const struct native_state *before, 
                    struct native_state *theirs, uint8_t *ours_mem, uint8_t *theirs_mem)
 {
     /* AMD keeps the last instruction's place only while an exception is pending */
-    if (!fpu_pending(&theirs->fpu) || theirs->trap != NATIVE_NO_TRAP || !(x86_rows[i->row].flags & ROW_HOST) ||
-        !(x86_rows[i->row].flags & ROW_X87)) {
+    if (!fpu_pending(&theirs->fpu) || theirs->trap != NATIVE_NO_TRAP || !(x86_rows[i->row].flags & ROW_HOST)
+        || !(x86_rows[i->row].flags & ROW_X87)) {
         theirs->fpu.fop = ours->fpu.fop;
         theirs->fpu.fip = ours->fpu.fip;
         theirs->fpu.fdp = ours->fpu.fdp;
@@ -346,6 +379,9 @@ void state_forgive(const struct x86_insn *i, const struct native_state *before, 
     /* AMD's MASKMOVQ has switched to MMX when it faults */
     if (named(i, "MASKMOVQ") && theirs->trap == X86_PF)
         theirs->fpu = ours->fpu;
+    /* CVTPI2PS from memory uses no MMX register; to AMD it then is no MMX instruction, and pending x87 exceptions stay */
+    if (named(i, "CVTPI2PS") && ours->trap == X86_MF && i->op[1].kind == OPND_MEM)
+        *theirs = *ours;
     /* a bit for misaligned SSE operands that we do not offer */
     if (theirs->fpu.mxcsr & ~(uint32_t)MXCSR_VALID && ours->trap == X86_GP)
         *theirs = *ours;
@@ -366,11 +402,11 @@ void state_forgive(const struct x86_insn *i, const struct native_state *before, 
 
 bool state_equal(const struct native_state *a, const struct native_state *b, uint64_t flags)
 {
-    return memcmp(a->gpr, b->gpr, sizeof(a->gpr)) == 0 && ((a->rflags ^ b->rflags) & flags) == 0 && a->trap == b->trap &&
-           a->next_rip == b->next_rip && a->fpu.fcw == b->fpu.fcw && a->fpu.fsw == b->fpu.fsw && a->fpu.ftw == b->fpu.ftw &&
-           a->fpu.fop == b->fpu.fop && a->fpu.fip == b->fpu.fip && a->fpu.fdp == b->fpu.fdp &&
-           memcmp(a->fpu.st, b->fpu.st, sizeof(a->fpu.st)) == 0 && a->fpu.mxcsr == b->fpu.mxcsr &&
-           memcmp(a->fpu.zmm, b->fpu.zmm, sizeof(a->fpu.zmm)) == 0 && memcmp(a->fpu.k, b->fpu.k, sizeof(a->fpu.k)) == 0;
+    return memcmp(a->gpr, b->gpr, sizeof(a->gpr)) == 0 && ((a->rflags ^ b->rflags) & flags) == 0 && a->trap == b->trap
+           && a->next_rip == b->next_rip && a->fpu.fcw == b->fpu.fcw && a->fpu.fsw == b->fpu.fsw && a->fpu.ftw == b->fpu.ftw
+           && a->fpu.fop == b->fpu.fop && a->fpu.fip == b->fpu.fip && a->fpu.fdp == b->fpu.fdp
+           && memcmp(a->fpu.st, b->fpu.st, sizeof(a->fpu.st)) == 0 && a->fpu.mxcsr == b->fpu.mxcsr
+           && memcmp(a->fpu.zmm, b->fpu.zmm, sizeof(a->fpu.zmm)) == 0 && memcmp(a->fpu.k, b->fpu.k, sizeof(a->fpu.k)) == 0;
 }
 
 static void report_value(const char *name, unsigned n, uint64_t before, uint64_t ours, uint64_t theirs)
@@ -382,8 +418,8 @@ static void report_value(const char *name, unsigned n, uint64_t before, uint64_t
 static void report_bytes(const char *name, unsigned n, const uint8_t *before, const uint8_t *ours, const uint8_t *theirs,
                          unsigned len)
 {
-    const uint8_t *v[3] = {before, ours, theirs};
-    static const char *const who[3] = {"before", "step  ", "host  "};
+    const uint8_t *v[3] = { before, ours, theirs };
+    static const char *const who[3] = { "before", "step  ", "host  " };
     if (memcmp(ours, theirs, len) == 0)
         return;
     for (unsigned k = 0; k < 3; k++) {

@@ -49,6 +49,7 @@ static const struct exception exceptions[] = {
     { ZYDIS_MNEMONIC_VPTEST, "flags", NULL, "the other flags are cleared (SDM 2B PTEST); Zydis lists ZF and CF only" },
     { ZYDIS_MNEMONIC_VTESTPS, "flags", NULL, "as the line above" },
     { ZYDIS_MNEMONIC_VTESTPD, "flags", NULL, "as the line above" },
+    { ZYDIS_MNEMONIC_PAUSE, "name XCHG, not", NULL, "F3 90 with REX.B exchanges rAX and r8 (tried on Zen 4); Zydis says PAUSE" },
     { ZYDIS_MNEMONIC_VMCALL, "flags", NULL, "a hypercall, as a guest sees it, changes no flag" },
     { ZYDIS_MNEMONIC_INVALID, NULL, NULL, NULL },
 };

@@ -200,6 +200,10 @@ static int decode_opcode(struct decoder *d)
 {
     uint8_t op = fetch(d, 1);
     if (!d->error && is_vex(d, op)) {
+        if (d->mode != X86_MODE_64 && d->pos >= d->len)
+            fetch(d, 1); /* LES, LDS and BOUND take prefixes, VEX does not: the next byte must be seen first */
+        if (d->error)
+            return d->error;
         if (d->has66 || d->rep || d->rex || d->insn->lock)
             return X86_DECODE_INVALID;
         d->insn->layout.rex = d->pos - 1;

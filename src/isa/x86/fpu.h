@@ -39,7 +39,7 @@ static inline uint16_t fpu_fcw_value(uint16_t v)
 /* Makes ES and B of the status word agree with the flags and masks, after either was loaded. */
 static inline void fpu_update_es(struct x86_fpu *f)
 {
-    f->fsw = fpu_pending(f) ? f->fsw | FSW_ES | FSW_B : f->fsw & (uint16_t)~(FSW_ES | FSW_B);
+    f->fsw = fpu_pending(f) ? f->fsw | FSW_ES | FSW_B : f->fsw & (uint16_t) ~(FSW_ES | FSW_B);
 }
 
 static inline unsigned fpu_top(const struct x86_fpu *f)

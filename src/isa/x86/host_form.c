@@ -21,7 +21,7 @@ struct parts {
     uint8_t rex;            /* REX byte or 0; head[] for VEX and EVEX */
     uint8_t head[4];        /* C5 xx, C4 xx xx, 62 xx xx xx */
     uint8_t head_len;
-    uint8_t map, opcode;    /* enum host_map */
+    uint8_t map, opcode; /* enum host_map */
     bool has_modrm;
     uint8_t modrm;
     uint8_t tail[8]; /* immediate bytes */
@@ -39,7 +39,14 @@ static unsigned parse_prefixes(const struct x86_insn *i, enum x86_mode mode, str
         case 0x66: p->pfx66 = b; break;
         case 0xf2:
         case 0xf3: p->pfx_rep = b; break;
-        case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x67: case 0xf0: break;
+        case 0x26:
+        case 0x2e:
+        case 0x36:
+        case 0x3e:
+        case 0x64:
+        case 0x65:
+        case 0x67:
+        case 0xf0: break;
         default:
             if (mode != X86_MODE_64 || (b & REX_MASK) != REX_TAG)
                 return at;
@@ -82,7 +89,7 @@ static unsigned address_bytes(const struct x86_insn *i, uint8_t modrm, uint8_t s
 
 static bool parse(const struct x86_insn *i, enum x86_mode mode, struct parts *p)
 {
-    *p = (struct parts){0};
+    *p = (struct parts) { 0 };
     unsigned at = parse_opcode(i, parse_prefixes(i, mode, p), p);
     /* EMMS, VZEROUPPER, VZEROALL have none, and are nobody else's opcode */
     p->has_modrm = !(p->map == HOST_MAP_0F && p->opcode == 0x77);
@@ -105,7 +112,7 @@ static bool gpr_in_rm(const struct parts *p, unsigned n)
     if (n != 0)
         return true;
     if (p->map == HOST_MAP_0F)
-        return p->opcode == 0x7e; /* MOVD r/m, xmm */
+        return p->opcode == 0x7e;                                             /* MOVD r/m, xmm */
     return p->map == HOST_MAP_0F3A && p->opcode >= 0x14 && p->opcode <= 0x17; /* PEXTRx, EXTRACTPS */
 }
 
@@ -119,8 +126,14 @@ static bool w_is_gpr_width(const struct x86_insn *i, const struct parts *p)
     if (p->map != HOST_MAP_0F)
         return false;
     switch (p->opcode) {
-    case 0x6e: case 0x7e: return pp == 1;
-    case 0x2a: case 0x2c: case 0x2d: case 0x78: case 0x79: case 0x7b: return rep;
+    case 0x6e:
+    case 0x7e: return pp == 1;
+    case 0x2a:
+    case 0x2c:
+    case 0x2d:
+    case 0x78:
+    case 0x79:
+    case 0x7b: return rep;
     default: return false;
     }
 }
@@ -146,7 +159,7 @@ static void set_rm(const struct x86_insn *i, struct parts *p, unsigned mod, unsi
 {
     p->modrm = (uint8_t)(mod | (p->modrm & MODRM_REG) | rm);
     if (i->enc == X86_ENC_LEGACY)
-        p->rex &= (uint8_t)~(REX_X | REX_B);
+        p->rex &= (uint8_t) ~(REX_X | REX_B);
     else if (p->head_len > 2)
         p->head[1] |= VEX_X | VEX_B;
 }
@@ -186,7 +199,7 @@ static void put_together(const struct parts *p, struct host_form *f)
 bool host_form_make(const struct x86_insn *i, enum x86_mode mode, struct host_form *ret_form)
 {
     struct parts p;
-    struct host_form f = {.gpr = HOST_NO_GPR};
+    struct host_form f = { .gpr = HOST_NO_GPR };
 
     if (!parse(i, mode, &p) || p.tail_len > 1)
         return false;
@@ -213,7 +226,7 @@ bool host_form_make(const struct x86_insn *i, enum x86_mode mode, struct host_fo
 
 struct host_implicit host_form_implicit(const struct host_form *f, const struct x86_insn *i)
 {
-    struct host_implicit u = {0};
+    struct host_implicit u = { 0 };
     if (f->map == HOST_MAP_0F38 && i->enc == X86_ENC_LEGACY)
         u.xmm0_read = f->opcode == 0x10 || f->opcode == 0x14 || f->opcode == 0x15 || f->opcode == 0xcb;
     if (f->map == HOST_MAP_0F3A && i->enc != X86_ENC_EVEX && f->opcode >= 0x60 && f->opcode <= 0x63) {

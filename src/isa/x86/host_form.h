@@ -15,10 +15,10 @@ enum host_map { HOST_MAP_1, HOST_MAP_0F, HOST_MAP_0F38, HOST_MAP_0F3A };
 struct host_form {
     uint8_t bytes[HOST_FORM_MAX]; /* zero beyond len */
     uint8_t len;
-    uint8_t gpr;    /* guest number of the explicit general register, which became rax; HOST_NO_GPR without one */
-    uint8_t map;    /* enum host_map */
+    uint8_t gpr; /* guest number of the explicit general register, which became rax; HOST_NO_GPR without one */
+    uint8_t map; /* enum host_map */
     uint8_t opcode;
-    bool mem;       /* has a memory operand */
+    bool mem; /* has a memory operand */
 };
 
 /* Never fails for an instruction x86_decode() made of a ROW_HOST row without VSIB. False: the bytes do not fit (a bug). */

@@ -31,7 +31,11 @@ static unsigned mask_bits(const struct x86_insn *i, unsigned size, bool store)
         return size / i->elem;
     switch (f->tuple) {
     case TUPLE_HALF: return i->vl / 2 / i->elem;
-    case TUPLE_FULL: case TUPLE_T1S: case TUPLE_T2: case TUPLE_T4: case TUPLE_T8: return i->vl / i->elem;
+    case TUPLE_FULL:
+    case TUPLE_T1S:
+    case TUPLE_T2:
+    case TUPLE_T4:
+    case TUPLE_T8: return i->vl / i->elem;
     default: return size / i->elem;
     }
 }

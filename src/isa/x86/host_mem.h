@@ -14,12 +14,12 @@
 struct host_tramp;
 
 struct host_access {
-    uint64_t off;        /* in the segment */
-    uint64_t bytes;      /* bit n: byte n of the operand is accessed; not used when whole */
+    uint64_t off;   /* in the segment */
+    uint64_t bytes; /* bit n: byte n of the operand is accessed; not used when whole */
     enum x86_seg_reg seg;
-    uint8_t size;        /* bytes */
+    uint8_t size; /* bytes */
     bool whole;
-    bool check_whole;    /* a store whose inactive elements are not written but fault all the same */
+    bool check_whole; /* a store whose inactive elements are not written but fault all the same */
 };
 
 /* #GP(0) when the row demands alignment and the address has none. */

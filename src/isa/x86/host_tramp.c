@@ -70,8 +70,8 @@ struct plan {
     struct host_implicit implicit;
 };
 
-static const struct host_gpr cpu_reg = {7};
-static const struct host_gpr fx_reg = {2};
+static const struct host_gpr cpu_reg = { 7 };
+static const struct host_gpr fx_reg = { 2 };
 
 static struct host_mem cpu_mem(size_t offset)
 {
@@ -106,7 +106,7 @@ static struct host_mem host_mxcsr_mem(void)
 /* Rows that read MXCSR (DAZ, rounding) although they raise nothing. */
 static bool reads_mxcsr_quietly(const struct x86_row *row)
 {
-    static const char *const names[] = {"VRCP14", "VRSQRT14", "VFPCLASS"};
+    static const char *const names[] = { "VRCP14", "VRSQRT14", "VFPCLASS" };
     for (unsigned n = 0; n < sizeof(names) / sizeof(names[0]); n++)
         if (strncmp(row->name, names[n], strlen(names[n])) == 0)
             return true;
@@ -131,14 +131,21 @@ static void plan_operand(const struct x86_opnd *o, unsigned n, struct plan *p, s
         break;
     case OPND_MMX: t->fx = true; break;
     case OPND_ST: t->fx = true; break;
-    case OPND_NONE: case OPND_REGH: case OPND_IMM: case OPND_IMM2: case OPND_REL: case OPND_SEG: case OPND_CR: case OPND_DR: break;
+    case OPND_NONE:
+    case OPND_REGH:
+    case OPND_IMM:
+    case OPND_IMM2:
+    case OPND_REL:
+    case OPND_SEG:
+    case OPND_CR:
+    case OPND_DR: break;
     }
 }
 
 static struct plan make_plan(const struct host_code *h, const struct x86_insn *i, const struct host_form *f, struct host_tramp *t)
 {
     const struct x86_row *row = &x86_rows[i->row];
-    struct plan p = {.implicit = host_form_implicit(f, i)};
+    struct plan p = { .implicit = host_form_implicit(f, i) };
 
     t->fx = row->flags & (ROW_X87 | ROW_MMX);
     t->fp = (row->flags & ROW_FPEXC) || reads_mxcsr_quietly(row);
@@ -153,7 +160,8 @@ static struct plan make_plan(const struct host_code *h, const struct x86_insn *i
     p.flags_store = row->flags_written | row->flags_undef;
     /* FCOMI and FCMOV leave or read some */
     p.flags_load = row->flags_read || (p.flags_store && (row->flags_written != FLAGS_ARITH || (row->flags & ROW_X87)));
-    t->plain = !(row->flags & ROW_ALIGN) && !((row->flags & ROW_MASKED_MEM) && i->aaa);
+    t->align = row->flags & ROW_ALIGN;
+    t->plain = !t->align && !((row->flags & ROW_MASKED_MEM) && i->aaa);
     return p;
 }
 
@@ -169,10 +177,10 @@ static void emit_loads(struct codebuf *cb, const struct plan *p, const struct ho
 {
     for (uint8_t n = 0; n < 32; n++)
         if (p->vec_load >> n & 1)
-            asm_vec_load(cb, p->vec_size, (struct host_vec){n}, vec_mem(n));
+            asm_vec_load(cb, p->vec_size, (struct host_vec) { n }, vec_mem(n));
     for (uint8_t n = 0; n < 8; n++)
         if (p->k_load >> n & 1)
-            asm_mask_load(cb, (struct host_mask){n}, mask_mem(n));
+            asm_mask_load(cb, (struct host_mask) { n }, mask_mem(n));
     if (p->flags_load) {
         asm_load(cb, 4, HOST_RAX, cpu_mem(offsetof(struct x86_cpu, rflags)));
         asm_alu_imm(cb, HOST_AND, 4, HOST_RAX, FLAGS_ARITH);
@@ -202,10 +210,10 @@ static void emit_stores(struct codebuf *cb, const struct plan *p, const struct h
     }
     for (uint8_t n = 0; n < 32; n++)
         if (p->vec_store >> n & 1)
-            asm_vec_store(cb, p->vec_size, vec_mem(n), (struct host_vec){n});
+            asm_vec_store(cb, p->vec_size, vec_mem(n), (struct host_vec) { n });
     for (uint8_t n = 0; n < 8; n++)
         if (p->k_store >> n & 1)
-            asm_mask_store(cb, mask_mem(n), (struct host_mask){n});
+            asm_mask_store(cb, mask_mem(n), (struct host_mask) { n });
 }
 
 static void emit_tramp(struct codebuf *cb, const struct plan *p, const struct host_form *f, const struct x86_insn *i,
@@ -244,15 +252,15 @@ static unsigned zero_from(struct x86_cpu *c, unsigned first_byte)
     return HOST_DONE;
 }
 
-static unsigned run_vzeroupper(struct x86_cpu *c, void *bounce, struct host_fx *fx)
+static unsigned run_vzeroupper(struct x86_cpu *c, void *operand, struct host_fx *fx)
 {
-    (void)bounce, (void)fx;
+    (void)operand, (void)fx;
     return zero_from(c, 16);
 }
 
-static unsigned run_vzeroall(struct x86_cpu *c, void *bounce, struct host_fx *fx)
+static unsigned run_vzeroall(struct x86_cpu *c, void *operand, struct host_fx *fx)
 {
-    (void)bounce, (void)fx;
+    (void)operand, (void)fx;
     return zero_from(c, 0);
 }
 
@@ -290,7 +298,7 @@ static void code_free(void *p)
 
 static void init_process(void)
 {
-    process_ready = pthread_key_create(&key, code_free) == 0 && hostexec_init(NULL) == 0;
+    process_ready = pthread_key_create(&key, code_free) == 0 && (hostexec_is_ready() || hostexec_init(NULL) == 0);
 }
 
 static struct host_code *code_new(void)
@@ -307,8 +315,8 @@ static struct host_code *code_new(void)
         return NULL;
     }
     h->avx = __builtin_cpu_supports("avx");
-    h->avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    h->avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
+                && __builtin_cpu_supports("avx512vl");
     code_reset(h);
     (void)pthread_setspecific(key, h); /* if it fails the set outlives the thread, which is all */
     return h;
@@ -356,7 +364,7 @@ static unsigned hash2(uint64_t lo, uint64_t hi)
 
 static struct slot *find_slot(struct host_code *h, const struct host_form *f)
 {
-    uint64_t w[2] = {0};
+    uint64_t w[2] = { 0 };
     memcpy(w, f->bytes, HOST_FORM_MAX);
     for (unsigned n = hash2(w[0], w[1] + f->gpr);; n++) {
         struct slot *s = &h->slots[n % NR_SLOTS];
@@ -370,7 +378,7 @@ static struct slot *find_slot(struct host_code *h, const struct host_form *f)
 /* Generates into a free slot; false when the code memory is full. */
 static bool fill_slot(struct host_code *h, struct slot *s, const struct host_form *f, const struct x86_insn *i)
 {
-    struct host_tramp t = {0};
+    struct host_tramp t = { 0 };
     struct plan p = make_plan(h, i, f, &t);
 
     codebuf_align(&h->code, TRAMP_ALIGN);
@@ -416,18 +424,18 @@ const struct host_tramp *host_tramp_get(struct host_code *h, const struct x86_in
     if (__builtin_expect(q->tramp && q->key.lo == k.lo && q->key.hi == k.hi, 1))
         return q->tramp;
     const struct host_tramp *t = get_slow(h, i, mode);
-    *q = (struct quick){k, t};
+    *q = (struct quick) { k, t };
     return t;
 }
 
 /* ---- running ---- */
 
-enum host_result host_tramp_run(struct host_code *h, const struct host_tramp *t, struct x86_cpu *c, void *bounce,
+enum host_result host_tramp_run(struct host_code *h, const struct host_tramp *t, struct x86_cpu *c, void *operand,
                                 struct host_fx *fx)
 {
     running_code = h;
     __asm__ volatile("" ::: "memory"); /* the signal handler on this thread looks at it */
-    unsigned result = t->fn(c, bounce, fx);
+    unsigned result = t->fn(c, operand, fx);
     __asm__ volatile("" ::: "memory");
     running_code = NULL;
     if (__builtin_expect(result != HOST_DONE, 0)) {

@@ -2,8 +2,9 @@
 /*
  * Innocuous vector and floating-point instructions, executed by the host CPU on guest state.
  *
- * A memory operand is read into a bounce buffer before the instruction runs there, or written back after it; rights are
- * checked in an order that leaves the guest's registers alone if the access faults. x87 and MMX instructions work on a
+ * A memory operand that lies in one page and hits the TLB is used where it is. Any other is read into a bounce buffer
+ * before the instruction runs on that, or written back after it; rights are checked in an order that leaves the guest's
+ * registers alone if the access faults. x87 and MMX instructions work on a
  * copy of the x87 state that is taken over at the end. FOP, FIP and FDP are kept by us: CPUs differ in when they save them.
  * Exceptions pending in the x87 status word are raised before (x86_check_fpu), so the host never takes a #MF itself.
  * Spec: SDM 1 chapters 8 to 15; SDM 2A 2.4 to 2.8 (exception classes)
@@ -11,8 +12,8 @@
 #include "isa/x86/hostexec.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -20,6 +21,7 @@
 #include "isa/x86/host_mem.h"
 #include "isa/x86/host_tramp.h"
 #include "isa/x86/step.h"
+#include "isa/x86/tlb.h"
 
 /* ---- signals ---- */
 
@@ -36,33 +38,31 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         signal(sig, SIG_DFL); /* not ours: the instruction faults again and ends the process */
 }
 
-static pthread_once_t install_once = PTHREAD_ONCE_INIT; /* signal handlers belong to the process */
-static int install_errno;                               /* written under install_once */
+static atomic_bool installed; /* signal handlers belong to the process */
 
-static void install(void)
+int hostexec_init(struct error *err)
 {
-    static const int signals[] = {SIGFPE, SIGILL};
-    struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    static const int signals[] = { SIGFPE, SIGILL };
+    struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
 
     sigemptyset(&sa.sa_mask);
     for (unsigned n = 0; n < sizeof(signals) / sizeof(signals[0]); n++)
         if (sigaction(signals[n], &sa, NULL) < 0)
-            install_errno = errno;
+            return error_set(err, -errno, "cannot handle signal %d: %s", signals[n], strerror(errno));
+    atomic_store_explicit(&installed, true, memory_order_release); /* partner: hostexec_is_ready */
+    return 0;
 }
 
-int hostexec_init(struct error *err)
+bool hostexec_is_ready(void)
 {
-    pthread_once(&install_once, install);
-    if (install_errno)
-        return error_set(err, -install_errno, "cannot handle SIGFPE and SIGILL: %s", strerror(install_errno));
-    return 0;
+    return atomic_load_explicit(&installed, memory_order_acquire);
 }
 
 /* ---- running one ---- */
 
-static void run(struct x86_cpu *c, const struct x86_insn *i, struct host_code *h, const struct host_tramp *t, void *bounce)
+static void run(struct x86_cpu *c, const struct x86_insn *i, struct host_code *h, const struct host_tramp *t, void *operand)
 {
-    switch (host_tramp_run(h, t, c, bounce, host_code_fx(h))) {
+    switch (host_tramp_run(h, t, c, operand, host_code_fx(h))) {
     case HOST_DONE: break;
     case HOST_SIMD_FAULT:
         if (i->op[0].kind == OPND_MMX || i->op[1].kind == OPND_MMX)
@@ -72,19 +72,40 @@ static void run(struct x86_cpu *c, const struct x86_insn *i, struct host_code *h
     }
 }
 
-static void run_mem(struct x86_cpu *c, const struct x86_insn *i, struct host_code *h, const struct host_tramp *t)
+/* The operand in guest RAM when nothing about its access can fail, else NULL. The host skips masked-off elements as the guest
+ * would, and its mapping has the guest's alignment. */
+static void *operand_in_ram(const struct x86_cpu *c, const struct x86_insn *i, const struct host_tramp *t)
 {
     const struct x86_opnd *o = &i->op[t->mem_op];
-    void *bounce = host_code_bounce(h);
-    struct host_access a = host_access_make(c, i, t, o->access & OPND_W ? X86_WRITE : X86_READ);
+    unsigned size = i->bcst ? i->elem : o->size;
+    enum x86_access how = o->access & OPND_W ? X86_WRITE : X86_READ;
+    gva_t lin;
 
-    if (o->access & OPND_R)
-        host_access_read(c, &a, bounce);
-    if ((o->access & OPND_W) && t->fp)
+    if (!seg_lin_quick(c, i->seg, insn_ea(c, i), how, &lin) || c->align_check || (t->align && (lin & (size - 1))))
+        return NULL;
+    return tlb_hit(c, lin, size, c->bank, how);
+}
+
+static void run_mem(struct x86_cpu *c, const struct x86_insn *i, struct host_code *h, const struct host_tramp *t)
+{
+    uint8_t access = i->op[t->mem_op].access;
+    void *operand = operand_in_ram(c, i, t);
+
+    if (__builtin_expect(operand != NULL, 1)) {
+        run(c, i, h, t, operand);
+        if (access & OPND_W)
+            tlb_wrote(c, operand);
+        return;
+    }
+    operand = host_code_bounce(h);
+    struct host_access a = host_access_make(c, i, t, access & OPND_W ? X86_WRITE : X86_READ);
+    if (access & OPND_R)
+        host_access_read(c, &a, operand);
+    if ((access & OPND_W) && t->fp)
         host_access_probe(c, &a); /* the flags in MXCSR must not change if the write faults */
-    run(c, i, h, t, bounce);
-    if (o->access & OPND_W)
-        host_access_write(c, &a, bounce);
+    run(c, i, h, t, operand);
+    if (access & OPND_W)
+        host_access_write(c, &a, operand);
 }
 
 /* ---- x87 and MMX ---- */
@@ -117,27 +138,35 @@ static void record_x87(struct x86_cpu *c, const struct x86_insn *i, bool mem)
         c->fpu.fdp = insn_ea(c, i);
 }
 
+/* A bounced x87 or MMX store. Spec: SDM 1 8.5 */
+static void fx_write(struct x86_cpu *c, const struct host_fx *fx, const struct host_access *a, const void *bounce)
+{
+    /* an unmasked exception other than precision keeps a store from happening */
+    if (fx->fsw & ~fx->fcw & FSW_EXC & ~FSW_PE)
+        host_access_probe(c, a);
+    else
+        host_access_write(c, a, bounce);
+}
+
 static void run_fx(struct x86_cpu *c, const struct x86_insn *i, struct host_code *h, const struct host_tramp *t)
 {
     bool mem = t->mem_op != HOST_NO_MEM;
     uint8_t access = mem ? i->op[t->mem_op].access : 0;
-    void *bounce = host_code_bounce(h);
     struct host_fx *fx = host_code_fx(h);
-    struct host_access a = {0};
+    void *ram = mem ? operand_in_ram(c, i, t) : NULL, *bounce = host_code_bounce(h);
+    struct host_access a = { 0 };
 
-    if (mem)
+    if (mem && !ram)
         a = host_access_make(c, i, t, access & OPND_W ? X86_WRITE : X86_READ);
-    if (access & OPND_R)
+    if (!ram && (access & OPND_R))
         host_access_read(c, &a, bounce);
     fx_load(&c->fpu, fx);
-    run(c, i, h, t, bounce);
+    run(c, i, h, t, ram ? ram : bounce);
     if (access & OPND_W) {
-        /* an unmasked exception other than precision keeps a store from happening; SDM 1 8.5 */
-        bool stored = !(fx->fsw & ~fx->fcw & FSW_EXC & ~FSW_PE);
-        if (stored)
-            host_access_write(c, &a, bounce);
+        if (ram)
+            tlb_wrote(c, ram);
         else
-            host_access_probe(c, &a);
+            fx_write(c, fx, &a, bounce);
     }
     fx_store(&c->fpu, fx);
     if (x86_rows[i->row].flags & ROW_X87)

@@ -58,7 +58,7 @@ struct vsib {
 
 static struct vsib vsib_of(const struct x86_insn *i, unsigned mem_op)
 {
-    struct vsib v = {.data = i->op[mem_op].size, .index = opcode_of(i) & 1 ? 8 : 4};
+    struct vsib v = { .data = i->op[mem_op].size, .index = opcode_of(i) & 1 ? 8 : 4 };
     v.count = i->vl / (v.data > v.index ? v.data : v.index);
     return v;
 }
@@ -138,7 +138,8 @@ void step_vscatter(struct x86_cpu *c, const struct x86_insn *i)
 /* ---- masked moves ---- */
 
 /* Writes the bytes of src whose bit in `bytes` is set to seg:ea + their number; all are checked before the first. */
-static void write_selected(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t ea, const uint8_t *src, uint64_t bytes, uint64_t ea_mask)
+static void write_selected(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t ea, const uint8_t *src, uint64_t bytes,
+                           uint64_t ea_mask)
 {
     for (int pass = 0; pass < 2; pass++) {
         for (unsigned at = 0; at < VEC_BYTES; at++) {
@@ -161,7 +162,7 @@ void step_vmaskmov(struct x86_cpu *c, const struct x86_insn *i)
     unsigned size = (is_int ? i->rex_w : opcode_of(i) & 1) ? 8 : 4;
     const uint8_t *msk = vec(c, i->op[1].reg);
     uint64_t ea = insn_ea(c, i), mask = size_mask(i->addrsize), bytes = 0;
-    uint8_t result[VEC_BYTES] = {0};
+    uint8_t result[VEC_BYTES] = { 0 };
 
     for (unsigned n = 0; n < i->vl / size; n++) {
         if (!elem_sign(msk, n, size))

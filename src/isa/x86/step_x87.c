@@ -85,7 +85,7 @@ static void env_pack(const struct env *e, unsigned field, uint8_t *bytes)
 
 static struct env env_unpack(const uint8_t *bytes, unsigned field)
 {
-    struct env e = {0};
+    struct env e = { 0 };
     for (unsigned n = 0; n < 7; n++)
         memcpy(&e.f[n], bytes + n * field, field);
     return e;
@@ -169,7 +169,7 @@ void step_fnstsw(struct x86_cpu *c, const struct x86_insn *i)
 void step_fnclex(struct x86_cpu *c, const struct x86_insn *i)
 {
     (void)i;
-    c->fpu.fsw &= (uint16_t)~(FSW_EXC | FSW_SF | FSW_ES | FSW_B);
+    c->fpu.fsw &= (uint16_t) ~(FSW_EXC | FSW_SF | FSW_ES | FSW_B);
 }
 
 void step_fninit(struct x86_cpu *c, const struct x86_insn *i)

@@ -18,8 +18,17 @@
 
 /* Offsets in the legacy region. Spec: SDM 1 table 10-2 */
 enum {
-    LEG_FCW = 0, LEG_FSW = 2, LEG_FTW = 4, LEG_FOP = 6, LEG_FIP = 8, LEG_FDP = 16, LEG_MXCSR = 24, LEG_MXCSR_MASK = 28, LEG_ST = 32,
-    LEG_XMM = 160, LEG_XMM_END = 416,
+    LEG_FCW = 0,
+    LEG_FSW = 2,
+    LEG_FTW = 4,
+    LEG_FOP = 6,
+    LEG_FIP = 8,
+    LEG_FDP = 16,
+    LEG_MXCSR = 24,
+    LEG_MXCSR_MASK = 28,
+    LEG_ST = 32,
+    LEG_XMM = 160,
+    LEG_XMM_END = 416,
 };
 enum { HDR_XSTATE_BV = XSAVE_HEADER, HDR_XCOMP_BV = XSAVE_HEADER + 8, HDR_RESERVED = XSAVE_HEADER + 16 };
 #define XCOMP_COMPACT (1ULL << 63)
@@ -28,10 +37,10 @@ enum { HDR_XSTATE_BV = XSAVE_HEADER, HDR_XCOMP_BV = XSAVE_HEADER + 8, HDR_RESERV
 /* An XSAVE area in memory and its copy. */
 struct area {
     gva_t lin;
-    uint64_t comp;  /* components that have a place in it */
+    uint64_t comp; /* components that have a place in it */
     bool compact;
-    bool wide;      /* REX.W: 64-bit FIP and FDP */
-    unsigned regs;  /* vector registers visible in this mode: 16 or 8 */
+    bool wide;     /* REX.W: 64-bit FIP and FDP */
+    unsigned regs; /* vector registers visible in this mode: 16 or 8 */
     uint8_t buf[XSAVE_MAX_SIZE];
 };
 
@@ -260,7 +269,7 @@ static void area_save(struct x86_cpu *c, struct area *a, uint64_t save, bool mxc
 
 static void save_standard(struct x86_cpu *c, const struct x86_insn *i, bool init_optimised)
 {
-    struct area a = {0};
+    struct area a = { 0 };
     area_init(c, i, &a, X86_WRITE);
     a.comp = c->xcr0 & edx_eax(c);
 
@@ -274,7 +283,7 @@ static void save_standard(struct x86_cpu *c, const struct x86_insn *i, bool init
 
 static void save_compact(struct x86_cpu *c, const struct x86_insn *i, uint64_t enabled)
 {
-    struct area a = {.compact = true};
+    struct area a = { .compact = true };
     area_init(c, i, &a, X86_WRITE);
     a.comp = enabled & edx_eax(c);
 
@@ -348,7 +357,7 @@ static void init_x87(struct x86_fpu *f)
 /* Puts components `load` (from the copy) and `init` into the state. Nothing can fault any more. */
 static void area_restore(struct x86_cpu *c, struct area *a, uint64_t load, uint64_t init)
 {
-    uint8_t zero[16 * 64] = {0};
+    uint8_t zero[16 * 64] = { 0 };
 
     if (load & BIT(XSAVE_X87))
         legacy_take_x87(&c->fpu, a->buf, a->wide);
@@ -364,7 +373,7 @@ static void area_restore(struct x86_cpu *c, struct area *a, uint64_t load, uint6
 
 static void restore(struct x86_cpu *c, const struct x86_insn *i, uint64_t enabled, bool must_be_compact)
 {
-    struct area a = {0};
+    struct area a = { 0 };
     area_init(c, i, &a, X86_READ);
     x86_lin_read_bytes(c, a.lin, a.buf, XSAVE_EXTENDED, c->bank);
 
