@@ -111,7 +111,7 @@ static void fuzz_run(struct fuzz *f, struct bare *b)
     x86_state_changed(c);
     atomic_store(&b->vcpu->requests, 0);
     b->vm.end = VM_END_NONE;
-    (void)interp_x86_run_blocks(b->vcpu->engine_cpu, c, 1 + fuzz_below(f, 64)); /* any exit is fine */
+    (void)x86_run_blocks(b->vcpu->engine_cpu, c, 1 + fuzz_below(f, 64)); /* any exit is fine */
     CHECK(c->rflags & FLAG_ONE);
     CHECK(c->cpl <= 3 && c->mode <= X86_MODE_64);
     CHECK(c->activity <= X86_SHUTDOWN);

@@ -20,6 +20,7 @@
 #include "engine/interp/interp.h"
 #include "isa/x86/isa.h"
 #include "isa/x86/mmu.h"
+#include "isa/x86/run.h"
 #include "isa/x86/state.h"
 #include "isa/x86/trap.h"
 

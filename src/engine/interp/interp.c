@@ -12,12 +12,13 @@
 #include "core/vm.h"
 #include "isa/x86/state.h"
 #include "isa/x86/isa.h"
+#include "isa/x86/run.h"
 
 static int interp_vcpu_init(struct vcpu *vcpu, struct error *err)
 {
     if (vcpu->isa != &x86_isa_ops)
         return error_set(err, -ENOTSUP, "engine interp does not know the instruction set %s", vcpu->isa->name);
-    vcpu->engine_cpu = interp_x86_new();
+    vcpu->engine_cpu = x86_run_new();
     if (!vcpu->engine_cpu)
         return error_set(err, -ENOMEM, "no memory for the code cache of CPU %u", vcpu->id);
     return 0;
@@ -25,24 +26,24 @@ static int interp_vcpu_init(struct vcpu *vcpu, struct error *err)
 
 static void interp_vcpu_done(struct vcpu *vcpu)
 {
-    interp_x86_free(vcpu->engine_cpu);
+    x86_run_free(vcpu->engine_cpu);
     vcpu->engine_cpu = NULL;
 }
 
 static enum vcpu_exit interp_run(struct vcpu *vcpu)
 {
-    return interp_x86_run(vcpu->engine_cpu, vcpu->cpu);
+    return x86_run_blocks(vcpu->engine_cpu, vcpu->cpu, UINT64_MAX);
 }
 
 static void interp_state_changed(struct vcpu *vcpu)
 {
     x86_state_changed(vcpu->cpu);
-    interp_x86_drop(vcpu->engine_cpu);
+    x86_run_drop(vcpu->engine_cpu);
 }
 
 static size_t interp_stats(const struct vcpu *vcpu, char *text, size_t cap)
 {
-    return interp_x86_stats(vcpu->engine_cpu, vcpu->cpu, text, cap);
+    return x86_run_stats(vcpu->engine_cpu, vcpu->cpu, text, cap);
 }
 
 /* Real mode at 0:1000h: a loop of eight instructions, 65536 rounds at a time (outer count in bx), then hlt. */

@@ -583,7 +583,7 @@ static void immediate_operand(struct decoder *d, const struct x86_opnd_form *f, 
         break;
     case LOC_A: /* two operands: the offset, then the selector */
         fetch_imm(d, bytes, false);
-        i->op[1] = (struct x86_opnd){OPND_IMM2, 0, 2, OPND_R};
+        i->op[1] = (struct x86_opnd){.kind = OPND_IMM2, .size = 2, .access = OPND_R};
         i->imm2 = fetch(d, 2);
         i->layout.imm_size += 2;
         break;
@@ -607,10 +607,19 @@ static void fixed_operand(const struct x86_opnd_form *f, struct x86_opnd *o, enu
     o->reg = f->access >> 4;
 }
 
+static const uint8_t slot_of[] = {
+    [LOC_E] = SLOT_RM,   [LOC_M] = SLOT_RM,   [LOC_R] = SLOT_RM,     [LOC_W] = SLOT_RM,   [LOC_U] = SLOT_RM,
+    [LOC_Q] = SLOT_RM,   [LOC_N] = SLOT_RM,   [LOC_KE] = SLOT_RM,    [LOC_KR] = SLOT_RM,  [LOC_STI] = SLOT_RM,
+    [LOC_G] = SLOT_REG,  [LOC_S] = SLOT_REG,  [LOC_C] = SLOT_REG,    [LOC_D] = SLOT_REG,  [LOC_V] = SLOT_REG,
+    [LOC_P] = SLOT_REG,  [LOC_KG] = SLOT_REG, [LOC_B] = SLOT_VVVV,   [LOC_H] = SLOT_VVVV, [LOC_KB] = SLOT_VVVV,
+    [LOC_Z] = SLOT_OPCODE, [LOC_L] = SLOT_IMM, [LOC_ONE] = SLOT_FIXED,
+};
+
 static int decode_operand(struct decoder *d, const struct x86_opnd_form *f, struct x86_opnd *o)
 {
     o->size = size_of(d, f->size);
     o->access = f->access & 3;
+    o->slot = slot_of[f->loc];
     switch ((enum x86_loc)f->loc) {
     case LOC_NONE: return 0;
     case LOC_E: case LOC_M: case LOC_R: return rm_operand(d, f, o, OPND_REG);

@@ -34,8 +34,12 @@ enum x86_opnd_kind {
 
 enum { OPND_R = 1, OPND_W = 2 }; /* access bits */
 
+/* Where the operand's register number stands in the bytes. */
+enum x86_slot { SLOT_FIXED, SLOT_REG, SLOT_RM, SLOT_VVVV, SLOT_OPCODE, SLOT_IMM };
+
 struct x86_opnd {
     uint8_t kind;   /* enum x86_opnd_kind */
+    uint8_t slot;   /* enum x86_slot */
     uint8_t reg;
     uint8_t size;   /* bytes; for OPND_MEM the bytes accessed (0: depends on more, e.g. XSAVE, or no access: LEA) */
     uint8_t access; /* OPND_R | OPND_W */

@@ -115,7 +115,7 @@ static void step_executes_exactly_one_instruction(void **state)
     const uint8_t code[] = { 0xff, 0xc0, 0xff, 0xc0, 0xff, 0xc0, 0xf4 }; /* inc eax, three times */
     bare_code(b, BARE_CODE, code, sizeof(code));
     for (uint64_t n = 1; n <= 3; n++) {
-        interp_x86_step(b->vcpu->engine_cpu, b->c);
+        x86_run_step(b->vcpu->engine_cpu, b->c);
         assert_int_equal(b->c->gpr[RAX], n);
         assert_int_equal(b->c->rip, BARE_CODE + 2 * n);
     }

@@ -7,8 +7,8 @@
  * front saves the translation of the instruction pointer. When the arena is full everything is dropped.
  * Owned by the vCPU's thread; nothing is shared between CPUs.
  */
-#ifndef DOPPEL_ENGINE_INTERP_X86_BLOCKS_H
-#define DOPPEL_ENGINE_INTERP_X86_BLOCKS_H
+#ifndef DOPPEL_ISA_X86_BLOCKS_H
+#define DOPPEL_ISA_X86_BLOCKS_H
 
 #include "isa/x86/decode.h"
 

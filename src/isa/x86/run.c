@@ -8,13 +8,13 @@
  *
  * Spec: Intel SDM 3A 6.9 (priorities at the boundary), 6.8.3 (shadows), 17.3 (debug exceptions), 10.5 (INIT, SIPI)
  */
+#include "isa/x86/run.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/vcpu.h"
 #include "core/vm.h"
-#include "engine/interp/interp.h"
-#include "engine/interp/x86_blocks.h"
 #include "isa/x86/mmu.h"
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
@@ -22,15 +22,9 @@
 
 enum { ARENA_BYTES = 256 << 20 }; /* of address space; touched as code is met */
 
-struct interp_x86 {
-    struct x86_blocks *blocks; /* owned */
-    jmp_buf env;               /* where raised exceptions come back to */
-    uint64_t nr_blocks, nr_slow, nr_traps, nr_irqs;
-};
-
-struct interp_x86 *interp_x86_new(void)
+struct x86_run *x86_run_new(void)
 {
-    struct interp_x86 *e = calloc(1, sizeof(*e));
+    struct x86_run *e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
     e->blocks = x86_blocks_new(ARENA_BYTES);
@@ -41,7 +35,7 @@ struct interp_x86 *interp_x86_new(void)
     return e;
 }
 
-void interp_x86_free(struct interp_x86 *e)
+void x86_run_free(struct x86_run *e)
 {
     if (!e)
         return;
@@ -49,13 +43,13 @@ void interp_x86_free(struct interp_x86 *e)
     free(e);
 }
 
-void interp_x86_drop(struct interp_x86 *e)
+void x86_run_drop(struct x86_run *e)
 {
     x86_blocks_drop(e->blocks);
 }
 
 /* Executes a block; it is left early when code or mappings may have changed under it. */
-static void run_block(struct x86_cpu *c, const struct x86_block *b)
+void x86_run_block(struct x86_cpu *c, const struct x86_block *b)
 {
     const struct x86_insn *i = b->insn, *end = i + b->nr;
     c->insns += b->nr;
@@ -74,7 +68,7 @@ static void fetch_limit_check(struct x86_cpu *c, unsigned len)
 }
 
 /* One instruction with every check of the boundary around it. */
-static void step_slow(struct interp_x86 *e, struct x86_cpu *c)
+static void step_slow(struct x86_run *e, struct x86_cpu *c)
 {
     struct x86_insn one;
     uint8_t shadow = c->int_shadow;
@@ -96,7 +90,7 @@ static void step_slow(struct interp_x86 *e, struct x86_cpu *c)
     x86_flags_update(c);
 }
 
-static void step_any(struct interp_x86 *e, struct x86_cpu *c)
+void x86_run_interpret(struct x86_run *e, struct x86_cpu *c)
 {
     c->code_written = false;
     if (__builtin_expect(c->slow, 0)) {
@@ -108,7 +102,7 @@ static void step_any(struct interp_x86 *e, struct x86_cpu *c)
         step_slow(e, c);
         return;
     }
-    run_block(c, b);
+    x86_run_block(c, b);
 }
 
 /* ---- what happens between instructions ---- */
@@ -129,7 +123,7 @@ static bool interruptible(const struct x86_cpu *c)
 }
 
 /* Takes one interrupt from the controller if there is one. */
-static bool take_irq(struct interp_x86 *e, struct x86_cpu *c)
+static bool take_irq(struct x86_run *e, struct x86_cpu *c)
 {
     struct vcpu *v = c->vcpu;
     (void)vcpu_take(v, VCPU_REQ_IRQ);
@@ -170,7 +164,7 @@ static void take_startup(struct x86_cpu *c, uint32_t reqs)
 }
 
 /* Nothing to execute: sleeps unless something has come. Requests that cannot wake are cleared, so that sleeping is quiet. */
-static bool must_sleep(struct interp_x86 *e, struct x86_cpu *c)
+static bool must_sleep(struct x86_run *e, struct x86_cpu *c)
 {
     if (c->activity == X86_RUNNING)
         return false;
@@ -192,7 +186,7 @@ static void wake_up_check(struct x86_cpu *c)
 }
 
 /* Serves requests at a boundary. Returns true when run() must return *ret_exit. */
-static bool boundary(struct interp_x86 *e, struct x86_cpu *c, uint32_t reqs, enum vcpu_exit *ret_exit)
+static bool boundary(struct x86_run *e, struct x86_cpu *c, uint32_t reqs, enum vcpu_exit *ret_exit)
 {
     uint8_t was = c->activity;
     if (c->activity == X86_SHUTDOWN) {
@@ -207,7 +201,7 @@ static bool boundary(struct interp_x86 *e, struct x86_cpu *c, uint32_t reqs, enu
     }
     if (vcpu_take(c->vcpu, VCPU_REQ_FLUSH)) {
         x86_state_changed(c);
-        interp_x86_drop(e);
+        x86_run_drop(e);
     }
     if (reqs & (VCPU_REQ_INIT | VCPU_REQ_SIPI))
         take_startup(c, reqs);
@@ -232,7 +226,24 @@ static enum vcpu_exit shut_down(struct x86_cpu *c)
     return VCPU_EXIT_SHUTDOWN;
 }
 
-enum vcpu_exit interp_x86_run_blocks(struct interp_x86 *e, struct x86_cpu *c, uint64_t blocks)
+bool x86_run_boundary(struct x86_run *e, struct x86_cpu *c, enum vcpu_exit *ret_exit)
+{
+    for (;;) {
+        uint32_t reqs = vcpu_requests(c->vcpu);
+        bool calm = !(reqs & ~(uint32_t)VCPU_REQ_IRQ) && (!reqs || !interruptible(c));
+        if (__builtin_expect(calm && c->activity == X86_RUNNING && !c->pending_dbg && !c->nmi_pending, 1))
+            return false;
+        if (boundary(e, c, reqs, ret_exit)) {
+            if (*ret_exit == VCPU_EXIT_SHUTDOWN)
+                *ret_exit = shut_down(c);
+            return true;
+        }
+        if (c->activity == X86_RUNNING)
+            return false;
+    }
+}
+
+enum vcpu_exit x86_run_blocks(struct x86_run *e, struct x86_cpu *c, uint64_t blocks)
 {
     enum vcpu_exit exit;
     uint64_t *left = &e->nr_blocks, end = e->nr_blocks + blocks;
@@ -243,26 +254,15 @@ enum vcpu_exit interp_x86_run_blocks(struct interp_x86 *e, struct x86_cpu *c, ui
         c->trap_env = &e->env;
     }
     while (*left != end) {
-        uint32_t reqs = vcpu_requests(c->vcpu);
-        bool calm = !(reqs & ~(uint32_t)VCPU_REQ_IRQ) && (!reqs || !interruptible(c));
-        if (__builtin_expect(!calm || c->activity != X86_RUNNING || c->pending_dbg || c->nmi_pending, 0)) {
-            if (boundary(e, c, reqs, &exit))
-                return exit == VCPU_EXIT_SHUTDOWN ? shut_down(c) : exit;
-            if (c->activity != X86_RUNNING)
-                continue;
-        }
+        if (x86_run_boundary(e, c, &exit))
+            return exit;
         ++*left;
-        step_any(e, c);
+        x86_run_interpret(e, c);
     }
     return VCPU_EXIT_REQUEST;
 }
 
-enum vcpu_exit interp_x86_run(struct interp_x86 *e, struct x86_cpu *c)
-{
-    return interp_x86_run_blocks(e, c, UINT64_MAX);
-}
-
-void interp_x86_step(struct interp_x86 *e, struct x86_cpu *c)
+void x86_run_step(struct x86_run *e, struct x86_cpu *c)
 {
     c->trap_env = &e->env;
     if (_setjmp(e->env)) {
@@ -274,7 +274,7 @@ void interp_x86_step(struct interp_x86 *e, struct x86_cpu *c)
     step_slow(e, c);
 }
 
-size_t interp_x86_stats(const struct interp_x86 *e, const struct x86_cpu *c, char *text, size_t cap)
+size_t x86_run_stats(const struct x86_run *e, const struct x86_cpu *c, char *text, size_t cap)
 {
     const struct x86_blocks_stats *s = x86_blocks_stats(e->blocks);
     int n = snprintf(text, cap,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decoded x86 code of one CPU, see x86_blocks.h.
+ * Decoded x86 code of one CPU, see blocks.h.
  */
-#include "engine/interp/x86_blocks.h"
+#include "isa/x86/blocks.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The interpretation of an x86 CPU: the run loop over decoded blocks, and the pieces of it that other engines share.
+ *
+ * Owned and used by the vCPU's thread.
+ */
+#ifndef DOPPEL_ISA_X86_RUN_H
+#define DOPPEL_ISA_X86_RUN_H
+
+#include "core/engine.h"
+#include "isa/x86/blocks.h"
+
+struct x86_run {
+    struct x86_blocks *blocks; /* owned */
+    jmp_buf env;               /* where raised exceptions come back to */
+    uint64_t nr_blocks, nr_slow, nr_traps, nr_irqs;
+};
+
+/* NULL when out of memory. */
+struct x86_run *x86_run_new(void);
+void x86_run_free(struct x86_run *r);
+/* Forgets all decoded code. */
+void x86_run_drop(struct x86_run *r);
+/* Runs `blocks` basic blocks at most (fewer on a request), serving interrupts before each; UINT64_MAX: until a request,
+ * sleep or shutdown. */
+enum vcpu_exit x86_run_blocks(struct x86_run *r, struct x86_cpu *c, uint64_t blocks);
+/* Executes exactly one instruction (or delivers what it raised). Interrupts are the caller's business. */
+void x86_run_step(struct x86_run *r, struct x86_cpu *c);
+size_t x86_run_stats(const struct x86_run *r, const struct x86_cpu *c, char *text, size_t cap);
+
+/* ---- pieces, for engines with a loop of their own ---- */
+
+/* At an instruction boundary: serves requests, pending traps, interrupts, start-up and sleep. Returns true when run() must
+ * return *ret_exit; false when instructions can be executed (the CPU is running). */
+bool x86_run_boundary(struct x86_run *r, struct x86_cpu *c, enum vcpu_exit *ret_exit);
+/* Interprets the block at rip, or one instruction where that is called for. Raises through c->trap_env. */
+void x86_run_interpret(struct x86_run *r, struct x86_cpu *c);
+/* Interprets a block found by x86_blocks_find() at c->rip; not when c->slow. Raises through c->trap_env. */
+void x86_run_block(struct x86_cpu *c, const struct x86_block *b);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Laws of `doppel run`'s options: what is taken, what is refused, and that a refusal names the culprit.
+ */
+#include "cli/run_options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { ARGS = 12 };
+
+static int parse(struct run_options *o, struct error *err, const char *line)
+{
+    static char text[256];
+    static char *argv[ARGS];
+    int argc = 0;
+    (void)strncpy(text, line, sizeof(text) - 1);
+    for (char *word = strtok(text, " "); word && argc < ARGS - 1; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    argv[argc] = NULL;
+    *err = (struct error){ 0 };
+    return run_options_parse(argc, argv, o, err);
+}
+
+static void defaults_make_a_small_machine(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run"), 0);
+    assert_int_equal(o.vm.cpus, 1);
+    assert_int_equal(o.vm.memory, 512 << 20);
+    assert_string_equal(o.vm.arch, "x86-64");
+    assert_null(o.command);
+    assert_null(o.vm.kernel);
+}
+
+static void values_are_taken_behind_a_space_or_an_equals_sign(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run --cpus 4 --memory=2G --kernel k --append=a=b --timeout 1.5 --stats --reboot"), 0);
+    assert_int_equal(o.vm.cpus, 4);
+    assert_true(o.vm.memory == 2ULL << 30);
+    assert_string_equal(o.vm.kernel, "k");
+    assert_string_equal(o.append, "a=b");
+    assert_true(o.timeout == 1.5);
+    assert_true(o.stats && o.vm.reboot);
+}
+
+static void everything_behind_two_dashes_is_the_command(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run --cpus 2 -- ls --cpus 3 -- x"), 0);
+    assert_int_equal(o.vm.cpus, 2);
+    assert_string_equal(o.command[0], "ls");
+    assert_string_equal(o.command[1], "--cpus");
+    assert_string_equal(o.command[4], "x");
+    assert_null(o.command[5]);
+}
+
+static void bad_usage_is_refused_and_named(void **state)
+{
+    static const struct {
+        const char *line, *named;
+    } bad[] = {
+        { "run --nope", "'--nope'" },        { "run --cpu", "--cpu" },
+        { "run -x", "'-x'" },                { "run kernel", "'kernel'" },
+        { "run --cpus 0", "--cpus" },        { "run --cpus 65", "'65'" },
+        { "run --cpus 2x", "'2x'" },         { "run --cpus -1", "'-1'" },
+        { "run --memory 31M", "'31M'" },     { "run --memory 512", "512M?" },
+        { "run --memory 4X", "'4X'" },       { "run --memory 99999999999G", "too large" },
+        { "run --timeout 0", "--timeout" },  { "run --timeout nan", "'nan'" },
+        { "run --timeout 1e99", "'1e99'" },  { "run --stats=1", "--stats" },
+        { "run --", "command" },             { "run --reboot -- ls", "--reboot" },
+        { "run --memory 999999999999999999999999G", "too large" },
+        { "run --cpuss 2", "'--cpuss'" },
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct run_options o;
+        struct error err;
+        assert_int_equal(parse(&o, &err, bad[i].line), -22);
+        if (!strstr(err.msg, bad[i].named))
+            fail_msg("%s: '%s' does not name %s", bad[i].line, err.msg, bad[i].named);
+    }
+}
+
+static void sizes_count_in_powers_of_two(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = { { "1K", 1024 }, { "3m", 3 << 20 }, { "2GiB", 2ULL << 30 }, { "1TB", 1ULL << 40 }, { "0G", 0 } };
+    (void)state;
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        uint64_t bytes = 1;
+        assert_int_equal(parse_size(good[i].text, &bytes, NULL), 0);
+        assert_true(bytes == good[i].bytes);
+    }
+    static const char *const bad[] = { "", "M", "-1M", "+1M", " 1M", "1MM", "1 M", "0x10M", "1.5G", "16777216T" };
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        uint64_t bytes;
+        assert_true(parse_size(bad[i], &bytes, NULL) < 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_make_a_small_machine),
+        cmocka_unit_test(values_are_taken_behind_a_space_or_an_equals_sign),
+        cmocka_unit_test(everything_behind_two_dashes_is_the_command),
+        cmocka_unit_test(bad_usage_is_refused_and_named),
+        cmocka_unit_test(sizes_count_in_powers_of_two),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* The host assembler against Zydis, and the code buffer's limits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <Zydis/Zydis.h>
+
+#include "emit/asm.h"
+
+static struct codebuf cb;
+
+static int set_up(void **state)
+{
+    (void)state;
+    return codebuf_init(&cb, 4096, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    codebuf_done(&cb);
+    return 0;
+}
+
+/* The one instruction in the buffer, disassembled; the buffer is emptied. */
+static const char *text(void)
+{
+    static char buf[128];
+    ZydisDecoder decoder;
+    ZydisFormatter formatter;
+    ZydisDecodedInstruction insn;
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+    ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_FORCE_SIZE, ZYAN_TRUE);
+    assert_true(ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, cb.rx, cb.pos, &insn, operands)));
+    assert_int_equal(insn.length, cb.pos);
+    ZydisFormatterFormatInstruction(&formatter, &insn, operands, insn.operand_count_visible, buf, sizeof(buf),
+                                    ZYDIS_RUNTIME_ADDRESS_NONE, NULL);
+    codebuf_reset(&cb);
+    return buf;
+}
+
+static void every_base_register_and_displacement_size_encodes(void **state)
+{
+    static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                           "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
+    static const int32_t disps[] = { 0, 0x10, 0x1000 };
+    (void)state;
+    for (uint8_t base = 0; base < 16; base++) {
+        for (unsigned d = 0; d < 3; d++) {
+            char want[64];
+            if (disps[d])
+                snprintf(want, sizeof(want), "mov r9, qword ptr [%s+0x%X]", names[base], (unsigned)disps[d]);
+            else
+                snprintf(want, sizeof(want), "mov r9, qword ptr [%s]", names[base]);
+            asm_load(&cb, 8, HOST_R9, host_mem((struct host_gpr) { base }, disps[d]));
+            /* [rbp] and [r13] need a displacement of 0, which Zydis does not show */
+            assert_string_equal(text(), want);
+        }
+    }
+}
+
+static void operations_are_what_they_are_called(void **state)
+{
+    (void)state;
+    asm_store(&cb, 4, host_mem(HOST_RDI, -64), HOST_R10);
+    assert_string_equal(text(), "mov dword ptr [rdi-0x40], r10d");
+    asm_mov(&cb, 8, HOST_R15, HOST_RAX);
+    assert_string_equal(text(), "mov r15, rax");
+    asm_mov_imm(&cb, HOST_RSI, 0x12345678);
+    assert_string_equal(text(), "mov esi, 0x12345678");
+    asm_mov_imm(&cb, HOST_R8, ~0ULL);
+    assert_string_equal(text(), "mov r8, 0xFFFFFFFFFFFFFFFF");
+    asm_mov_imm(&cb, HOST_R8, 0x123456789aULL);
+    assert_string_equal(text(), "mov r8, 0x123456789A");
+    asm_alu(&cb, HOST_SBB, 4, HOST_RDX, HOST_R9);
+    assert_string_equal(text(), "sbb edx, r9d");
+    asm_alu_imm(&cb, HOST_CMP, 8, HOST_R12, -5);
+    assert_string_equal(text(), "cmp r12, 0xFFFFFFFFFFFFFFFB");
+    asm_alu_imm(&cb, HOST_AND, 4, HOST_RAX, 0x8d5);
+    assert_string_equal(text(), "and eax, 0x8D5");
+    asm_alu_mem_imm(&cb, HOST_OR, 4, host_mem(HOST_RDI, 0x80), 1);
+    assert_string_equal(text(), "or dword ptr [rdi+0x80], 0x01");
+    asm_alu_mem(&cb, HOST_XOR, 8, host_mem(HOST_RBX, 0), HOST_RCX);
+    assert_string_equal(text(), "xor qword ptr [rbx], rcx");
+    asm_push(&cb, HOST_R13);
+    assert_string_equal(text(), "push r13");
+    asm_pop(&cb, HOST_RBX);
+    assert_string_equal(text(), "pop rbx");
+    asm_fxsave64(&cb, host_mem(HOST_RDX, 0));
+    assert_string_equal(text(), "fxsave64 [rdx]");
+    asm_fxrstor64(&cb, host_mem(HOST_RDX, 0));
+    assert_string_equal(text(), "fxrstor64 [rdx]");
+    asm_ldmxcsr(&cb, host_mem(HOST_RSP, -64));
+    assert_string_equal(text(), "ldmxcsr dword ptr [rsp-0x40]");
+}
+
+static void vector_moves_reach_all_registers_and_scaled_displacements(void **state)
+{
+    (void)state;
+    asm_vec_load(&cb, 16, (struct host_vec) { 9 }, host_mem(HOST_RDI, 0x140));
+    assert_string_equal(text(), "movups xmm9, xmmword ptr [rdi+0x140]");
+    asm_vec_store(&cb, 32, host_mem(HOST_R12, 0x20), (struct host_vec) { 13 });
+    assert_string_equal(text(), "vmovups ymmword ptr [r12+0x20], ymm13");
+    asm_vec_load(&cb, 64, (struct host_vec) { 31 }, host_mem(HOST_RDI, 0x140));
+    assert_string_equal(text(), "vmovups zmm31, zmmword ptr [rdi+0x140]");
+    asm_vec_store(&cb, 64, host_mem(HOST_RDI, 0x141), (struct host_vec) { 17 });
+    assert_string_equal(text(), "vmovups zmmword ptr [rdi+0x141], zmm17");
+    asm_mask_load(&cb, (struct host_mask) { 7 }, host_mem(HOST_RDI, 8));
+    assert_string_equal(text(), "kmovq k7, qword ptr [rdi+0x08]");
+    asm_mask_store(&cb, host_mem(HOST_R9, 8), (struct host_mask) { 3 });
+    assert_string_equal(text(), "kmovq qword ptr [r9+0x08], k3");
+}
+
+static void code_written_in_one_view_runs_in_the_other(void **state)
+{
+    (void)state;
+    codebuf_reset(&cb);
+    int (*fn)(void) = (int (*)(void))(uintptr_t)codebuf_here(&cb);
+    asm_mov_imm(&cb, HOST_RAX, 42);
+    asm_ret(&cb);
+    assert_ptr_not_equal(cb.rw, cb.rx);
+    assert_int_equal(fn(), 42);
+    assert_true(codebuf_contains(&cb, (uintptr_t)fn));
+    assert_false(codebuf_contains(&cb, (uintptr_t)cb.rx + cb.size));
+}
+
+static void overflow_is_sticky_until_rollback_and_writes_nothing_outside(void **state)
+{
+    (void)state;
+    codebuf_reset(&cb);
+    for (unsigned n = 0; n < 511; n++)
+        codebuf_put8(&cb, n);
+    size_t mark = cb.pos;
+    codebuf_put4(&cb, 1);
+    assert_false(cb.failed);
+    codebuf_put8(&cb, 1);
+    assert_true(cb.failed);
+    assert_int_equal(cb.pos, mark + 4);
+    codebuf_put1(&cb, 1);
+    assert_true(cb.failed);
+    assert_int_equal(cb.pos, mark + 4);
+    codebuf_rollback(&cb, mark);
+    codebuf_put8(&cb, 2);
+    assert_false(cb.failed);
+    assert_int_equal(cb.pos, cb.size);
+    codebuf_put1(&cb, 1);
+    assert_true(cb.failed);
+}
+
+static void absurd_sizes_are_refused(void **state)
+{
+    struct codebuf b = { 0 };
+    struct error err = { 0 };
+    (void)state;
+    assert_true(codebuf_init(&b, 0, &err) < 0);
+    assert_true(codebuf_init(&b, 1UL << 40, &err) < 0);
+    assert_null(b.rw);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_base_register_and_displacement_size_encodes),
+        cmocka_unit_test(operations_are_what_they_are_called),
+        cmocka_unit_test(vector_moves_reach_all_registers_and_scaled_displacements),
+        cmocka_unit_test(code_written_in_one_view_runs_in_the_other),
+        cmocka_unit_test(overflow_is_sticky_until_rollback_and_writes_nothing_outside),
+        cmocka_unit_test(absurd_sizes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
