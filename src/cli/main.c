@@ -2,9 +2,11 @@
 /*
  * doppel: the command line's verbs in one table.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/verbs.h"
@@ -71,9 +73,21 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
+/* Descriptors 0 to 2 must not become something of ours. */
+static void fill_standard_fds(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR); /* the lowest free number; inherited by nobody: we start no programs */
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct error err;
+    fill_standard_fds();
     (void)signal(SIGPIPE, SIG_IGN); /* a closed stdout is an error of write(2), not the end of the guest */
     if (argc < 2) {
         (void)error_set(&err, -1, "no verb given");

@@ -29,8 +29,8 @@
 #include "machine/initramfs.h"
 #include "machine/machine.h"
 
-/* quiet and expedited RCU save seconds on an interpreter; panic=-1 makes a panic a reset, which ends the machine. */
-#define CMDLINE_DEFAULT "console=ttyS0 panic=-1 quiet rcupdate.rcu_expedited=1"
+/* quiet, no crypto self-tests and expedited RCU save seconds on an interpreter; panic=-1 makes a panic a reset, which ends the machine. */
+#define CMDLINE_DEFAULT "console=ttyS0 panic=-1 quiet cryptomgr.notests rcupdate.rcu_expedited=1"
 
 struct run {
     struct run_options options;
@@ -299,6 +299,8 @@ int verb_run(int argc, char **argv)
         run_options_help();
         return EXIT_OK;
     }
+    if (vm_config_check(&run.options.vm, &err) < 0)
+        return cli_usage(&err, "run");
     if (watcher_start(run.options.timeout, &err) < 0)
         return cli_fail(&err);
     int status = run_machine(&run);

@@ -136,6 +136,8 @@ void vm_clock_set(struct vm_clock *clock, ns_t now, uint64_t tsc)
     assert(!clock->running);
     clock->frozen = now;
     clock->tsc_frozen = tsc;
+    if (!clock->manual)
+        clock->wall_base = clock_host_wall_ns() - now;
 }
 
 /* Host ns of the nearest deadline; the caller holds the lock. */

@@ -133,6 +133,14 @@ static uint64_t next_rise(const struct i8254_channel *c, uint64_t t)
     return MAX(c->start, t) + (at - e);
 }
 
+/* Arms for channel 0's next edge after tick t, but not before `soonest`. */
+static void arm(struct i8254 *p, uint64_t t, ns_t soonest)
+{
+    uint64_t rise = next_rise(&p->ch[0], t);
+    p->edge_at = rise == NO_TICK ? VM_TIME_NEVER : (uint64_t)MAX(tick_ns(rise), soonest);
+    vm_timer_arm(&p->timer, (ns_t)p->edge_at);
+}
+
 /* Drives channel 0's line to the present level and arms for the next edge. */
 static void update(struct i8254 *p)
 {
@@ -140,8 +148,7 @@ static void update(struct i8254 *p)
     uint64_t t = now_tick(p);
     settle(c, t);
     irq_set(&p->irq, out_at(c, t));
-    uint64_t rise = next_rise(c, t);
-    vm_timer_arm(&p->timer, rise == NO_TICK ? VM_TIME_NEVER : tick_ns(rise));
+    arm(p, t, 0);
 }
 
 static void on_rise(void *opaque, ns_t now)
@@ -152,8 +159,7 @@ static void on_rise(void *opaque, ns_t now)
     settle(c, t);
     irq_set(&p->irq, false);
     irq_set(&p->irq, true);
-    uint64_t rise = next_rise(c, t);
-    vm_timer_arm(&p->timer, rise == NO_TICK ? VM_TIME_NEVER : MAX(tick_ns(rise), now + MIN_IRQ_NS));
+    arm(p, t, now + MIN_IRQ_NS);
 }
 
 /* Loads a count at the next clock. */
@@ -391,10 +397,13 @@ static void i8254_pre_save(void *object)
         settle(&p->ch[n], t);
 }
 
+/* The line's level is the receiver's state; an edge that was due is still due. */
 static int i8254_post_load(void *object, struct error *err)
 {
-    (void)err;
-    update(object);
+    struct i8254 *p = object;
+    if (p->edge_at > VM_TIME_NEVER)
+        return error_set(err, -EINVAL, "i8254: an edge beyond the end of time");
+    vm_timer_arm(&p->timer, (ns_t)p->edge_at);
     return 0;
 }
 
@@ -427,6 +436,7 @@ static const struct state_desc channel_state = {
 };
 static const struct state_field i8254_fields[] = {
     STATE_STRUCTS(struct i8254, ch, &channel_state),
+    STATE_U64(struct i8254, edge_at),
     STATE_END,
 };
 static const struct state_desc i8254_state = {
@@ -447,7 +457,7 @@ const struct device_class i8254_class = {
 
 void i8254_init(struct i8254 *pit, struct vm_clock *clock, const struct irq_line *irq)
 {
-    *pit = (struct i8254){ .clock = clock };
+    *pit = (struct i8254){ .clock = clock, .edge_at = VM_TIME_NEVER };
     if (irq)
         pit->irq = *irq;
     vm_timer_init(&pit->timer, clock, on_rise, pit);

@@ -41,7 +41,9 @@ struct i8254 {
     struct irq_line irq;    /* channel 0's output */
     struct vm_timer timer;
     struct guest_errors errors;
-    struct i8254_channel ch[I8254_CHANNELS]; /* state */
+    /* state */
+    struct i8254_channel ch[I8254_CHANNELS];
+    uint64_t edge_at; /* guest ns of channel 0's next edge, VM_TIME_NEVER for none */
 };
 
 extern const struct io_ops i8254_io_ops; /* I8254_IO_SIZE bytes: port 40h */

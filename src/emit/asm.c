@@ -77,7 +77,7 @@ static void put_op_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsig
 /* VEX with three bytes, map 0F, no vvvv; l is VEX.L, pp 0. */
 static void put_vex_mem(struct codebuf *cb, unsigned w, unsigned l, uint8_t opcode, unsigned reg, struct host_mem m)
 {
-    uint8_t head[4] = {0xc4, 0, 0, opcode};
+    uint8_t head[4] = { 0xc4, 0, 0, opcode };
     head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | 1 << 6 | (~m.base.n >> 3 & 1) << 5 | 1);
     head[2] = (uint8_t)(w << 7 | 0xf << 3 | l << 2);
     codebuf_put(cb, head, sizeof(head));
@@ -87,7 +87,7 @@ static void put_vex_mem(struct codebuf *cb, unsigned w, unsigned l, uint8_t opco
 /* EVEX.512.0F.W0, no mask, no vvvv, full-vector displacement. */
 static void put_evex_mem(struct codebuf *cb, uint8_t opcode, unsigned reg, struct host_mem m)
 {
-    uint8_t head[5] = {0x62, 0, 0x7c, 0x48, opcode};
+    uint8_t head[5] = { 0x62, 0, 0x7c, 0x48, opcode };
     head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | 1 << 6 | (~m.base.n >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4 | 1);
     codebuf_put(cb, head, sizeof(head));
     put_modrm_mem(cb, reg, m, 64);
@@ -203,7 +203,7 @@ void asm_vec_store(struct codebuf *cb, unsigned size, struct host_mem dst, struc
 
 void asm_vzeroupper(struct codebuf *cb)
 {
-    static const uint8_t code[] = {0xc5, 0xf8, 0x77};
+    static const uint8_t code[] = { 0xc5, 0xf8, 0x77 };
     codebuf_put(cb, code, sizeof(code));
 }
 
@@ -241,6 +241,6 @@ void asm_fxsave64(struct codebuf *cb, struct host_mem dst)
 
 void asm_fninit(struct codebuf *cb)
 {
-    static const uint8_t code[] = {0xdb, 0xe3};
+    static const uint8_t code[] = { 0xdb, 0xe3 };
     codebuf_put(cb, code, sizeof(code));
 }

@@ -20,6 +20,8 @@ struct board_chip {
 
 struct board_ops {
     const char *name;
+    /* Mandatory. Checks what only the board understands: the CPU model's name. -EINVAL. */
+    int (*check)(const struct vm_config *config, struct error *err);
     /* Mandatory. Maps RAM, wires the chips, makes vm->vcpu[] (the machine frees those, before free()). vm is
      * initialised; config and ports outlive the board. On failure the board may be half-made: *ret_board is set as soon
      * as there is something to free. */

@@ -36,6 +36,10 @@ int vm_config_check(const struct vm_config *config, struct error *err)
 {
     const struct registry_arch *arch;
     int r = registry_find_arch(config->arch, &arch, err);
+    if (r == 0)
+        r = registry_check_engine(arch, config->engine, err);
+    if (r == 0)
+        r = arch->board->check(config, err);
     if (r < 0)
         return r;
     if (config->cpus < 1 || config->cpus > VM_MAX_VCPUS)
@@ -43,8 +47,6 @@ int vm_config_check(const struct vm_config *config, struct error *err)
     if (config->memory < MACHINE_MEMORY_MIN || config->memory % GPAGE_SIZE)
         return error_set(err, -EINVAL, "memory of %" PRIu64 " bytes: at least %d MiB in pages of %lu bytes are needed",
                          config->memory, MACHINE_MEMORY_MIN >> 20, GPAGE_SIZE);
-    if (!config->kernel)
-        return error_set(err, -EINVAL, "no kernel was named");
     return 0;
 }
 
@@ -52,6 +54,8 @@ int machine_new(const struct vm_config *config, const struct machine_ports *port
                 struct error *err)
 {
     int r = vm_config_check(config, err);
+    if (r == 0 && !config->kernel)
+        r = error_set(err, -EINVAL, "no kernel was named");
     if (r < 0)
         return r;
     struct machine *m = calloc(1, sizeof(*m));

@@ -39,7 +39,7 @@ struct machine_ports {
 
 enum { MACHINE_MEMORY_MIN = 16 << 20 };
 
-/* Checks names, counts and sizes. -EINVAL. */
+/* Checks names, counts and sizes; not the kernel and the initrd. -EINVAL. */
 MUST_CHECK int vm_config_check(const struct vm_config *config, struct error *err);
 
 /* Makes the machine, powered on and paused at its first instruction. Errors of the board, the engine and the kernel's loader. */

@@ -216,6 +216,12 @@ static int make_cpus(struct pc *pc, const struct engine_ops *engine, struct erro
     return 0;
 }
 
+static int pc_check(const struct vm_config *config, struct error *err)
+{
+    struct x86_profile profile;
+    return config->cpu_model ? x86_profile_make(config->cpu_model, &profile, err) : 0;
+}
+
 static int pc_new(const struct vm_config *config, const struct machine_ports *ports, const struct engine_ops *engine,
                   struct vm *vm, void **ret_board, struct error *err)
 {
@@ -334,6 +340,7 @@ static const struct board_chip *pc_chips(void *board, unsigned *ret_nr)
 
 const struct board_ops pc_board_ops = {
     .name = "pc",
+    .check = pc_check,
     .new = pc_new,
     .free = pc_free,
     .power_on = pc_power_on,

@@ -64,22 +64,35 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
     return error_set(err, -ENOTSUP, "no engine for %s works on this host: %s", arch->name, probe.why);
 }
 
+static const struct engine_ops *find_engine(const struct registry_arch *arch, const char *name)
+{
+    for (const struct engine_ops *const *e = arch->engines; *e; e++)
+        if (strcmp((*e)->name, name) == 0)
+            return *e;
+    return NULL;
+}
+
+int registry_check_engine(const struct registry_arch *arch, const char *name, struct error *err)
+{
+    if (strcmp(name, "auto") == 0 || find_engine(arch, name))
+        return 0;
+    char known[128] = "auto";
+    size_t at = strlen(known);
+    for (const struct engine_ops *const *e = arch->engines; *e && at < sizeof(known); e++)
+        at += (size_t)snprintf(known + at, sizeof(known) - at, ", %s", (*e)->name);
+    return error_set(err, -EINVAL, "unknown engine '%s' for %s (there is: %s)", name, arch->name, known);
+}
+
 int registry_pick_engine(const struct registry_arch *arch, const char *name, const struct engine_ops **ret_engine, char *why,
                          size_t why_cap, struct error *err)
 {
     if (why_cap)
         why[0] = '\0';
+    int r = registry_check_engine(arch, name, err);
+    if (r < 0)
+        return r;
     if (strcmp(name, "auto") == 0)
         return pick_auto(arch, ret_engine, why, why_cap, err);
-    char known[128] = "auto";
-    size_t at = strlen(known);
-    for (const struct engine_ops *const *e = arch->engines; *e; e++) {
-        if (strcmp((*e)->name, name) == 0) {
-            *ret_engine = *e;
-            return 0;
-        }
-        if (at < sizeof(known))
-            at += (size_t)snprintf(known + at, sizeof(known) - at, ", %s", (*e)->name);
-    }
-    return error_set(err, -EINVAL, "unknown engine '%s' for %s (there is: %s)", name, arch->name, known);
+    *ret_engine = find_engine(arch, name);
+    return 0;
 }

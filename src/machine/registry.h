@@ -20,6 +20,8 @@ struct registry_arch {
 const struct registry_arch *registry_archs(void);
 /* -EINVAL; the message lists what there is. */
 MUST_CHECK int registry_find_arch(const char *name, const struct registry_arch **ret_arch, struct error *err);
+/* Whether there is such an engine, or it is "auto"; probes nothing. -EINVAL; the message lists what there is. */
+MUST_CHECK int registry_check_engine(const struct registry_arch *arch, const char *name, struct error *err);
 /* The engine called `name`, or for "auto" the first that a probe finds usable (no probe when there is but one). `why` takes
  * a phrase about the choice, possibly empty. -EINVAL unknown, -ENOTSUP none usable. */
 MUST_CHECK int registry_pick_engine(const struct registry_arch *arch, const char *name, const struct engine_ops **ret_engine,

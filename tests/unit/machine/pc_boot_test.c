@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "isa/x86/state.h"
 #include "machine/pc.h"
+#include "support/bare_x86.h"
 
 static const uint64_t sizes[] = { 16ULL << 20,          32ULL << 20,        1ULL << 30,   PC_RAM_HOLE - 4096, PC_RAM_HOLE,
                                   PC_RAM_HOLE + 4096, 4ULL << 30, 5ULL << 30, 64ULL << 30 };
@@ -74,13 +74,12 @@ static void all_mapped_ram_can_be_pinned_and_no_two_places_share_a_byte(void **s
 static void the_boot_state_is_what_the_protocol_says(void **state)
 {
     (void)state;
-    static struct gmem gm;
-    struct x86_cpu *cpu = test_calloc(1, sizeof(*cpu));
+    struct bare bare;
+    bare_init(&bare);
+    struct x86_cpu *cpu = bare.c;
     const struct x86_boot boot = {
         .mode = X86_BOOT_FLAT32, .entry = 0x123456, .rax = 0x2badb002, .rbx = 0x9000, .gdt_base = 0x800, .gdt_limit = 0x27,
     };
-    cpu->gmem = &gm;
-    cpu->cr0 = CR0_ET | CR0_CD | CR0_NW;
     pc_apply_boot(cpu, &boot);
     assert_int_equal(cpu->rip, 0x123456);
     assert_int_equal(cpu->gpr[RAX], 0x2badb002);
@@ -96,7 +95,7 @@ static void the_boot_state_is_what_the_protocol_says(void **state)
     assert_true(cpu->long_mode);
     assert_int_equal(cpu->cr3, 0x12000);
     assert_int_equal(cpu->gpr[RSI], 0x10000);
-    test_free(cpu);
+    bare_done(&bare);
 }
 
 int main(void)

@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST SUITE, SUITE is `board` or `linux`.
+
+`board` uses the small guest tests/guests/board.S; `linux` the Debian guest that `make guests` fetched (skipped with exit
+77 when it is not there). Each law is a function; its name is printed with the verdict.
+"""
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import traceback
+
+DOPPEL, BOARD = sys.argv[1], sys.argv[2]
+
+
+def run(*args, stdin=b'', timeout=120, **kwargs):
+    """Runs `doppel run ARGS`; returns (status, stdout, stderr)."""
+    p = subprocess.run([DOPPEL, 'run', *args], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
+                       check=False, **kwargs)
+    return p.returncode, p.stdout, p.stderr
+
+
+def board(what, *args, **kwargs):
+    return run('--timeout', '20', '--kernel', BOARD, '--memory', '32M', '--append', what, *args, **kwargs)
+
+
+def guest(script, *args, **kwargs):
+    return run('--timeout', '100', *args, '--', 'sh', '-c', script, **kwargs)
+
+
+def expect(got, want, what=''):
+    if got != want:
+        raise AssertionError(f'{what}: got {got!r}, want {want!r}')
+
+
+def expect_in(part, whole):
+    if part not in whole:
+        raise AssertionError(f'{part!r} is not in {whole!r}')
+
+
+def one_line(err):
+    expect(err.count(b'\n'), 1, 'lines on stderr')
+    expect(err.startswith(b'doppel: '), True, f'prefix of {err!r}')
+
+
+# ---- board ----
+
+def each_end_has_its_status_and_at_most_one_line():
+    for what, status, text in [('o', 0, b''), ('r', 0, b''), ('8', 0, b''), ('p', 1, b'panic'), ('t', 1, b'triple fault'),
+                               ('j', 1, b'b8000000')]:
+        got, _, err = board(what)
+        expect(got, status, what)
+        expect_in(text, err)
+        if text:
+            one_line(err)
+        else:
+            expect(err, b'', what)
+
+
+def the_debug_exit_port_gives_the_status_and_output_is_exact():
+    first = board('k')
+    expect(first[0] & 1, 1, 'status is odd')
+    expect(len(first[1]), 40, 'letters')
+    expect(board('k'), first, 'a second run')
+
+
+def bytes_pass_unchanged_in_a_pipe():
+    every = bytes(b for b in range(256) if b != ord('q'))
+    expect(board('e', stdin=every + b'q'), (1, every, b''), 'echo')
+
+
+def bad_usage_exits_2_and_bad_files_1_with_one_line():
+    for args in (['--nope'], ['--cpus', '0'], ['--memory', '1'], ['--memory', '1M'], ['x'], ['--'], ['--engine', 'steam'],
+                 ['--arch', 'vax'], ['--cpu', '8086']):
+        status, out, err = run(*args)
+        expect((status, out), (2, b''), args)
+        one_line(err)
+    with tempfile.TemporaryDirectory() as d:
+        empty, noise, cut = (os.path.join(d, n) for n in ('empty', 'noise', 'cut'))
+        open(empty, 'w').close()
+        with open(noise, 'wb') as f:
+            f.write(bytes(i * i % 251 for i in range(100000)))
+        with open(BOARD, 'rb') as f, open(cut, 'wb') as g:
+            g.write(f.read()[:2000])
+        for args in (['--kernel', d + '/none'], ['--kernel', empty], ['--kernel', noise], ['--kernel', cut], ['--kernel', d],
+                     ['--kernel', '/bin/true'], ['--kernel', BOARD, '--initrd', d + '/none'],
+                     ['--kernel', BOARD, '--memory', '900T']):
+            status, out, err = run(*args)
+            expect((status, out), (1, b''), args)
+            one_line(err)
+    for args in ([], ['nope'], ['run', '--help', '--nope'], ['doctor', '--nope']):
+        p = subprocess.run([DOPPEL, *args], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        expect(p.returncode, 2, args)
+        one_line(p.stderr)
+
+
+def a_signal_or_the_time_limit_ends_any_guest_within_a_second():
+    for what in 'fhl':
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            p = subprocess.Popen([DOPPEL, 'run', '--kernel', BOARD, '--append', what], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            time.sleep(0.3)
+            begin = time.monotonic()
+            p.send_signal(sig)
+            _, err = p.communicate(timeout=10)
+            expect(p.returncode, 128 + sig, what)
+            one_line(err)
+            expect(time.monotonic() - begin < 1.0, True, 'ended within a second')
+        begin = time.monotonic()
+        status, _, err = run('--kernel', BOARD, '--append', what, '--timeout', '0.5')
+        expect(status, 124, what)
+        one_line(err)
+        expect(time.monotonic() - begin < 1.5, True, 'time limit kept')
+
+
+def with_reboot_a_reset_restarts_and_a_panic_still_ends():
+    status, _, err = run('--reboot', '--kernel', BOARD, '--append', 'r', '--timeout', '0.7')
+    expect(status, 124, 'resets for ever')
+    one_line(err)
+    expect(board('p', '--reboot')[0], 1, 'panic')
+
+
+def a_halted_guest_uses_no_host_cpu():
+    p = subprocess.Popen([DOPPEL, 'run', '--kernel', BOARD, '--append', 'h', '--cpus', '2', '--timeout', '2'],
+                         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, usage = os.wait4(p.pid, 0)
+    used = usage.ru_utime + usage.ru_stime
+    if used > 0.5:
+        raise AssertionError(f'{used:.2f} s of CPU time in 2 s of HLT')
+
+
+def stats_go_to_stderr_and_count_instructions():
+    status, out, err = board('k', '--stats')
+    expect(len(out), 40, 'stdout is the guest\'s alone')
+    expect(int(re.search(rb'^instructions (\d+)$', err, re.M).group(1)) > 100000, True, 'instructions')
+    expect_in(b'engine interp', err)
+
+
+def session(args, steps):
+    """Runs on a terminal: steps are (text to wait for, bytes to type or function of the pid). Returns status and output."""
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        for fd in range(3):
+            os.dup2(slave, fd)
+        os.execv(DOPPEL, [DOPPEL, 'run', '--timeout', '60', *args])
+    out, was_raw, status, end = b'', False, None, time.monotonic() + 70
+    while status is None and time.monotonic() < end:
+        if select.select([master], [], [], 0.05)[0]:
+            out += os.read(master, 4096)
+        if steps and steps[0][0] in out:
+            was_raw = was_raw or termios.tcgetattr(slave) != before
+            action = steps.pop(0)[1]
+            if callable(action):
+                action(pid)
+            else:
+                os.write(master, action)
+        done, code = os.waitpid(pid, os.WNOHANG)
+        status = os.waitstatus_to_exitcode(code) if done else None
+    if status is None:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    while select.select([master], [], [], 0)[0]:
+        out += os.read(master, 4096)
+    expect(was_raw, True, 'the terminal was raw')
+    expect(termios.tcgetattr(slave) == before, True, 'the terminal was restored')
+    os.close(master)
+    os.close(slave)
+    return status, out
+
+
+def the_terminal_is_restored_however_it_ends():
+    ready = ('--kernel', BOARD, '--append', 'e')
+    # The guest echoes: type something and wait for it, so that the terminal is known to be raw by then.
+    def steps(*rest):
+        return [(b'', lambda pid: time.sleep(0.5)), (b'', b'z'), (b'z', b'y'), (b'zy', rest[0])]
+    expect(session(ready, steps(b'q'))[0], 1, 'guest ends')
+    expect(session(ready, steps(b'\x01x'))[0], 0, 'Ctrl-A x')
+    expect(session(ready, steps(lambda pid: os.kill(pid, signal.SIGTERM)))[0], 143, 'SIGTERM')
+    expect(session(ready, steps(lambda pid: os.kill(pid, signal.SIGABRT)))[0], -signal.SIGABRT, 'SIGABRT')
+
+
+def escape_keys_help_and_send_themselves():
+    steps = [(b'', lambda pid: time.sleep(0.5)), (b'', b'z'), (b'z', b'\x01h'), (b'Ctrl-A x', b'\x01\x01\x03'),
+             (b'\x01\x03', b'q')]
+    status, out = session(('--kernel', BOARD, '--append', 'e'), steps)
+    expect(status, 1, 'Ctrl-A and Ctrl-C reached the guest')
+    expect_in(b'\x01\x03', out)
+
+
+# ---- linux ----
+
+def the_commands_output_and_status_are_the_programs():
+    status, out, err = guest('uname -s; echo oops >&2; exit 7')
+    expect((status, out, err), (7, b'Linux\n', b'oops\n'), 'run')
+
+
+def stdin_reaches_the_command_whole():
+    data = bytes(range(256)) * 1000
+    expect(guest('cat', stdin=data), (0, data, b''), 'cat')
+
+
+def the_kernel_finds_nothing_to_complain_about():
+    for args in ([], ['--cpus', '2', '--memory', '4G'], ['--memory', '128M']):
+        cpus = args[1] if '--cpus' in args else '1'
+        status, out, err = guest('nproc; dmesg -r', *args)
+        expect((status, err), (0, b''), args)
+        lines = out.decode(errors='replace').splitlines()
+        expect(lines[0], cpus, 'CPUs online')
+        bad = [l for l in lines[1:] if re.match(r'<[0-4]>', l) or
+               re.search(r'WARNING|BUG:|Call Trace|unstable|lockup|firmware bug|hung task', l, re.I)]
+        expect(bad, [], args)
+
+
+def a_panic_shows_the_console_and_exits_1():
+    status, out, err = guest('echo c > /proc/sysrq-trigger')
+    expect((status, out), (1, b''), 'panic')
+    expect_in(b'Kernel panic - not syncing', err)
+    expect_in(b'Call Trace', err)
+
+
+def power_off_and_reset_before_the_command_ends_are_failures():
+    for how in ('poweroff -f', 'reboot -f'):
+        status, _, err = guest(how)
+        expect(status, 1, how)
+        expect_in(b'before the command ended', err)
+
+
+def an_idle_linux_uses_little_host_cpu():
+    p = subprocess.Popen([DOPPEL, 'run', '--timeout', '100', '--', 'sh', '-c', 'echo; sleep 5'], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE)
+    p.stdout.read(1)
+
+    def used():
+        with open(f'/proc/{p.pid}/stat', encoding='ascii') as f:
+            fields = f.read().rsplit(')', 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+    before = used()
+    time.sleep(4)
+    took = used() - before
+    p.wait()
+    if took > 1.0:
+        raise AssertionError(f'{took:.2f} s of CPU time in 4 s of sleep')
+
+
+def a_shell_on_a_terminal_works():
+    status, out = session((), [(b'/ # ', b'echo a$((40 + 2))b\r'), (b'a42b', b'exit\r')])
+    expect(status, 0, 'exit of the shell powers off')
+    expect_in(b'a42b', out)
+
+
+SUITES = {
+    'board': [each_end_has_its_status_and_at_most_one_line, the_debug_exit_port_gives_the_status_and_output_is_exact,
+              bytes_pass_unchanged_in_a_pipe, bad_usage_exits_2_and_bad_files_1_with_one_line,
+              a_signal_or_the_time_limit_ends_any_guest_within_a_second, with_reboot_a_reset_restarts_and_a_panic_still_ends,
+              a_halted_guest_uses_no_host_cpu, stats_go_to_stderr_and_count_instructions,
+              the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
+    'linux': [the_commands_output_and_status_are_the_programs, stdin_reaches_the_command_whole,
+              the_kernel_finds_nothing_to_complain_about, a_panic_shows_the_console_and_exits_1,
+              power_off_and_reset_before_the_command_ends_are_failures, an_idle_linux_uses_little_host_cpu,
+              a_shell_on_a_terminal_works],
+}
+
+
+def main():
+    suite = sys.argv[3]
+    if suite == 'linux':
+        doctor = subprocess.run([DOPPEL, 'doctor'], stdout=subprocess.PIPE, check=True).stdout
+        if b'fetch one with' in doctor:
+            print('skipped: no Debian guest (make guests)')
+            sys.exit(77)
+    failed = 0
+    for law in SUITES[suite]:
+        begin = time.monotonic()
+        try:
+            law()
+            verdict = 'ok'
+        except Exception:  # a law that raises is broken, whatever it raises
+            traceback.print_exc(file=sys.stdout)
+            verdict = 'FAIL'
+            failed += 1
+        print(f'{verdict:5} {time.monotonic() - begin:6.1f} s  {law.__name__}', flush=True)
+    sys.exit(1 if failed else 0)
+
+
+main()
