@@ -34,8 +34,8 @@ struct chardev_ops {
     size_t (*readable)(struct chardev *dev);                               /* mandatory; bytes a read gives now */
     size_t (*read)(struct chardev *dev, uint8_t *data, size_t cap);        /* mandatory; returns bytes given */
     bool (*ended)(struct chardev *dev);                                    /* mandatory; no input will ever come again */
-    void (*attached)(struct chardev *dev); /* optional; a front end is there: input may start */
-    void (*free)(struct chardev *dev);     /* mandatory */
+    void (*attached)(struct chardev *dev);                                 /* optional; a front end is there: input may start */
+    void (*free)(struct chardev *dev);                                     /* mandatory */
 };
 
 /* Head of every back end's struct. */
@@ -76,6 +76,8 @@ size_t chardev_buffer_take(struct chardev *dev, void *data, size_t cap);
 MUST_CHECK int chardev_fd_new(struct loop *loop, int fd_in, int fd_out, struct chardev **ret_dev, struct error *err);
 /* Bytes the host has not taken yet. Front end's lock held, or no loop running. */
 size_t chardev_fd_unsent(const struct chardev *dev);
+/* The host takes no more output (closed pipe, error); what is written is forgotten. Locking as above. */
+bool chardev_fd_closed(const struct chardev *dev);
 /* Puts fn in front of all input (escape keys). Before chardev_attach(). */
 void chardev_fd_set_filter(struct chardev *dev, chardev_filter_fn fn, void *opaque);
 

@@ -26,11 +26,11 @@ enum { OUT_CAP = 1 << 16, IN_CAP = 1 << 12, FLUSH_MS = 1000 };
 
 /* One direction. */
 struct side {
-    int fd;           /* ours (owned when `reopened`), -1: nothing there */
+    int fd; /* ours (owned when `reopened`), -1: nothing there */
     bool reopened;
     bool made_nonblock; /* O_NONBLOCK is ours to take away */
     bool watched;
-    bool dead;        /* EOF or error */
+    bool dead; /* EOF or error */
 };
 
 struct fd_dev {
@@ -316,4 +316,9 @@ void chardev_fd_set_filter(struct chardev *dev, chardev_filter_fn fn, void *opaq
 size_t chardev_fd_unsent(const struct chardev *dev)
 {
     return ((const struct fd_dev *)dev)->tx.len;
+}
+
+bool chardev_fd_closed(const struct chardev *dev)
+{
+    return ((const struct fd_dev *)dev)->out.dead;
 }

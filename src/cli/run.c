@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,10 @@ static void on_command(void *opaque, enum command_event event, int value)
     case COMMAND_EXITED:
         run->command_exited = true;
         vm_request_end(machine_vm(run->machine), VM_END_EXIT, value, "the command ended");
+        break;
+    case COMMAND_CLOSED: /* what a shell says of a program that SIGPIPE killed */
+        run->command_exited = true;
+        vm_request_end(machine_vm(run->machine), VM_END_EXIT, EXIT_SIGNAL_BASE + SIGPIPE, "nobody reads the output");
         break;
     case COMMAND_BROKEN:
         vm_request_end(machine_vm(run->machine), VM_END_ERROR, 0, "the guest sent nonsense on the command's channel");

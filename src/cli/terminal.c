@@ -54,8 +54,11 @@ void terminal_raw(void)
     atomic_store(&raw, true);
     (void)atexit(terminal_restore); /* fails only without memory; the explicit restore remains */
     struct sigaction sa = { .sa_handler = on_crash };
-    for (unsigned i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
-        (void)sigaction(crashes[i], &sa, NULL); /* valid signals */
+    for (unsigned i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++) {
+        struct sigaction old; /* an engine that lives from faults keeps its handler */
+        if (sigaction(crashes[i], NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+            (void)sigaction(crashes[i], &sa, NULL); /* a valid signal */
+    }
     terminal_raw_again();
 }
 

@@ -180,17 +180,28 @@ void gmem_reset(struct gmem *gm)
         }
 }
 
+/* Publishes the mark with a barrier in every running thread. */
+static void publish_code(struct gmem *gm, uint64_t page)
+{
+    atomic_store_explicit(&gm->code[page], CODE_MARKED, memory_order_seq_cst);
+    if (gm->need_fence)
+        atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in gmem_note_write */
+    else
+        (void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED); /* cannot fail once registered */
+    atomic_store_explicit(&gm->code[page], CODE_PUBLISHED, memory_order_release);
+    atomic_fetch_add_explicit(&gm->nr_marks, 1, memory_order_relaxed);
+}
+
 uint32_t gmem_mark_code(struct gmem *gm, uint64_t page)
 {
+    uint32_t gen;
     assert(page < gm->size >> GPAGE_SHIFT);
-    /* acquire: pairs with the release below, so that whoever sees PUBLISHED is behind that barrier */
-    if (atomic_load_explicit(&gm->code[page], memory_order_acquire) != CODE_PUBLISHED) {
-        atomic_store_explicit(&gm->code[page], CODE_MARKED, memory_order_seq_cst);
-        if (gm->need_fence)
-            atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in gmem_note_write */
-        else
-            (void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED); /* cannot fail once registered */
-        atomic_store_explicit(&gm->code[page], CODE_PUBLISHED, memory_order_release);
-    }
-    return gmem_code_gen(gm, page);
+    do {
+        /* acquire: pairs with the release above, so that whoever sees PUBLISHED is behind that barrier */
+        if (atomic_load_explicit(&gm->code[page], memory_order_acquire) != CODE_PUBLISHED)
+            publish_code(gm, page);
+        gen = gmem_code_gen(gm, page);
+        /* a writer takes the mark off before it bumps the generation: if we read the new one, the mark must be set anew */
+    } while (atomic_load_explicit(&gm->code[page], memory_order_relaxed) != CODE_PUBLISHED);
+    return gen;
 }

@@ -30,6 +30,8 @@ struct gmem {
     struct gmem_slot slot[GMEM_SLOTS];
     _Atomic uint8_t *code;      /* owned; one byte a page of the host mapping: not 0 once instructions were taken from it */
     _Atomic uint32_t *code_gen; /* owned; one a page: counts noted writes to a page with code */
+    _Atomic uint64_t nr_marks;  /* pages newly marked, ever: engines that cache the right to write look at it */
+    _Atomic uint64_t nr_writes; /* noted writes to pages with code, ever */
     bool need_fence; /* no membarrier(2) here: writers fence before they look at the code byte (see gmem_mark_code) */
 };
 
@@ -66,6 +68,7 @@ static inline bool gmem_note_write(struct gmem *gm, const void *host)
     /* in this order: who sees the new generation sees the mark gone (gmem_mark_code looks again) */
     atomic_store_explicit(&gm->code[page], 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&gm->code_gen[page], 1, memory_order_acq_rel);
+    atomic_fetch_add_explicit(&gm->nr_writes, 1, memory_order_release);
     return true;
 }
 

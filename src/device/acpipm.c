@@ -9,8 +9,15 @@
 
 #include <errno.h>
 
-enum { STS_TMR = 1 << 0, STS_BM = 1 << 4, STS_GBL = 1 << 5, STS_PWRBTN = 1 << 8, STS_SLPBTN = 1 << 9, STS_RTC = 1 << 10,
-       STS_WAK = 1 << 15 };
+enum {
+    STS_TMR = 1 << 0,
+    STS_BM = 1 << 4,
+    STS_GBL = 1 << 5,
+    STS_PWRBTN = 1 << 8,
+    STS_SLPBTN = 1 << 9,
+    STS_RTC = 1 << 10,
+    STS_WAK = 1 << 15
+};
 enum { STS_MASK = STS_TMR | STS_BM | STS_GBL | STS_PWRBTN | STS_SLPBTN | STS_RTC | STS_WAK };
 enum { EN_MASK = STS_TMR | STS_GBL | STS_PWRBTN | STS_SLPBTN | STS_RTC };
 enum { CNT_SCI_EN = 1 << 0, CNT_BM_RLD = 1 << 1, CNT_SLP_TYP = 7 << 10, CNT_SLP_TYP_SHIFT = 10, CNT_SLP_EN = 1 << 13 };
@@ -147,7 +154,7 @@ static int pm_post_load(void *object, struct error *err)
     pm->status &= STS_MASK;
     pm->enable &= EN_MASK;
     pm->control &= CNT_MASK;
-    update(pm);
+    vm_timer_arm(&pm->timer, vm_clock_now(pm->clock)); /* looks at what happened since, once time goes on */
     return 0;
 }
 
@@ -177,7 +184,7 @@ const struct device_class acpipm_class = {
 void acpipm_init(struct acpipm *pm, struct vm_clock *clock, bool timer32, const struct irq_line *sci,
                  const struct irq_line *poweroff)
 {
-    *pm = (struct acpipm){ .clock = clock, .timer32 = timer32 };
+    *pm = (struct acpipm) { .clock = clock, .timer32 = timer32 };
     if (sci)
         pm->sci = *sci;
     if (poweroff)

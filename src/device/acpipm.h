@@ -16,15 +16,15 @@
 
 enum {
     ACPIPM_IO_SIZE = 16,
-    ACPIPM_EVT = 0,  /* offset of PM1a_EVT_BLK, 4 bytes: status, enable */
-    ACPIPM_CNT = 4,  /* offset of PM1a_CNT_BLK, 2 bytes */
-    ACPIPM_TMR = 8,  /* offset of PM_TMR_BLK, 4 bytes */
-    ACPIPM_S5 = 5,   /* SLP_TYP value for the DSDT's _S5 */
+    ACPIPM_EVT = 0, /* offset of PM1a_EVT_BLK, 4 bytes: status, enable */
+    ACPIPM_CNT = 4, /* offset of PM1a_CNT_BLK, 2 bytes */
+    ACPIPM_TMR = 8, /* offset of PM_TMR_BLK, 4 bytes */
+    ACPIPM_S5 = 5,  /* SLP_TYP value for the DSDT's _S5 */
     ACPIPM_HZ = 3579545,
 };
 
 struct acpipm {
-    struct vm_clock *clock; /* borrowed (the machine's) */
+    struct vm_clock *clock;   /* borrowed (the machine's) */
     struct irq_line sci;      /* level */
     struct irq_line poweroff; /* pulsed on entry to S5 */
     bool timer32;             /* the PM timer has 32 bits (FADT TMR_VAL_EXT), else 24 */

@@ -154,15 +154,6 @@ static void i8042_reset(void *dev)
     update_irq(k);
 }
 
-static int i8042_post_load(void *object, struct error *err)
-{
-    struct i8042 *k = object;
-    (void)err;
-    irq_set(&k->a20, k->outport & OUT_A20);
-    update_irq(k);
-    return 0;
-}
-
 static const struct state_field i8042_fields[] = {
     STATE_U8(struct i8042, status),
     STATE_U8(struct i8042, command),
@@ -176,7 +167,6 @@ static const struct state_desc i8042_state = {
     .name = "i8042",
     .version = 1,
     .fields = i8042_fields,
-    .post_load = i8042_post_load,
 };
 
 const struct io_ops i8042_data_io_ops = { .read = data_read, .write = data_write, .min_size = 1, .max_size = 1 };
@@ -185,7 +175,7 @@ const struct device_class i8042_class = { .name = "i8042", .reset = i8042_reset,
 
 void i8042_init(struct i8042 *kbc, const struct irq_line *irq, const struct irq_line *reset, const struct irq_line *a20)
 {
-    *kbc = (struct i8042){ .outport = OUT_NOT_RESET | OUT_A20 };
+    *kbc = (struct i8042) { .outport = OUT_NOT_RESET | OUT_A20 };
     if (irq)
         kbc->irq = *irq;
     if (reset)

@@ -244,8 +244,8 @@ static void latch_status(struct i8254_channel *c, uint64_t t)
 {
     if (c->status_latched)
         return;
-    c->status = (uint8_t)((out_at(c, t) ? STATUS_OUT : 0) | (null_count(c, t) ? STATUS_NULL : 0) | c->access << 4 |
-                          c->mode << 1 | c->bcd);
+    c->status = (uint8_t)((out_at(c, t) ? STATUS_OUT : 0) | (null_count(c, t) ? STATUS_NULL : 0) | c->access << 4 | c->mode << 1
+                          | c->bcd);
     c->status_latched = true;
 }
 
@@ -280,7 +280,7 @@ static void write_control(struct i8254 *p, uint8_t v)
     }
     unsigned mode = v >> 1 & 7;
     uint32_t count = count_at(c, t);
-    *c = (struct i8254_channel){
+    *c = (struct i8254_channel) {
         .gate = c->gate,
         .mode = (uint8_t)(mode > 5 ? mode - 4 : mode), /* 6 and 7 are 2 and 3 */
         .access = v >> 4 & 3,
@@ -365,7 +365,7 @@ static void i8254_reset(void *dev)
 {
     struct i8254 *p = dev;
     for (unsigned n = 0; n < I8254_CHANNELS; n++)
-        p->ch[n] = (struct i8254_channel){ .access = ACCESS_BOTH, .reload = 0x10000, .gate = n != 2, .mode = 3 };
+        p->ch[n] = (struct i8254_channel) { .access = ACCESS_BOTH, .reload = 0x10000, .gate = n != 2, .mode = 3 };
     update(p);
 }
 
@@ -378,11 +378,9 @@ static int channel_post_load(void *object, struct error *err)
 {
     struct i8254_channel *c = object;
     if (c->mode > 5 || c->access < ACCESS_LOW || c->access > ACCESS_BOTH || c->latched > 2)
-        return error_set(err, -EINVAL, "i8254: mode %u, access %u or latch %u out of range", c->mode, c->access,
-                         c->latched);
+        return error_set(err, -EINVAL, "i8254: mode %u, access %u or latch %u out of range", c->mode, c->access, c->latched);
     uint32_t min = periodic(c) ? 2 : 1;
-    if (c->reload < min || c->reload > modulus(c) || c->next_reload > modulus(c) ||
-        (c->next_reload && c->next_reload < min))
+    if (c->reload < min || c->reload > modulus(c) || c->next_reload > modulus(c) || (c->next_reload && c->next_reload < min))
         return error_set(err, -EINVAL, "i8254: count %u or %u out of range", c->reload, c->next_reload);
     if ((c->start | c->held | c->next_at) >> 62)
         return error_set(err, -EINVAL, "i8254: a time beyond the end of time");
@@ -457,7 +455,7 @@ const struct device_class i8254_class = {
 
 void i8254_init(struct i8254 *pit, struct vm_clock *clock, const struct irq_line *irq)
 {
-    *pit = (struct i8254){ .clock = clock, .edge_at = VM_TIME_NEVER };
+    *pit = (struct i8254) { .clock = clock, .edge_at = VM_TIME_NEVER };
     if (irq)
         pit->irq = *irq;
     vm_timer_init(&pit->timer, clock, on_rise, pit);

@@ -18,10 +18,10 @@
 enum { I8254_IO_SIZE = 4, I8254_HZ = 1193182, I8254_CHANNELS = 3 };
 
 struct i8254_channel {
-    uint64_t start;  /* tick (1/I8254_HZ s since guest time 0) at which `held` was valid */
-    uint64_t held;   /* clocks counted before `start` */
-    uint64_t next_at; /* clocks since the load at which next_reload takes over (modes 2 and 3) */
-    uint32_t reload; /* 1..65536 clocks of the running count */
+    uint64_t start;       /* tick (1/I8254_HZ s since guest time 0) at which `held` was valid */
+    uint64_t held;        /* clocks counted before `start` */
+    uint64_t next_at;     /* clocks since the load at which next_reload takes over (modes 2 and 3) */
+    uint32_t reload;      /* 1..65536 clocks of the running count */
     uint32_t next_reload; /* written, takes effect at the end of the cycle (modes 2 and 3) or at the trigger; 0: none */
     uint16_t latch;
     uint8_t status;

@@ -12,8 +12,16 @@
 enum { ICW1_ICW4 = 0x01, ICW1_SINGLE = 0x02, ICW1_LTIM = 0x08, ICW1_INIT = 0x10 };
 enum { ICW4_8086 = 0x01, ICW4_AEOI = 0x02, ICW4_SFNM = 0x10 };
 enum { OCW3_SELECT = 0x08, OCW3_READ_ISR = 0x01, OCW3_READ = 0x02, OCW3_POLL = 0x04, OCW3_SMM = 0x20, OCW3_ESMM = 0x40 };
-enum ocw2 { OCW2_ROTATE_AEOI_OFF, OCW2_EOI, OCW2_NOP, OCW2_SPECIFIC_EOI, OCW2_ROTATE_AEOI_ON, OCW2_ROTATE_EOI,
-            OCW2_SET_PRIORITY, OCW2_ROTATE_SPECIFIC };
+enum ocw2 {
+    OCW2_ROTATE_AEOI_OFF,
+    OCW2_EOI,
+    OCW2_NOP,
+    OCW2_SPECIFIC_EOI,
+    OCW2_ROTATE_AEOI_ON,
+    OCW2_ROTATE_EOI,
+    OCW2_SET_PRIORITY,
+    OCW2_ROTATE_SPECIFIC
+};
 enum { SPURIOUS = 7, NOBODY = 8 };
 
 /* bit 0 of the result is the line with the highest priority */
@@ -177,9 +185,7 @@ static void write_odd(struct i8259 *p, uint8_t v)
             guest_err(&p->errors, "i8259: MCS-80 mode on a PC");
         p->expect = 0;
         break;
-    default:
-        p->imr = v;
-        break;
+    default: p->imr = v; break;
     }
 }
 
@@ -247,6 +253,7 @@ static void i8259_reset(void *dev)
     update(p);
 }
 
+/* The output's level is the receiver's state. */
 static int i8259_post_load(void *object, struct error *err)
 {
     struct i8259 *p = object;
@@ -255,27 +262,18 @@ static int i8259_post_load(void *object, struct error *err)
     if (p->vector & 7)
         return error_set(err, -EINVAL, "i8259: vector base %#x is not a multiple of 8", p->vector);
     p->elcr &= p->elcr_mask;
-    update(p);
     return 0;
 }
 
 static const struct state_field i8259_fields[] = {
-    STATE_U8(struct i8259, lines),
-    STATE_U8(struct i8259, irr),
-    STATE_U8(struct i8259, isr),
-    STATE_U8(struct i8259, imr),
-    STATE_U8(struct i8259, elcr),
-    STATE_U8(struct i8259, vector),
-    STATE_U8(struct i8259, icw1),
-    STATE_U8(struct i8259, icw3),
-    STATE_U8(struct i8259, icw4),
-    STATE_U8(struct i8259, expect),
-    STATE_U8(struct i8259, lowest),
-    STATE_BOOL(struct i8259, read_isr),
-    STATE_BOOL(struct i8259, poll),
-    STATE_BOOL(struct i8259, special_mask),
-    STATE_BOOL(struct i8259, rotate_aeoi),
-    STATE_END,
+    STATE_U8(struct i8259, lines),         STATE_U8(struct i8259, irr),
+    STATE_U8(struct i8259, isr),           STATE_U8(struct i8259, imr),
+    STATE_U8(struct i8259, elcr),          STATE_U8(struct i8259, vector),
+    STATE_U8(struct i8259, icw1),          STATE_U8(struct i8259, icw3),
+    STATE_U8(struct i8259, icw4),          STATE_U8(struct i8259, expect),
+    STATE_U8(struct i8259, lowest),        STATE_BOOL(struct i8259, read_isr),
+    STATE_BOOL(struct i8259, poll),        STATE_BOOL(struct i8259, special_mask),
+    STATE_BOOL(struct i8259, rotate_aeoi), STATE_END,
 };
 static const struct state_desc i8259_state = {
     .name = "i8259",
@@ -290,7 +288,7 @@ const struct device_class i8259_class = { .name = "i8259", .reset = i8259_reset,
 
 void i8259_init(struct i8259 *pic, struct i8259 *slave, const struct irq_line *intr)
 {
-    *pic = (struct i8259){
+    *pic = (struct i8259) {
         .slave = slave,
         .is_slave = !slave,
         /* IRQ 0, 1, 2, 8 and 13 are always edges */

@@ -23,16 +23,16 @@ struct i8259 {
     uint8_t elcr_mask; /* lines whose trigger the guest may choose */
     struct guest_errors errors;
     /* state */
-    uint8_t lines;   /* input levels */
-    uint8_t irr;     /* edges latched; level-triggered lines show through from `lines` */
+    uint8_t lines; /* input levels */
+    uint8_t irr;   /* edges latched; level-triggered lines show through from `lines` */
     uint8_t isr, imr;
-    uint8_t elcr;    /* 1: level triggered */
-    uint8_t vector;  /* ICW2, low three bits zero */
+    uint8_t elcr;   /* 1: level triggered */
+    uint8_t vector; /* ICW2, low three bits zero */
     uint8_t icw1, icw3, icw4;
-    uint8_t expect;  /* next ICW written to the odd port: 2, 3, 4; 0: none, it is OCW1 */
-    uint8_t lowest;  /* line with the lowest priority, 7 after initialisation */
-    bool read_isr;   /* OCW3: even port reads ISR, else IRR */
-    bool poll;       /* OCW3: the next read acknowledges */
+    uint8_t expect; /* next ICW written to the odd port: 2, 3, 4; 0: none, it is OCW1 */
+    uint8_t lowest; /* line with the lowest priority, 7 after initialisation */
+    bool read_isr;  /* OCW3: even port reads ISR, else IRR */
+    bool poll;      /* OCW3: the next read acknowledges */
     bool special_mask;
     bool rotate_aeoi;
 };

@@ -11,8 +11,13 @@
 enum { REG_SELECT = 0x00, REG_WINDOW = 0x10, REG_EOI = 0x40 };
 enum { INDEX_ID = 0, INDEX_VERSION = 1, INDEX_ARBITRATION = 2, INDEX_REDIR = 0x10 };
 enum { VERSION = 0x20 | (IOAPIC_PINS - 1) << 16 };
-enum { REDIR_LOGICAL = 1 << 11, REDIR_STATUS = 1 << 12, REDIR_REMOTE_IRR = 1 << 14, REDIR_LEVEL = 1 << 15,
-       REDIR_MASKED = 1 << 16 };
+enum {
+    REDIR_LOGICAL = 1 << 11,
+    REDIR_STATUS = 1 << 12,
+    REDIR_REMOTE_IRR = 1 << 14,
+    REDIR_LEVEL = 1 << 15,
+    REDIR_MASKED = 1 << 16
+};
 enum { REDIR_LOW_MASK = 0x1ffff, REDIR_READ_ONLY = REDIR_STATUS | REDIR_REMOTE_IRR };
 #define REDIR_HIGH_MASK 0xff00000000000000ULL
 
@@ -182,7 +187,7 @@ const struct device_class ioapic_class = { .name = "ioapic", .reset = ioapic_res
 
 void ioapic_init(struct ioapic *ioapic, struct lapic_bus *lapics)
 {
-    *ioapic = (struct ioapic){ .lapics = lapics };
+    *ioapic = (struct ioapic) { .lapics = lapics };
     ioapic_reset(ioapic);
     lapics->eoi = ioapic_eoi;
     lapics->ioapic = ioapic;

@@ -117,8 +117,8 @@ struct lapic_bus {
 /* An interrupt message, from an IPI, the IOAPIC or an MSI. */
 struct lapic_message {
     uint32_t dest;
-    bool logical;   /* destination mode */
-    bool ext_dest;  /* dest has 32 bits (x2APIC IPI), else 8 */
+    bool logical;  /* destination mode */
+    bool ext_dest; /* dest has 32 bits (x2APIC IPI), else 8 */
     uint8_t vector;
     uint8_t delivery; /* enum lapic_delivery */
     bool level;       /* trigger mode */

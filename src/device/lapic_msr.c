@@ -48,8 +48,7 @@ static bool x2_readable(unsigned reg)
     case LAPIC_INITIAL_COUNT:
     case LAPIC_CURRENT_COUNT:
     case LAPIC_DIVIDE: return true;
-    default:
-        return (reg >= LAPIC_ISR && reg < LAPIC_ESR) || (reg >= LAPIC_LVT_TIMER_REG && reg <= LAPIC_LVT_ERROR_REG);
+    default: return (reg >= LAPIC_ISR && reg < LAPIC_ESR) || (reg >= LAPIC_LVT_TIMER_REG && reg <= LAPIC_LVT_ERROR_REG);
     }
 }
 

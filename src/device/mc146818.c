@@ -328,7 +328,7 @@ static int rtc_post_load(void *object, struct error *err)
     if (r->checked >> 63)
         return error_set(err, -EINVAL, "mc146818: a time beyond the end of time");
     r->ram[REG_A] &= (uint8_t)~A_UIP;
-    update(r);
+    vm_timer_arm(&r->timer, vm_clock_now(r->clock)); /* looks at what happened since, once time goes on */
     return 0;
 }
 
@@ -357,7 +357,7 @@ const struct device_class mc146818_class = {
 
 void mc146818_init(struct mc146818 *rtc, struct vm_clock *clock, const struct irq_line *irq)
 {
-    *rtc = (struct mc146818){ .clock = clock };
+    *rtc = (struct mc146818) { .clock = clock };
     if (irq)
         rtc->irq = *irq;
     rtc->ram[REG_A] = A_NORMAL | 6;

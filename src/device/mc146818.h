@@ -23,10 +23,10 @@ struct mc146818 {
     struct vm_timer timer;
     struct guest_errors errors;
     /* state */
-    uint8_t index;              /* port 70h, with the NMI mask in bit 7 */
+    uint8_t index;               /* port 70h, with the NMI mask in bit 7 */
     uint8_t ram[MC146818_NVRAM]; /* 00..09h and 32h are computed while the clock runs */
-    uint64_t offset;            /* signed ns, added to the wall clock */
-    uint64_t checked;           /* RTC time in ns up to which flags were set */
+    uint64_t offset;             /* signed ns, added to the wall clock */
+    uint64_t checked;            /* RTC time in ns up to which flags were set */
 };
 
 extern const struct io_ops mc146818_io_ops; /* MC146818_IO_SIZE bytes: port 70h */

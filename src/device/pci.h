@@ -60,7 +60,7 @@ struct pci_func {
 };
 
 struct pci_bus {
-    struct bus *mmio, *pio; /* borrowed (the machine's) */
+    struct bus *mmio, *pio;            /* borrowed (the machine's) */
     struct pci_func *func[PCI_DEVFNS]; /* borrowed (the board's or the device's) */
 };
 

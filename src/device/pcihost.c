@@ -39,8 +39,7 @@ static uint64_t io_read(void *dev, uint64_t offset, unsigned size)
     uint8_t devfn;
     unsigned reg;
     if (offset >= DATA)
-        return selected(h, &devfn, &reg) ? pci_config_read(&h->bus, devfn, reg + (unsigned)(offset - DATA), size)
-                                         : UINT32_MAX;
+        return selected(h, &devfn, &reg) ? pci_config_read(&h->bus, devfn, reg + (unsigned)(offset - DATA), size) : UINT32_MAX;
     if (size == 4)
         return h->address;
     return offset == PCIHOST_RESET_PORT && size == 1 ? h->reset_control : UINT32_MAX;
@@ -111,7 +110,7 @@ const struct device_class pcihost_class = { .name = "pcihost", .reset = pcihost_
 
 void pcihost_init(struct pcihost *host, struct bus *mmio, struct bus *pio, const struct irq_line *reset)
 {
-    *host = (struct pcihost){ 0 };
+    *host = (struct pcihost) { 0 };
     if (reset)
         host->reset = *reset;
     pci_bus_init(&host->bus, mmio, pio);

@@ -18,7 +18,7 @@ enum { MCR_DTR = 1, MCR_RTS = 2, MCR_OUT1 = 4, MCR_OUT2 = 8, MCR_LOOP = 0x10, MC
 enum { LSR_DR = 1, LSR_OE = 2, LSR_THRE = 0x20, LSR_TEMT = 0x40 };
 enum { MSR_DCTS = 1, MSR_DDSR = 2, MSR_TERI = 4, MSR_DDCD = 8, MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
 enum { MSR_LINES = 0xf0, MSR_DELTAS = 0x0f };
-enum { POLLS_TO_LISTEN = 64 };            /* LSR reads in a row that show a guest waiting for input */
+enum { POLLS_TO_LISTEN = 64 };                                   /* LSR reads in a row that show a guest waiting for input */
 enum { BAUD_CLOCK = 115200, CHAR_BITS = 10, TIMEOUT_CHARS = 4 }; /* spec 8.4: four character times */
 
 static unsigned depth(const struct uart16550 *u)
@@ -200,8 +200,8 @@ static uint8_t modem_lines(const struct uart16550 *u)
 {
     if (!loopback(u))
         return MSR_CTS | MSR_DSR | MSR_DCD;
-    return (uint8_t)((u->mcr & MCR_RTS ? MSR_CTS : 0) | (u->mcr & MCR_DTR ? MSR_DSR : 0) |
-                     (u->mcr & MCR_OUT1 ? MSR_RI : 0) | (u->mcr & MCR_OUT2 ? MSR_DCD : 0));
+    return (uint8_t)((u->mcr & MCR_RTS ? MSR_CTS : 0) | (u->mcr & MCR_DTR ? MSR_DSR : 0) | (u->mcr & MCR_OUT1 ? MSR_RI : 0)
+                     | (u->mcr & MCR_OUT2 ? MSR_DCD : 0));
 }
 
 static void write_mcr(struct uart16550 *u, uint8_t v)
@@ -318,6 +318,7 @@ static void uart_done(void *dev)
     chardev_attach(u->chardev, NULL, NULL, NULL);
 }
 
+/* The line's level is the receiver's state. */
 static int uart_post_load(void *object, struct error *err)
 {
     struct uart16550 *u = object;
@@ -329,7 +330,6 @@ static int uart_post_load(void *object, struct error *err)
         return error_set(err, -EINVAL, "uart16550: character timeout before time began");
     u->lsr_errors &= LSR_OE;
     vm_timer_arm(&u->timer, (ns_t)u->timeout_at);
-    update_irq(u);
     return 0;
 }
 
@@ -371,7 +371,7 @@ const struct device_class uart16550_class = {
 
 void uart16550_init(struct uart16550 *uart, struct vm_clock *clock, struct chardev *chardev, const struct irq_line *irq)
 {
-    *uart = (struct uart16550){ .clock = clock, .chardev = chardev };
+    *uart = (struct uart16550) { .clock = clock, .chardev = chardev };
     if (irq)
         uart->irq = *irq;
     vm_timer_init(&uart->timer, clock, on_timeout, uart);

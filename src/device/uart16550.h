@@ -35,9 +35,9 @@ struct uart16550 {
     uint16_t divisor;
     uint8_t rx[UART16550_FIFO], rx_head, rx_count;
     uint8_t tx[UART16550_FIFO], tx_head, tx_count;
-    uint8_t polls;     /* LSR reads in a row */
-    bool thre_pending; /* the transmitter-empty interrupt, until IIR is read or THR written */
-    bool timed_out;    /* character timeout interrupt, until RBR is read */
+    uint8_t polls;       /* LSR reads in a row */
+    bool thre_pending;   /* the transmitter-empty interrupt, until IIR is read or THR written */
+    bool timed_out;      /* character timeout interrupt, until RBR is read */
     uint64_t timeout_at; /* guest ns of the character timeout, VM_TIME_NEVER for none */
 };
 

@@ -41,6 +41,7 @@ struct port {
     command_event_fn fn;
     void *opaque; /* borrowed (the caller's) */
     bool broken;
+    bool closed; /* COMMAND_CLOSED was reported */
     bool quit_when_sent;
 };
 
@@ -58,6 +59,16 @@ static void pass_on(struct stream *s)
         byte_ring_drop(&s->ring, n);
         if (n < len)
             return; /* the rest goes when on_host() hears of room */
+    }
+}
+
+static void pass_on_all(struct port *p)
+{
+    pass_on(&p->out);
+    pass_on(&p->err);
+    if (!p->closed && chardev_fd_closed(p->out.to)) {
+        p->closed = true;
+        p->fn(p->opaque, COMMAND_CLOSED, 0);
     }
 }
 
@@ -109,10 +120,8 @@ static size_t port_write(struct chardev *dev, const uint8_t *data, size_t len)
         p->fn(p->opaque, COMMAND_BROKEN, r);
     }
     bool between_frames = p->channel.left == 0 && p->channel.header_len == 0;
-    if (between_frames || p->out.ring.len > RING_BYTES / 2 || p->err.ring.len > RING_BYTES / 2) {
-        pass_on(&p->out);
-        pass_on(&p->err);
-    }
+    if (between_frames || p->out.ring.len > RING_BYTES / 2 || p->err.ring.len > RING_BYTES / 2)
+        pass_on_all(p);
     return n;
 }
 
@@ -159,8 +168,7 @@ static bool port_ended(struct chardev *dev)
 static void on_host(void *opaque)
 {
     struct port *p = opaque;
-    pass_on(&p->out);
-    pass_on(&p->err);
+    pass_on_all(p);
     if (p->quit_when_sent && unsent(p) == 0)
         loop_quit(p->loop);
     if (p->head.notify)
@@ -246,7 +254,6 @@ size_t command_port_unsent(struct chardev *dev, bool quit_when_sent)
 {
     struct port *p = to_port(dev);
     p->quit_when_sent = quit_when_sent;
-    pass_on(&p->out);
-    pass_on(&p->err);
+    pass_on_all(p);
     return unsent(p);
 }

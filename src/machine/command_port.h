@@ -13,6 +13,7 @@
 enum command_event {
     COMMAND_READY,  /* the guest is about to start the command */
     COMMAND_EXITED, /* value: exit status */
+    COMMAND_CLOSED, /* nobody reads its output any more (once) */
     COMMAND_BROKEN, /* the guest sent something that is no frame; value: negative errno */
 };
 

@@ -237,6 +237,13 @@ def power_off_and_reset_before_the_command_ends_are_failures():
         expect_in(b'before the command ended', err)
 
 
+def a_command_whose_reader_left_ends():
+    p = subprocess.Popen([DOPPEL, 'run', '--timeout', '100', '--', 'yes'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    expect(p.stdout.read(2), b'y\n', 'yes')
+    p.stdout.close()
+    expect(p.wait(timeout=60), 141, 'as by SIGPIPE')
+
+
 def an_idle_linux_uses_little_host_cpu():
     p = subprocess.Popen([DOPPEL, 'run', '--timeout', '100', '--', 'sh', '-c', 'echo; sleep 5'], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE)
@@ -268,7 +275,8 @@ SUITES = {
               the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
     'linux': [the_commands_output_and_status_are_the_programs, stdin_reaches_the_command_whole,
               the_kernel_finds_nothing_to_complain_about, a_panic_shows_the_console_and_exits_1,
-              power_off_and_reset_before_the_command_ends_are_failures, an_idle_linux_uses_little_host_cpu,
+              power_off_and_reset_before_the_command_ends_are_failures,
+              a_command_whose_reader_left_ends, an_idle_linux_uses_little_host_cpu,
               a_shell_on_a_terminal_works],
 }
 

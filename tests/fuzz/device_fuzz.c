@@ -67,8 +67,8 @@ struct part {
 
 static const struct port {
     uint16_t base, size;
-} ports[] = { { 0x20, 2 },   { 0xa0, 2 },    { 0x4d0, 2 }, { 0x40, 4 },  { 0x60, 2 },  { 0x64, 1 },
-              { 0x70, 2 },   { 0x3f8, 8 },   { 0xf4, 4 },  { 0x600, 16 }, { 0xcf8, 8 }, { 0xc000, 0x40 } };
+} ports[] = { { 0x20, 2 }, { 0xa0, 2 },  { 0x4d0, 2 }, { 0x40, 4 },   { 0x60, 2 },  { 0x64, 1 },
+              { 0x70, 2 }, { 0x3f8, 8 }, { 0xf4, 4 },  { 0x600, 16 }, { 0xcf8, 8 }, { 0xc000, 0x40 } };
 
 static uint64_t roll(struct dice *d)
 {
@@ -159,18 +159,20 @@ static void map_chips(struct rig *r)
 
 static const struct part *parts(unsigned *ret_nr)
 {
-#define PART(member, class) { (class).state, offsetof(struct rig, member), (class).reset }
+#define PART(member, class)                                                                                                      \
+    {                                                                                                                            \
+        (class).state, offsetof(struct rig, member), (class).reset                                                               \
+    }
     static struct part p[16];
     const struct part all[] = {
-        PART(lapic[0], lapic_class), PART(lapic[1], lapic_class), PART(lapic[2], lapic_class),
-        PART(ioapic, ioapic_class),  PART(pic[0], i8259_class),   PART(pic[1], i8259_class),
-        PART(pit, i8254_class),      PART(port61, port61_class),  PART(rtc, mc146818_class),
-        PART(kbc, i8042_class),      PART(uart, uart16550_class), PART(debugexit, debugexit_class),
+        PART(lapic[0], lapic_class), PART(lapic[1], lapic_class), PART(lapic[2], lapic_class), PART(ioapic, ioapic_class),
+        PART(pic[0], i8259_class),   PART(pic[1], i8259_class),   PART(pit, i8254_class),      PART(port61, port61_class),
+        PART(rtc, mc146818_class),   PART(kbc, i8042_class),      PART(uart, uart16550_class), PART(debugexit, debugexit_class),
         PART(pm, acpipm_class),      PART(pci, pcihost_class),
     };
     memcpy(p, all, sizeof(all));
-    p[ARRAY_SIZE(all)] = (struct part){ &lapic_bus_state, offsetof(struct rig, lapics), NULL };
-    p[ARRAY_SIZE(all) + 1] = (struct part){ &pci_func_state, offsetof(struct rig, func), NULL };
+    p[ARRAY_SIZE(all)] = (struct part) { &lapic_bus_state, offsetof(struct rig, lapics), NULL };
+    p[ARRAY_SIZE(all) + 1] = (struct part) { &pci_func_state, offsetof(struct rig, func), NULL };
     *ret_nr = ARRAY_SIZE(all) + 2;
     return p;
 #undef PART
@@ -186,11 +188,11 @@ static void rig_init(struct rig *r)
     bus_init(&r->pio);
     if (chardev_buffer_new(32, &r->host, NULL) < 0)
         abort();
-#define IRQ(n) (&(const struct irq_line){ .fn = isa_irq, .opaque = r, .pin = (n) })
+#define IRQ(n) (&(const struct irq_line) { .fn = isa_irq, .opaque = r, .pin = (n) })
     lapic_bus_init(&r->lapics);
     ioapic_init(&r->ioapic, &r->lapics);
-    i8259_init(&r->pic[0], &r->pic[1], &(const struct irq_line){ .fn = lapic_bus_set_lint0, .opaque = &r->lapics });
-    i8259_init(&r->pic[1], NULL, &(const struct irq_line){ .fn = i8259_set_irq, .opaque = &r->pic[0], .pin = 2 });
+    i8259_init(&r->pic[0], &r->pic[1], &(const struct irq_line) { .fn = lapic_bus_set_lint0, .opaque = &r->lapics });
+    i8259_init(&r->pic[1], NULL, &(const struct irq_line) { .fn = i8259_set_irq, .opaque = &r->pic[0], .pin = 2 });
     r->lapics.extint = i8259_inta;
     r->lapics.pic = &r->pic[0];
     i8254_init(&r->pit, &r->clock, IRQ(0));
@@ -244,7 +246,7 @@ static void access_port(struct rig *r, struct dice *d)
 static void access_indexed(struct rig *r, struct dice *d)
 {
     uint64_t v = value(d);
-    switch (below(d, 4)) {
+    switch (below(d, 5)) {
     case 0:
         bus_write(&r->pio, 0x70, below(d, 0x34), 1);
         bus_write(&r->pio, 0x71, v, 1);
@@ -257,7 +259,8 @@ static void access_indexed(struct rig *r, struct dice *d)
         bus_write(&r->pio, 0xcf8, 0x80000000 | below(d, 2) << 11 | (below(d, 64) << 2), 4);
         bus_write(&r->pio, 0xcfc + below(d, 4), v, 1U << below(d, 3));
         break;
-    case 3: bus_write(&r->mmio, ECAM + (below(d, 2) << 15) + below(d, 0x110), v, 1U << below(d, 4)); break;
+    case 3: bus_write(&r->mmio, IOAPIC + 0x40, roll(d), 4); break;
+    case 4: bus_write(&r->mmio, ECAM + (below(d, 2) << 15) + below(d, 0x110), v, 1U << below(d, 4)); break;
     }
 }
 
@@ -267,13 +270,16 @@ static void access_lapic(struct rig *r, struct dice *d)
     static const uint32_t others[] = { LAPIC_MSR_BASE, LAPIC_MSR_TSC_ADJUST, LAPIC_MSR_TSC_DEADLINE };
     uint64_t v = value(d), ignored;
     uint32_t msr = below(d, 4) ? LAPIC_MSR_X2 + (uint32_t)below(d, 0x41) : others[below(d, ARRAY_SIZE(others))];
-    switch (below(d, 6)) {
+    switch (below(d, 7)) {
     case 0: (void)lapic_read(a, (unsigned)below(d, LAPIC_IO_SIZE)); break;
     case 1: lapic_write(a, LAPIC_SVR, LAPIC_SVR_ENABLE | (uint32_t)(v & 0xff)); break;
     case 2: lapic_write(a, (unsigned)below(d, 0x41) << 4, (uint32_t)v); break;
     case 3: (void)lapic_intc_ops.msr_write(a, msr, v); break;
     case 4: (void)lapic_intc_ops.msr_read(a, msr, &ignored); break;
     case 5: lapic_bus_deliver(&r->lapics, 0xfee00000 | (v & 0xfffff), (uint32_t)roll(d)); break;
+    case 6:
+        (void)lapic_intc_ops.msr_write(a, LAPIC_MSR_BASE, LAPIC_DEFAULT_BASE | LAPIC_BASE_ENABLE | (v & LAPIC_BASE_X2));
+        break;
     }
 }
 
@@ -311,13 +317,14 @@ static void pass_time(struct rig *r, struct dice *d)
 
 static void outside_world(struct rig *r, struct dice *d)
 {
+    static const uint8_t free_irqs[] = { 3, 5, 6, 7, 10, 12, 13, 14, 15 }; /* no chip drives them */
     uint8_t bytes[40] = { 0 };
     switch (below(d, 6)) {
     case 0: (void)chardev_buffer_feed(r->host, bytes, below(d, sizeof(bytes))); break;
     case 1: (void)chardev_buffer_take(r->host, bytes, below(d, sizeof(bytes))); break;
     case 2: acpipm_power_button(&r->pm); break;
     case 3: lapic_bus_set_lint1(&r->lapics, 0, below(d, 2)); break;
-    case 4: isa_irq(r, 3 + (unsigned)below(d, 13), below(d, 2)); break;
+    case 4: isa_irq(r, free_irqs[below(d, sizeof(free_irqs))], below(d, 2)); break;
     case 5: i8254_set_gate(&r->pit, (unsigned)below(d, 3), below(d, 2)); break;
     }
 }

@@ -2,7 +2,8 @@
 /*
  * What the standalone fuzz drivers share: arguments, a seeded generator, and the clock that ends them.
  *
- * usage of every driver: NAME [SECONDS [SEED]]; the seed is printed first, so that a finding can be repeated.
+ * usage of every driver: NAME [SECONDS [SEED]], without them FUZZ_SECONDS from the environment, or the driver's default; the seed is
+ * printed first, so that a finding can be repeated.
  */
 #ifndef DOPPEL_TESTS_FUZZ_H
 #define DOPPEL_TESTS_FUZZ_H
@@ -38,7 +39,8 @@ static inline void fuzz_start(struct fuzz *f, int argc, char **argv, double defa
 {
     (void)clock_gettime(CLOCK_MONOTONIC, &f->begin); /* cannot fail */
     f->cases = 0;
-    f->seconds = argc > 1 ? strtod(argv[1], NULL) : default_seconds;
+    const char *seconds = argc > 1 ? argv[1] : getenv("FUZZ_SECONDS");
+    f->seconds = seconds ? strtod(seconds, NULL) : default_seconds;
     f->seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL) * 2654435761u | 1;
     f->state = f->seed | 1;
     printf("seed %#lx, %.0f s\n", (unsigned long)f->seed, f->seconds);

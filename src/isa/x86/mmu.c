@@ -139,7 +139,30 @@ static void tlb_fill(struct x86_cpu *c, gva_t lin, uint8_t *host, const struct x
     if (access == X86_READ && w->dirty && w->writable)
         e->tag[X86_WRITE] = tag;
     c->tlb->page_shift[bank][k] = (uint8_t)__builtin_ctzll(w->page_size);
+    c->tlb->global[bank][k] = w->global;
     c->tlb->has_large |= w->page_size > GPAGE_SIZE;
+}
+
+static bool canonical(gva_t lin)
+{
+    return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
+}
+
+uint8_t *x86_tlb_touch(struct x86_cpu *c, gva_t lin, enum x86_access access, enum x86_tlb_bank bank)
+{
+    uint8_t *hit = tlb_hit(c, lin, 1, bank, access);
+    struct x86_walk w;
+    if (hit)
+        return hit;
+    c->tlb->misses[access]++;
+    if (!canonical(lin) || page_watched(c, lin) || x86_walk(c, lin, access, bank, &w))
+        return NULL;
+    uint8_t *host = gmem_pin(c->gmem, w.gpa & GPAGE_MASK, GPAGE_SIZE);
+    if (!host)
+        return NULL;
+    host += w.gpa & ~GPAGE_MASK;
+    tlb_fill(c, lin, host, &w, access, bank);
+    return host;
 }
 
 /* Translates one page's worth of an access; raises #PF. */
@@ -313,11 +336,6 @@ void *x86_lin_rmw(struct x86_cpu *c, gva_t lin, unsigned size, enum x86_tlb_bank
         return NULL;
     watch(c, lin, size, true, bank);
     return p[0].host;
-}
-
-static bool canonical(gva_t lin)
-{
-    return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
 }
 
 /* Limit and type checks outside 64-bit mode. Spec: SDM 3A 5.3, 5.5 */

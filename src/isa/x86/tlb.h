@@ -25,6 +25,7 @@ struct x86_tlb_entry {
 struct x86_tlb {
     struct x86_tlb_entry entry[X86_BANK_NR][TLB_ENTRIES];
     uint8_t page_shift[X86_BANK_NR][TLB_ENTRIES]; /* of the guest page the entry is a 4 KiB piece of */
+    bool global[X86_BANK_NR][TLB_ENTRIES];        /* the page is global: it is in every address space */
     uint16_t asid_of_pcid[4096];                  /* 0: none */
     uint16_t next_asid;
     bool has_large;        /* entries of large pages exist: INVLPG must look at all */
@@ -103,6 +104,9 @@ static inline bool seg_lin_quick(const struct x86_cpu *c, enum x86_seg_reg seg, 
     return seg_is_open(c, seg, access);
 }
 
+/* Host address of the byte at lin if an access of this kind is allowed and plain RAM, filling the TLB; NULL when it would
+ * fault or needs the slow path. Never raises. */
+uint8_t *x86_tlb_touch(struct x86_cpu *c, gva_t lin, enum x86_access access, enum x86_tlb_bank bank);
 uint64_t x86_mem_read_slow(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size);
 void x86_mem_write_slow(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, uint64_t v, unsigned size);
 

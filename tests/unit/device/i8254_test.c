@@ -14,7 +14,7 @@ static struct port61 port61;
 static int setup(void **state)
 {
     (void)state;
-    irq = (struct probe){ 0 };
+    irq = (struct probe) { 0 };
     test_clock(&vclock);
     i8254_init(&pit, &vclock, PROBE_LINE(&irq));
     port61_init(&port61, &vclock, &pit);
@@ -335,7 +335,7 @@ static void edge_before_a_write_is_not_lost(void **state)
     count(0, 1193);
     unsigned before = irq.rises;
     vclock.frozen += MS + 100 * US; /* time passes, the I/O thread is late */
-    control(0x00);                 /* the guest latches the count */
+    control(0x00);                  /* the guest latches the count */
     assert_int_equal(irq.rises, before + 1);
 }
 

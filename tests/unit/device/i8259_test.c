@@ -36,7 +36,7 @@ static void program(uint8_t icw4)
 static int setup(void **state)
 {
     (void)state;
-    intr = (struct probe){ 0 };
+    intr = (struct probe) { 0 };
     const struct irq_line cascade = { .fn = i8259_set_irq, .opaque = &master, .pin = I8259_CASCADE_PIN };
     i8259_init(&master, &slave, PROBE_LINE(&intr));
     i8259_init(&slave, NULL, &cascade);
@@ -350,7 +350,7 @@ static void state_survives_save_and_load(void **state)
     i8259_init(&other, &slave, PROBE_LINE(&line));
     i8259_class.reset(&other);
     check_round_trip(i8259_class.state, &master, &other);
-    assert_true(line.level);
+    assert_int_equal(line.rises, 0); /* the receiver's state is loaded by itself */
     assert_int_equal(i8259_inta(&other, true), 0x31);
 }
 

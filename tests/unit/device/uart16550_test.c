@@ -56,12 +56,12 @@ static void linux_finds_a_16550a(void **state)
 {
     (void)state;
     out(IER, 0);
-    assert_int_equal(in(IER) & 0xf, 0);
+    assert_int_equal(in(IER)&0xf, 0);
     out(IER, 0xf);
     assert_int_equal(in(IER), 0xf);
     out(IER, 0);
     out(MCR, 0x1a);
-    assert_int_equal(in(MSR) & 0xf0, 0x90);
+    assert_int_equal(in(MSR)&0xf0, 0x90);
     out(MCR, 0);
     out(LCR, 0xbf);
     out(FCR, 0); /* EFR on later chips */
@@ -72,9 +72,9 @@ static void linux_finds_a_16550a(void **state)
     assert_int_not_equal(in(IIR), 0); /* no EFR here: not a 16650 */
     out(LCR, 0);
     out(FCR, 0x21); /* the 16750's 64-byte FIFO stays off */
-    assert_int_equal(in(IIR) & 0x20, 0);
+    assert_int_equal(in(IIR)&0x20, 0);
     out(IER, 0x40); /* no XScale sleep bit */
-    assert_int_equal(in(IER) & 0x40, 0);
+    assert_int_equal(in(IER)&0x40, 0);
 }
 
 static void output_reaches_the_host_in_order(void **state)
@@ -83,7 +83,7 @@ static void output_reaches_the_host_in_order(void **state)
     char text[8] = { 0 };
     out(DATA, 'h');
     out(DATA, 'i');
-    assert_int_equal(in(LSR) & 0x60, 0x60);
+    assert_int_equal(in(LSR)&0x60, 0x60);
     assert_int_equal(chardev_buffer_take(f.host, text, sizeof(text)), 2);
     assert_string_equal(text, "hi");
 }
@@ -99,7 +99,7 @@ static void divisor_latch_hides_data_and_ier(void **state)
     assert_int_equal(in(IER), 0x12);
     out(LCR, 3);
     assert_int_equal(in(IER), 5);
-    assert_int_equal(chardev_buffer_take(f.host, &(char[1]){ 0 }, 1), 0);
+    assert_int_equal(chardev_buffer_take(f.host, &(char[1]) { 0 }, 1), 0);
 }
 
 static void scratch_keeps_any_byte(void **state)
@@ -117,9 +117,9 @@ static void enabling_thre_interrupt_raises_it_at_once(void **state)
     assert_false(f.irq.level);
     out(IER, 2);
     assert_true(f.irq.level);
-    assert_int_equal(in(IIR) & 0xf, 2);
+    assert_int_equal(in(IIR)&0xf, 2);
     assert_false(f.irq.level); /* reading IIR was the acknowledgement */
-    assert_int_equal(in(IIR) & 0xf, 1);
+    assert_int_equal(in(IIR)&0xf, 1);
 }
 
 static void every_byte_sent_gives_a_new_edge(void **state)
@@ -142,7 +142,7 @@ static void full_host_keeps_the_transmitter_busy_and_loses_nothing(void **state)
     for (unsigned i = 0; i < 20; i++) /* 4 in the host, 16 in the FIFO */
         out(DATA, (uint8_t)('a' + i));
     (void)in(IIR);
-    assert_int_equal(in(LSR) & 0x60, 0);
+    assert_int_equal(in(LSR)&0x60, 0);
     assert_false(f.irq.level);
     char got[32] = { 0 };
     size_t n = 0;
@@ -150,7 +150,7 @@ static void full_host_keeps_the_transmitter_busy_and_loses_nothing(void **state)
         n += chardev_buffer_take(f.host, got + n, 4);
     assert_int_equal(n, 20);
     assert_string_equal(got, "abcdefghijklmnopqrst");
-    assert_int_equal(in(LSR) & 0x60, 0x60);
+    assert_int_equal(in(LSR)&0x60, 0x60);
     assert_true(f.irq.level);
 }
 
@@ -178,7 +178,7 @@ static void received_data_interrupts_from_the_trigger_level(void **state)
     assert_false(f.irq.level);
     chardev_buffer_feed(f.host, "8", 1);
     assert_true(f.irq.level);
-    assert_int_equal(in(IIR) & 0xf, 4);
+    assert_int_equal(in(IIR)&0xf, 4);
     assert_int_equal(in(DATA), '1');
     assert_false(f.irq.level); /* fell below */
 }
@@ -225,14 +225,14 @@ static void interrupt_priority_is_line_data_thre_modem(void **state)
     out(DATA, 'a');
     out(DATA, 'b'); /* overrun, in loopback without FIFO */
     out(IER, 0xf);
-    assert_int_equal(in(IIR) & 0xf, 6);
-    assert_int_equal(in(LSR) & 2, 2);
-    assert_int_equal(in(IIR) & 0xf, 4);
+    assert_int_equal(in(IIR)&0xf, 6);
+    assert_int_equal(in(LSR)&2, 2);
+    assert_int_equal(in(IIR)&0xf, 4);
     assert_int_equal(in(DATA), 'b');
-    assert_int_equal(in(IIR) & 0xf, 2);
-    assert_int_equal(in(IIR) & 0xf, 0);
-    assert_int_equal(in(MSR) & 0xf, 2);
-    assert_int_equal(in(IIR) & 0xf, 1);
+    assert_int_equal(in(IIR)&0xf, 2);
+    assert_int_equal(in(IIR)&0xf, 0);
+    assert_int_equal(in(MSR)&0xf, 2);
+    assert_int_equal(in(IIR)&0xf, 1);
 }
 
 static void overrun_with_fifo_keeps_the_old_bytes(void **state)
@@ -242,11 +242,11 @@ static void overrun_with_fifo_keeps_the_old_bytes(void **state)
     out(MCR, 0x10);
     for (unsigned i = 0; i < 17; i++)
         out(DATA, (uint8_t)i);
-    assert_int_equal(in(LSR) & 3, 3);
-    assert_int_equal(in(LSR) & 2, 0); /* reading cleared it */
+    assert_int_equal(in(LSR)&3, 3);
+    assert_int_equal(in(LSR)&2, 0); /* reading cleared it */
     for (unsigned i = 0; i < 16; i++)
         assert_int_equal(in(DATA), i);
-    assert_int_equal(in(LSR) & 1, 0);
+    assert_int_equal(in(LSR)&1, 0);
 }
 
 static void loopback_keeps_output_from_the_host(void **state)
@@ -255,7 +255,7 @@ static void loopback_keeps_output_from_the_host(void **state)
     out(MCR, 0x10);
     out(DATA, 'z');
     assert_int_equal(in(DATA), 'z');
-    assert_int_equal(chardev_buffer_take(f.host, &(char[1]){ 0 }, 1), 0);
+    assert_int_equal(chardev_buffer_take(f.host, &(char[1]) { 0 }, 1), 0);
 }
 
 static void trailing_edge_of_ri_is_latched_leading_is_not(void **state)
@@ -280,10 +280,10 @@ static void far_end_waits_until_the_guest_listens(void **state)
 {
     (void)state;
     chardev_buffer_feed(f.host, "abc", 3);
-    assert_int_equal(in(LSR) & 1, 0);
+    assert_int_equal(in(LSR)&1, 0);
     assert_int_equal(chardev_readable(f.host), 3);
     out(MCR, 2); /* RTS */
-    assert_int_equal(in(LSR) & 1, 1);
+    assert_int_equal(in(LSR)&1, 1);
 }
 
 static void polling_guest_hears_without_rts(void **state)
@@ -291,7 +291,7 @@ static void polling_guest_hears_without_rts(void **state)
     (void)state;
     chardev_buffer_feed(f.host, "q", 1);
     unsigned polls = 0;
-    while (!(in(LSR) & 1) && polls < 1000)
+    while (!(in(LSR)&1) && polls < 1000)
         polls++;
     assert_true(polls < 1000);
     assert_int_equal(in(DATA), 'q');
@@ -315,7 +315,7 @@ static void out2_gates_the_interrupt_where_the_board_says_so(void **state)
     f.uart.out2_gate = true;
     out(IER, 2);
     assert_false(f.irq.level);
-    assert_int_equal(in(IIR) & 0xf, 2); /* the chip itself does interrupt */
+    assert_int_equal(in(IIR)&0xf, 2); /* the chip itself does interrupt */
     out(IER, 0);
     out(MCR, 8);
     out(IER, 2);
@@ -333,10 +333,10 @@ static void more_input_than_fifo_comes_as_room_does(void **state)
     chardev_buffer_feed(f.host, text, 40);
     assert_int_equal(chardev_readable(f.host), 40 - 16);
     for (unsigned i = 0; i < 40; i++) {
-        assert_int_equal(in(LSR) & 1, 1);
+        assert_int_equal(in(LSR)&1, 1);
         assert_int_equal(in(DATA), 'A' + i);
     }
-    assert_int_equal(in(LSR) & 3, 0);
+    assert_int_equal(in(LSR)&3, 0);
 }
 
 static void state_survives_save_and_load(void **state)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ struct fixture {
     struct loop *loop;
     struct chardev *port;
     int in[2], out[2], err[2];
-    int ready, status, broken;
+    int ready, status, closed, broken;
     int notified;
     int quit_after; /* notifications */
 };
@@ -33,6 +34,8 @@ static void on_event(void *opaque, enum command_event event, int value)
         f->ready++;
     else if (event == COMMAND_EXITED)
         f->status = value;
+    else if (event == COMMAND_CLOSED)
+        f->closed++;
     else
         f->broken++;
 }
@@ -198,6 +201,20 @@ static void a_stuck_reader_loses_nothing(void **state)
     assert_int_equal(command_port_unsent(f->port, false), 0);
 }
 
+static void a_reader_that_left_is_reported_once(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 0);
+    (void)send_frame(f, STDIO_FRAME_STDOUT, "x", 1);
+    assert_int_equal(f->closed, 0);
+    (void)close(f->out[0]);
+    f->out[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    for (int i = 0; i < 3; i++)
+        (void)send_frame(f, STDIO_FRAME_STDOUT, "x", 1);
+    assert_int_equal(f->closed, 1);
+    assert_int_equal(command_port_unsent(f->port, false), 0);
+}
+
 static void nonsense_breaks_the_channel_once_and_for_all(void **state)
 {
     struct fixture *f = *state;
@@ -211,12 +228,14 @@ static void nonsense_breaks_the_channel_once_and_for_all(void **state)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* as the program does */
     const struct CMUnitTest tests[] = {
         T(output_frames_reach_their_descriptors),
         T(input_waits_for_credit_and_comes_framed),
         T(the_end_of_input_is_one_frame_behind_the_data),
         T(credit_notifies_from_the_loop_and_not_from_the_write),
         T(a_stuck_reader_loses_nothing),
+        T(a_reader_that_left_is_reported_once),
         T(nonsense_breaks_the_channel_once_and_for_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Translation of decoded x86-64 blocks to host code: same ISA, copied and patched.
+ *
+ * Only 64-bit mode is translated. An innocuous instruction keeps its opcode; its general registers are renamed to the host
+ * registers that hold them, and a memory operand is reached through an inline software TLB. Guest flags live in the
+ * host's flags, guest vector registers in the host's; nothing emitted here but the guest's own instructions touches
+ * flags (addresses are made with LEA, PEXT, JRCXZ), so they are exact at every instruction. What is not copied is
+ * called out to its step function.
+ *
+ * Host registers in translated code: rsp points to a struct x86_frame (never at guest data); rcx and r11 are scratch; guest RCX
+ * is in r10, guest RSP in r15, guest R10, R11 and R15 in the frame; every other guest register is in the host's of the same name.
+ *
+ * A block has two entries. The near one is for jumps within its guest page; the far one expects its own linear address in r11
+ * and sets frame.page_va. Both are valid only under the page's generation: to invalidate, x86_code_kill() overwrites
+ * the near entry with a jump to the block's exit.
+ */
+#ifndef DOPPEL_ISA_X86_TRANSLATE_H
+#define DOPPEL_ISA_X86_TRANSLATE_H
+
+#include <stdatomic.h>
+
+#include "emit/codebuf.h"
+#include "isa/x86/blocks.h"
+#include "isa/x86/mmu.h"
+
+enum { FRAME_TLB = 512, FRAME_JUMPS = 4096, FRAME_STACK = 64 << 10 };
+
+/* Inline TLB of one bank: structure of arrays, so that an index scaled by 8 reaches all. */
+struct x86_frame_bank {
+    uint64_t neg_tag[2][FRAME_TLB]; /* by X86_READ, X86_WRITE: minus the linear page; FRAME_NO_TAG: none */
+    uint64_t to_host[FRAME_TLB];    /* host address - linear address */
+    uint64_t jump_neg[FRAME_JUMPS]; /* minus the linear address of a block that was jumped to from another page */
+    uint64_t jump_code[FRAME_JUMPS]; /* its far entry */
+    bool local;                      /* holds translations of pages that are not global */
+};
+#define FRAME_NO_TAG (1ULL << 63)
+
+/* What exits say. */
+enum x86_frame_exit {
+    FRAME_EXIT_NEXT,   /* go on at rip */
+    FRAME_EXIT_LINK,   /* the same; the jump at `link` may be pointed at the block there */
+    FRAME_EXIT_BAIL,   /* the instruction at rip needs the interpreter */
+};
+
+/* What translated code works on. The hot part is within reach of a disp8 from rsp. */
+struct x86_frame {
+    uint64_t r10, r11, r15;
+    const _Atomic uint32_t *requests; /* borrowed: the vCPU's */
+    uint64_t page_va;                 /* linear address of the page being executed */
+    uint64_t tlb_mask, page_mask, jump_mask;
+    uint64_t fpu_away; /* 0: guest vector registers are in the host's; 1: in the CPU state; 2: there, and must stay */
+    uint64_t fs_base, gs_base;
+    uint64_t tmp;
+    uint64_t insn_off; /* of the instruction that misses or calls out, from page_va */
+    uint64_t link;     /* host address of the rel32 to patch */
+    uint64_t exit;     /* enum x86_frame_exit */
+    uint64_t rip;
+    /* cold */
+    uint64_t gpr[16]; /* all of them at entry and exit */
+    uint64_t flags;   /* arithmetic and DF */
+    uint64_t host_rsp;
+    uint64_t align_mask[3];     /* 15, 31, 63: for operands that must be aligned */
+    uint8_t *vec;               /* borrowed: c->fpu.zmm */
+    uint32_t *mxcsr;            /* borrowed: c->fpu.mxcsr */
+    uint32_t host_mxcsr;
+    struct x86_cpu *cpu;        /* borrowed */
+    void *owner;                /* borrowed: the engine's, for its callbacks */
+    uint64_t misses, callouts, bails;
+    struct x86_frame_bank bank[X86_BANK_NR];
+};
+
+/* Translated code of one CPU and the stubs it shares. */
+struct x86_code {
+    struct codebuf cb;
+    struct x86_frame *frame; /* owned; a host stack lies below it */
+    size_t stubs_end;        /* code position behind the stubs */
+    void (*enter)(struct x86_frame *frame, const void *code);
+    const uint8_t *stub_exit, *stub_miss, *stub_callout, *stub_fpu_load;
+    uint64_t blocks, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
+};
+
+/* Makes code memory of `size` bytes, frame and stubs for c. -ENOMEM, or what codebuf_init() says; -ENOTSUP when the host lacks
+ * BMI2 or AVX. */
+MUST_CHECK int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct error *err);
+void x86_code_done(struct x86_code *code);
+/* Forgets all translations; the caller forgets its pointers to them. */
+void x86_code_reset(struct x86_code *code);
+
+/* A block's host code. */
+struct x86_native {
+    const uint8_t *near_entry, *far_entry;
+    const uint8_t *exit; /* where a killed near entry leads */
+};
+
+/* Translates b for the CPU's current bank and configuration. False: the buffer is full (reset it, try again). */
+bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, struct x86_native *ret_native);
+/* Takes a block out of use, and back into it when its bytes turned out to be unchanged. */
+void x86_code_kill(struct x86_code *code, const struct x86_native *n);
+void x86_code_revive(struct x86_code *code, const struct x86_native *n);
+/* Points the exit at frame.link to a near entry of a block on the same page. */
+void x86_code_link(struct x86_code *code, uint64_t link, const struct x86_native *n);
+
+/* Runs translated code from near_entry, with c's registers; back when it exits: c is then complete and frame->exit says why.
+ * Raises through c->trap_env if a called-out step function does (c is complete then, too). */
+void x86_code_run(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n);
+
+/* Empties the inline TLBs: writes only (a page got its first code), what is not global, or all. Jump caches go with the latter two. */
+void x86_frame_flush_writes(struct x86_frame *f);
+void x86_frame_flush_local(struct x86_frame *f);
+void x86_frame_flush_all(struct x86_frame *f);
+void x86_frame_flush_jumps(struct x86_frame *f);
+/* Lets jumps from other pages find the block at lin. */
+void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, const struct x86_native *n);
+
+#endif

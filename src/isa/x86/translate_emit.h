@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the translator's parts share: where guest registers live, and short emitters around rsp, rcx and r11.
+ */
+#ifndef DOPPEL_ISA_X86_TRANSLATE_EMIT_H
+#define DOPPEL_ISA_X86_TRANSLATE_EMIT_H
+
+#include "emit/asm.h"
+#include "isa/x86/translate.h"
+
+enum { XR_MEM = 0xff }; /* the guest register lives in the frame */
+enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
+
+#define FRAME(member) ((int32_t)offsetof(struct x86_frame, member))
+
+/* Work in progress on one block. */
+struct xl {
+    struct x86_code *code;
+    struct codebuf *cb;
+    struct x86_cpu *c;
+    const struct x86_block *b;
+    unsigned bank;
+    int32_t off;     /* of the current instruction from page_va */
+    bool fpu_here;   /* guest vector registers are known to be loaded */
+    unsigned nr_tails;
+    struct tail {    /* out-of-line code, emitted behind the block */
+        enum { TAIL_MISS, TAIL_BAIL, TAIL_EXIT } kind;
+        size_t from;  /* position of the rel32 that leads here */
+        size_t again; /* TAIL_MISS: where to go on */
+        uint32_t what; /* TAIL_MISS: access | bank << 8 */
+        int32_t off;   /* instruction, or TAIL_EXIT: target */
+        bool link;
+    } tail[BLOCK_MAX_INSNS * 6];
+};
+
+/* Host register of a guest register, XR_MEM if it is in the frame. */
+static inline unsigned xr_host(unsigned guest)
+{
+    static const uint8_t host[16] = { H_RAX, H_R10, H_RDX, H_RBX, H_R15, H_RBP, H_RSI, H_RDI,
+                                      H_R8,  H_R9,  XR_MEM, XR_MEM, H_R12, H_R13, H_R14, XR_MEM };
+    return host[guest];
+}
+
+/* Frame offset of a guest register that lives there. */
+static inline int32_t xr_frame(unsigned guest)
+{
+    return guest == R10 ? FRAME(r10) : guest == R11 ? FRAME(r11) : FRAME(r15);
+}
+
+static inline struct host_gpr hg(unsigned n)
+{
+    return (struct host_gpr){ (uint8_t)n };
+}
+
+/* mov dst, [rsp + disp] and back, 64 bits */
+static inline void xl_load(struct xl *x, unsigned dst, int32_t disp)
+{
+    asm_load(x->cb, 8, hg(dst), host_mem(HOST_RSP, disp));
+}
+
+static inline void xl_store(struct xl *x, int32_t disp, unsigned src)
+{
+    asm_store(x->cb, 8, host_mem(HOST_RSP, disp), hg(src));
+}
+
+static inline void xl_bytes(struct xl *x, const void *bytes, size_t len)
+{
+    codebuf_put(x->cb, bytes, len);
+}
+#define XL_BYTES(x, ...) xl_bytes(x, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+
+/* lea dst, [base + disp]; lea dst, [base + index * scale + disp]. index none: H_RSP. size 4 or 8. */
+void xl_lea(struct xl *x, unsigned size, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp);
+/* lea dst, [index * scale + disp] */
+void xl_lea_index(struct xl *x, unsigned size, unsigned dst, unsigned index, unsigned scale, int32_t disp);
+/* mov dst, [rsp + rcx * 8 + disp] */
+void xl_load_rcx8(struct xl *x, unsigned dst, int32_t disp);
+/* pext dst, src, [rsp + disp] */
+void xl_pext(struct xl *x, unsigned dst, unsigned src, int32_t disp);
+/* jmp/call rel32; returns the position of the rel32 when the target is NULL (to be patched), else 0. */
+size_t xl_jmp(struct xl *x, const uint8_t *target);
+void xl_call(struct xl *x, const uint8_t *target);
+/* Points the rel32 at `from` to `to` (positions). */
+void xl_patch(struct xl *x, size_t from, size_t to);
+
+/* ---- translate_mem.c ---- */
+/* Offset of the memory operand, cut to size (4 or 8), in dst; r11 and rcx are lost. False: a form that is called out. */
+bool xl_address(struct xl *x, const struct x86_insn *i, unsigned size, unsigned dst);
+/* Linear address of the memory operand in r11 (rcx is lost). False: a form that is called out. */
+bool xl_ea(struct xl *x, const struct x86_insn *i);
+/* With a linear address in r11: checks it for an access of size bytes; behind it [r11 + rcx] is the operand. The instruction must
+ * not have changed guest state yet. */
+void xl_tlb(struct xl *x, unsigned size, enum x86_access access);
+/* Bails when r11 is not aligned to size (16, 32, 64). */
+void xl_align(struct xl *x, unsigned size);
+void xl_tail(struct xl *x, struct tail t);
+
+/* ---- translate_copy.c ---- */
+/* Emits the instruction with renamed registers and its memory operand, if any, checked. False (nothing emitted): no such form. */
+bool xl_copy(struct xl *x, const struct x86_insn *i, enum x86_access mem_access);
+/* The same for instructions with an implicit CL count. */
+bool xl_copy_cl(struct xl *x, const struct x86_insn *i, enum x86_access mem_access);
+
+/* ---- translate_flow.c ---- */
+/* True when it emitted the instruction: branches, calls, stack. *ret_ends: the block's code ends with it. */
+bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends);
+/* Leaves for a target at off from page_va: a linkable jump inside the page, the jump cache outside. */
+void xl_goto(struct xl *x, int32_t off);
+
+/* ---- translate_stub.c ---- */
+bool xl_stubs(struct x86_code *code);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The translator's branches, calls and stack operations.
+ *
+ * A direct jump within the page ends in a rel32 that the engine later points at the target's near entry; a jump to another
+ * page, and every indirect one, goes through the bank's jump cache by linear address. The cache is emptied when
+ * mappings change, so a hit needs no translation.
+ */
+#include "isa/x86/insn_steps.h"
+#include "isa/x86/translate_emit.h"
+
+enum { SIB_NONE = H_RSP };
+
+static int32_t bank_offset(const struct xl *x, size_t member)
+{
+    return FRAME(bank) + (int32_t)(x->bank * sizeof(struct x86_frame_bank) + member);
+}
+
+/* To the block at linear address r11. */
+static void goto_r11(struct xl *x)
+{
+    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
+    XL_BYTES(x, 0xe3, 5 + 5); /* jrcxz over the exit: mov [rsp + rip], r11 is in the stub */
+    xl_store(x, FRAME(rip), H_R11);
+    (void)xl_jmp(x, x->code->stub_exit);
+    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
+    /* jmp [rsp + rcx * 8 + jump_code] */
+    XL_BYTES(x, 0xff, 0xa4, 0xcc);
+    codebuf_put4(x->cb, (uint32_t)bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));
+}
+
+void xl_goto(struct xl *x, int32_t off)
+{
+    if (off >= 0 && off < (int32_t)GPAGE_SIZE) {
+        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off, .link = true });
+        return;
+    }
+    xl_load(x, H_R11, FRAME(page_va));
+    xl_lea(x, 8, H_R11, H_R11, SIB_NONE, 1, off);
+    goto_r11(x);
+}
+
+static int32_t next_off(const struct xl *x, const struct x86_insn *i)
+{
+    return x->off + i->len;
+}
+
+static void jcc(struct xl *x, const struct x86_insn *i)
+{
+    int32_t to = next_off(x, i) + (int32_t)i->imm;
+    unsigned cc = i->bytes[i->layout.opcode] & 15;
+    if (to >= 0 && to < (int32_t)GPAGE_SIZE) {
+        XL_BYTES(x, 0x0f, (uint8_t)(0x80 | cc));
+        codebuf_put4(x->cb, 0);
+        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = x->cb->pos - 4, .off = to, .link = true });
+    } else {
+        XL_BYTES(x, 0x0f, (uint8_t)(0x80 | (cc ^ 1))); /* the other way over the long path */
+        codebuf_put4(x->cb, 0);
+        size_t from = x->cb->pos - 4;
+        xl_goto(x, to);
+        xl_patch(x, from, x->cb->pos);
+    }
+    xl_goto(x, next_off(x, i));
+}
+
+/* Makes room for a push: [r11 + rcx] is the new top of the stack; rSP is moved by push_done(). */
+static void push_begin(struct xl *x)
+{
+    xl_lea(x, 8, H_R11, H_R15, SIB_NONE, 1, -8);
+    xl_tlb(x, 8, X86_WRITE);
+}
+
+static void push_done(struct xl *x)
+{
+    xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, -8);
+}
+
+/* mov [r11 + rcx], src */
+static void store_at(struct xl *x, unsigned src)
+{
+    XL_BYTES(x, (uint8_t)(0x49 | (src >> 3 & 1) << 2), 0x89, (uint8_t)((src & 7) << 3 | 4), (uint8_t)(H_RCX << 3 | (H_R11 & 7)));
+}
+
+/* mov dst, [r11 + rcx] */
+static void load_at(struct xl *x, unsigned dst)
+{
+    XL_BYTES(x, (uint8_t)(0x49 | (dst >> 3 & 1) << 2), 0x8b, (uint8_t)((dst & 7) << 3 | 4), (uint8_t)(H_RCX << 3 | (H_R11 & 7)));
+}
+
+/* mov [r11], rcx after folding */
+static void store_rcx_at(struct xl *x, int32_t from_frame, int32_t plus)
+{
+    xl_lea(x, 8, H_R11, H_R11, H_RCX, 1, 0);
+    xl_load(x, H_RCX, from_frame);
+    if (plus)
+        xl_lea(x, 8, H_RCX, H_RCX, SIB_NONE, 1, plus);
+    XL_BYTES(x, 0x49, 0x89, (uint8_t)(H_RCX << 3 | (H_R11 & 7)));
+}
+
+static bool push(struct xl *x, const struct x86_insn *i)
+{
+    if (i->opsize != 8 || i->op[0].kind == OPND_MEM)
+        return false;
+    push_begin(x);
+    if (i->op[0].kind == OPND_IMM) {
+        XL_BYTES(x, 0x49, 0xc7, 4, (uint8_t)(H_RCX << 3 | (H_R11 & 7))); /* mov qword [r11 + rcx], imm32 */
+        codebuf_put4(x->cb, (uint32_t)i->imm);
+    } else if (xr_host(i->op[0].reg) == XR_MEM) {
+        store_rcx_at(x, xr_frame(i->op[0].reg), 0);
+    } else {
+        store_at(x, xr_host(i->op[0].reg));
+    }
+    push_done(x);
+    return true;
+}
+
+static bool pop(struct xl *x, const struct x86_insn *i)
+{
+    if (i->opsize != 8 || i->op[0].kind != OPND_REG)
+        return false;
+    unsigned h = xr_host(i->op[0].reg);
+    asm_mov(x->cb, 8, HOST_R11, HOST_R15);
+    xl_tlb(x, 8, X86_READ);
+    if (h == H_R15) {
+        load_at(x, H_R15);
+        return true;
+    }
+    load_at(x, h == XR_MEM ? H_RCX : h);
+    if (h == XR_MEM)
+        xl_store(x, xr_frame(i->op[0].reg), H_RCX);
+    xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, 8);
+    return true;
+}
+
+static void push_return(struct xl *x, const struct x86_insn *i)
+{
+    push_begin(x);
+    store_rcx_at(x, FRAME(page_va), next_off(x, i));
+    push_done(x);
+}
+
+/* The target of an indirect jump or call in r11. */
+static bool indirect_target(struct xl *x, const struct x86_insn *i)
+{
+    if (i->opsize != 8)
+        return false;
+    if (i->op[0].kind == OPND_MEM) {
+        if (!xl_ea(x, i))
+            return false;
+        xl_tlb(x, 8, X86_READ);
+        load_at(x, H_R11);
+    } else if (xr_host(i->op[0].reg) == XR_MEM) {
+        xl_load(x, H_R11, xr_frame(i->op[0].reg));
+    } else {
+        asm_mov(x->cb, 8, HOST_R11, hg(xr_host(i->op[0].reg)));
+    }
+    return true;
+}
+
+static bool call_indirect(struct xl *x, const struct x86_insn *i)
+{
+    if (!indirect_target(x, i))
+        return false;
+    xl_store(x, FRAME(tmp), H_R11);
+    push_return(x, i);
+    xl_load(x, H_R11, FRAME(tmp));
+    goto_r11(x);
+    return true;
+}
+
+static void ret(struct xl *x, const struct x86_insn *i)
+{
+    asm_mov(x->cb, 8, HOST_R11, HOST_R15);
+    xl_tlb(x, 8, X86_READ);
+    load_at(x, H_R11);
+    xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, 8 + (i->nr_opnds ? (int32_t)(i->imm & 0xffff) : 0));
+    goto_r11(x);
+}
+
+static void leave(struct xl *x)
+{
+    asm_mov(x->cb, 8, HOST_R11, HOST_RBP);
+    xl_tlb(x, 8, X86_READ);
+    xl_lea(x, 8, H_R15, H_RBP, SIB_NONE, 1, 8);
+    load_at(x, H_RBP);
+}
+
+bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)
+{
+    x86_step_fn f = i->step;
+    *ret_ends = true;
+    if (f == step_jcc) {
+        jcc(x, i);
+        return true;
+    }
+    if (f == step_jmp_near) {
+        xl_goto(x, next_off(x, i) + (int32_t)i->imm);
+        return true;
+    }
+    if (f == step_call_near) {
+        push_return(x, i);
+        xl_goto(x, next_off(x, i) + (int32_t)i->imm);
+        return true;
+    }
+    if (f == step_ret_near) {
+        ret(x, i);
+        return true;
+    }
+    if (f == step_jmp_near_ind) {
+        if (!indirect_target(x, i))
+            return false;
+        goto_r11(x);
+        return true;
+    }
+    if (f == step_call_near_ind)
+        return call_indirect(x, i);
+    *ret_ends = false;
+    if (f == step_push)
+        return push(x, i);
+    if (f == step_pop)
+        return pop(x, i);
+    if (f == step_leave && i->opsize == 8) {
+        leave(x);
+        return true;
+    }
+    return false;
+}
