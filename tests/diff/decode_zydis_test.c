@@ -6,7 +6,7 @@
  * part), random strings biased towards prefixes, opcode maps, VEX and EVEX, the whole opcode space one by one, and mutants of
  * each table row until it was compared often enough. Every case counts for its row; a row that no case ever reaches fails.
  * Environment: DOPPEL_TEST_CASES random strings (10 million, each in three modes), DOPPEL_TEST_SEED (1; printed),
- * DOPPEL_TEST_VMLINUX an ELF kernel to sweep, DOPPEL_TEST_SHOW mismatches to show a row (2), DOPPEL_TEST_LIST=1 lists the rows
+ * DOPPEL_TEST_KERNEL a kernel to sweep (bzImage), DOPPEL_TEST_SHOW mismatches to show a row (2), DOPPEL_TEST_LIST=1 lists the rows
  * that no program had.
  */
 #include <elf.h>
@@ -24,12 +24,14 @@
 
 #include <cmocka.h>
 
+#include "machine/bzimage.h"
 #include "zydis_compare.h"
 
 enum {
     SAMPLES = 4,     /* kept a row, to mutate */
     ROW_CASES = 500, /* comparisons each row must have */
     ROW_TRIES = 400 * ROW_CASES,
+    KERNEL_MAX = 1 << 28, /* bytes, packed or not */
     OFFSET_SAMPLE = 1 << 20, /* bytes of a file decoded at every offset, in all modes */
     SHOWN_MAX = 200,
 };
@@ -196,17 +198,31 @@ static bool sweep_file(struct run *r, const char *path)
     return done;
 }
 
+static void sweep_kernel(struct run *r, const char *path)
+{
+    struct error err = { 0 };
+    struct blob image, vmlinux;
+    struct bzimage bz;
+    if (blob_read_file(path, KERNEL_MAX, &image, &err) < 0 || bzimage_parse(image.data, image.len, &bz, &err) < 0
+        || bzimage_unpack(&bz, KERNEL_MAX, &vmlinux, &err) < 0)
+        fail_msg("%s: %s", path, err.msg);
+    assert_true(sweep_sections(r, vmlinux.data, vmlinux.len));
+    printf("  %s: compared\n", path);
+    blob_done(&vmlinux);
+    blob_done(&image);
+}
+
 static void programs_decode_as_in_zydis(void **state)
 {
     struct run *r = *state;
     uint64_t before = r->verdict[ZC_MISMATCH];
-    const char *kernel = getenv("DOPPEL_TEST_VMLINUX");
+    const char *kernel = getenv("DOPPEL_TEST_KERNEL");
     unsigned done = 0;
     r->in_corpus = true;
     for (unsigned n = 0; n < sizeof files / sizeof *files; n++)
         done += sweep_file(r, files[n]);
     if (kernel && *kernel)
-        assert_true(sweep_file(r, kernel));
+        sweep_kernel(r, kernel);
     r->in_corpus = false;
     assert_int_not_equal(done, 0);
     end_test(r, before, "programs");

@@ -70,13 +70,16 @@ struct x86_frame {
     struct x86_frame_bank bank[X86_BANK_NR];
 };
 
+struct xl;
+
 /* Translated code of one CPU and the stubs it shares. */
 struct x86_code {
     struct codebuf cb;
     struct x86_frame *frame; /* owned; a host stack lies below it */
     size_t stubs_end;        /* code position behind the stubs */
     void (*enter)(struct x86_frame *frame, const void *code);
-    const uint8_t *stub_exit, *stub_miss, *stub_callout, *stub_fpu_load;
+    const uint8_t *stub_exit, *stub_bail, *stub_miss, *stub_callout, *stub_fpu_load;
+    struct xl *work; /* owned; the block in progress */
     uint64_t blocks, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
 };
 

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Translation of one block: which instructions are copied, which become short sequences, which are called out.
+ */
+#include "isa/x86/translate.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "isa/x86/insn_steps.h"
+#include "isa/x86/translate_emit.h"
+
+/* Longest a translated block can get, bytes: so much must be free before one is begun. */
+enum { BLOCK_CODE_MAX = BLOCK_MAX_INSNS * 420 };
+
+/* Innocuous integer instructions: the host's does what the guest's does, on the renamed registers. */
+static const x86_step_fn COPIED[] = {
+    step_mov,    step_movzx,     step_movsx,     step_movsxd, step_cmovcc, step_setcc,  step_xchg,      step_bswap,
+    step_movbe,  step_add,       step_or,        step_adc,    step_sbb,    step_and,    step_sub,       step_xor,
+    step_cmp,    step_test,      step_inc,       step_dec,    step_neg,    step_not,    step_xadd,      step_cmpxchg,
+    step_adcx,   step_adox,      step_cbw,       step_cwd,    step_clc,    step_stc,    step_cmc,       step_cld,
+    step_std,    step_lahf,      step_sahf,      step_bsf,    step_bsr,    step_tzcnt,  step_lzcnt,     step_popcnt,
+    step_crc32,  step_andn,      step_bextr,     step_blsi,   step_blsmsk, step_blsr,   step_bzhi,      step_mulx,
+    step_pdep,   step_pext,      step_rorx,      step_sarx,   step_shlx,   step_shrx,   step_mul,       step_imul_1op,
+    step_imul_2op, step_imul_3op, step_pause,    step_fence,
+};
+static const x86_step_fn COUNTED[] = { /* count: an immediate, or CL */
+    step_rol, step_ror, step_rcl, step_rcr, step_shl, step_shr, step_sar, step_shld, step_shrd,
+};
+static const x86_step_fn BIT_TESTS[] = { step_bt, step_bts, step_btr, step_btc };
+
+static bool among(x86_step_fn f, const x86_step_fn *list, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        if (list[k] == f)
+            return true;
+    return false;
+}
+#define AMONG(f, list) among(f, list, sizeof(list) / sizeof((list)[0]))
+
+static enum x86_access mem_access(const struct x86_insn *i)
+{
+    for (unsigned n = 0; n < i->nr_opnds; n++)
+        if (i->op[n].kind == OPND_MEM)
+            return i->op[n].access & OPND_W ? X86_WRITE : X86_READ;
+    return X86_READ;
+}
+
+static bool lea(struct xl *x, const struct x86_insn *i)
+{
+    unsigned guest = i->op[0].reg, h = xr_host(guest);
+    if (i->op[0].size < 4)
+        return false;
+    unsigned size = i->op[0].size < i->addrsize ? i->op[0].size : i->addrsize;
+    if (!xl_address(x, i, size, h == XR_MEM ? H_R11 : h))
+        return false;
+    if (h == XR_MEM)
+        xl_store(x, xr_frame(guest), H_R11);
+    return true;
+}
+
+static bool integer(struct xl *x, const struct x86_insn *i)
+{
+    x86_step_fn f = i->step;
+    if (f == step_nop)
+        return true;
+    if (f == step_lea)
+        return lea(x, i);
+    if (AMONG(f, COPIED))
+        return xl_copy(x, i, mem_access(i));
+    if (AMONG(f, COUNTED)) {
+        const struct x86_opnd *count = &i->op[i->nr_opnds - 1];
+        return count->kind == OPND_IMM ? xl_copy(x, i, mem_access(i)) : xl_copy_cl(x, i, mem_access(i));
+    }
+    if (AMONG(f, BIT_TESTS) && (i->op[0].kind != OPND_MEM || i->op[1].kind == OPND_IMM))
+        return xl_copy(x, i, mem_access(i));
+    return false;
+}
+
+/* The row's checks pass under the CPU's configuration (x86_check_fpu); code is dropped when that changes. */
+static bool vector_enabled(const struct x86_cpu *c, uint32_t flags)
+{
+    if ((c->cr0 & (CR0_EM | CR0_TS)) || !(c->cr4 & CR4_OSFXSR))
+        return false;
+    return !(flags & ROW_AVX) || ((c->cr4 & CR4_OSXSAVE) && (c->xcr0 & (XCR0_SSE | XCR0_AVX)) == (XCR0_SSE | XCR0_AVX));
+}
+
+/* PCMPxSTRx use RAX, RDX and RCX without naming them. */
+static bool string_compare(const struct x86_row *row)
+{
+    return strstr(row->name, "PCMP") && strstr(row->name, "STR");
+}
+
+static bool vector(struct xl *x, const struct x86_insn *i)
+{
+    const struct x86_row *row = &x86_rows[i->row];
+    if (!(row->flags & ROW_HOST) || (row->flags & (ROW_X87 | ROW_MMX | ROW_AVX512 | ROW_VSIB)) || !(row->flags & (ROW_SSE | ROW_AVX)))
+        return false;
+    for (unsigned n = 0; n < i->nr_opnds; n++)
+        if (i->op[n].kind == OPND_MMX || i->op[n].kind == OPND_K)
+            return false;
+    if (!vector_enabled(x->c, row->flags) || string_compare(row))
+        return false;
+    if (!x->fpu_here) {
+        xl_load(x, H_RCX, FRAME(fpu_away));
+        XL_BYTES(x, 0xe3, 9 + 5); /* jrcxz: they are here */
+        XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(insn_off)); /* mov qword [rsp + insn_off], off */
+        codebuf_put4(x->cb, (uint32_t)x->off);
+        xl_call(x, x->code->stub_fpu_load);
+        x->fpu_here = true;
+    }
+    return xl_copy(x, i, mem_access(i));
+}
+
+/* Calls the step function; what ends a block always exits behind it. */
+static void call_out(struct xl *x, const struct x86_insn *i)
+{
+    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(insn_off));
+    codebuf_put4(x->cb, (uint32_t)x->off);
+    asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)i);
+    xl_call(x, x->code->stub_callout);
+    x->fpu_here = false;
+}
+
+static void put_insn_off(struct xl *x, int32_t off)
+{
+    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(insn_off));
+    codebuf_put4(x->cb, (uint32_t)off);
+}
+
+static void put_exit(struct xl *x, const struct tail *t)
+{
+    xl_load(x, H_R11, FRAME(page_va));
+    xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, t->off);
+    xl_store(x, FRAME(rip), H_R11);
+    if (t->link) {
+        asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)(x->cb->rx + t->from));
+        xl_store(x, FRAME(link), H_R11);
+        XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
+        codebuf_put4(x->cb, FRAME_EXIT_LINK);
+    }
+    (void)xl_jmp(x, x->code->stub_exit);
+}
+
+static void put_tail(struct xl *x, const struct tail *t)
+{
+    xl_patch(x, t->from, x->cb->pos);
+    switch (t->kind) {
+    case TAIL_MISS:
+        put_insn_off(x, t->off);
+        codebuf_put1(x->cb, 0xb9); /* mov ecx, what */
+        codebuf_put4(x->cb, t->what);
+        xl_call(x, x->code->stub_miss);
+        (void)xl_jmp(x, x->cb->rx + t->again);
+        break;
+    case TAIL_BAIL:
+        put_insn_off(x, t->off);
+        (void)xl_jmp(x, x->code->stub_bail);
+        break;
+    case TAIL_EXIT: put_exit(x, t); break;
+    }
+}
+
+/* near entry: the request check, whose first five bytes x86_code_kill() replaces. */
+static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
+{
+    static_assert(FRAME(rip) <= 127 && FRAME(requests) <= 127, "short displacements are assumed");
+    n->far_entry = codebuf_here(x->cb);
+    xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, -off);
+    xl_store(x, FRAME(page_va), H_R11);
+    n->near_entry = codebuf_here(x->cb);
+    xl_load(x, H_RCX, FRAME(requests));
+    XL_BYTES(x, 0x8b, 0x09); /* mov ecx, [rcx] */
+    XL_BYTES(x, 0xe3, 5);
+    xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off });
+}
+
+static void put_body(struct xl *x)
+{
+    bool ends = false;
+    for (unsigned k = 0; k < x->b->nr && !ends; k++) {
+        const struct x86_insn *i = &x->b->insn[k];
+        if (!xl_flow(x, i, &ends)) {
+            ends = false;
+            if (integer(x, i) || vector(x, i)) {
+                x->code->native_insns++;
+            } else {
+                call_out(x, i);
+            }
+        } else {
+            x->code->native_insns++;
+        }
+        x->off += i->len;
+    }
+    if (!ends)
+        xl_goto(x, x->off);
+}
+
+bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, struct x86_native *ret_native)
+{
+    struct xl *x = code->work;
+    size_t begin = code->cb.pos;
+    struct x86_native n;
+    if (code->cb.size - code->cb.pos < BLOCK_CODE_MAX)
+        return false;
+    x->code = code;
+    x->cb = &code->cb;
+    x->c = c;
+    x->b = b;
+    x->bank = c->bank;
+    x->off = (int32_t)(b->key >> 4 & 0xfff);
+    x->fpu_here = false;
+    x->nr_tails = 0;
+    put_entries(x, x->off, &n);
+    put_body(x);
+    for (unsigned k = 0; k < x->nr_tails; k++) {
+        if (k == 0)
+            n.exit = codebuf_here(x->cb);
+        put_tail(x, &x->tail[k]);
+    }
+    if (code->cb.failed) {
+        codebuf_rollback(&code->cb, begin);
+        return false;
+    }
+    code->blocks++;
+    code->insns += b->nr;
+    *ret_native = n;
+    return true;
+}
+
+static uint8_t *writable(struct x86_code *code, const uint8_t *rx)
+{
+    assert(codebuf_contains(&code->cb, (uintptr_t)rx));
+    return code->cb.rw + (rx - code->cb.rx);
+}
+
+void x86_code_kill(struct x86_code *code, const struct x86_native *n)
+{
+    uint8_t jump[5] = { 0xe9 };
+    int32_t rel = (int32_t)(n->exit - (n->near_entry + 5));
+    memcpy(jump + 1, &rel, 4);
+    memcpy(writable(code, n->near_entry), jump, sizeof(jump));
+}
+
+void x86_code_revive(struct x86_code *code, const struct x86_native *n)
+{
+    static const uint8_t load[5] = { 0x48, 0x8b, 0x4c, 0x24, FRAME(requests) }; /* as put_entries() */
+    memcpy(writable(code, n->near_entry), load, sizeof(load));
+}
+
+void x86_code_link(struct x86_code *code, uint64_t link, const struct x86_native *n)
+{
+    const uint8_t *from = (const uint8_t *)(uintptr_t)link;
+    int32_t rel = (int32_t)(n->near_entry - (from + 4));
+    memcpy(writable(code, from), &rel, 4);
+}

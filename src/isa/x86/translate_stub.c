@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The host code all translated blocks share: entry and exit, TLB misses, call-outs, vector registers; and its C side.
+ *
+ * Inside translated code rsp is the frame; a call pushes below it, onto the stack that lies there, and C functions run on that
+ * same stack. A step function that raises longjmps away from it, which is fine: nothing there is owned.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/vcpu.h"
+#include "isa/x86/step.h"
+#include "isa/x86/tlb.h"
+#include "isa/x86/translate_emit.h"
+
+/* Guest registers that live in host registers of their own, and where they are saved. */
+static const uint8_t IN_HOST[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R12, R13, R14 };
+enum { IN_HOST_NR = sizeof(IN_HOST), MXCSR_MASKS = 0x1f80 };
+
+/* ---- C side ---- */
+
+static void frame_load(struct x86_frame *f, const struct x86_cpu *c)
+{
+    memcpy(f->gpr, c->gpr, sizeof(f->gpr));
+    f->r10 = c->gpr[R10];
+    f->r11 = c->gpr[R11];
+    f->r15 = c->gpr[R15];
+    f->flags = (c->rflags & (FLAGS_ARITH | FLAG_DF)) | FLAG_ONE;
+    f->fs_base = c->seg[SEG_FS].base;
+    f->gs_base = c->seg[SEG_GS].base;
+    /* unmasked exceptions and AVX-512 state are the interpreter's business */
+    bool plain = (c->fpu.mxcsr & MXCSR_MASKS) == MXCSR_MASKS && !(c->xcr0 & XCR0_OPMASK);
+    f->fpu_away = plain ? 1 : 2;
+}
+
+static void frame_store(const struct x86_frame *f, struct x86_cpu *c)
+{
+    memcpy(c->gpr, f->gpr, sizeof(c->gpr));
+    c->gpr[R10] = f->r10;
+    c->gpr[R11] = f->r11;
+    c->gpr[R15] = f->r15;
+    c->rflags = (c->rflags & ~(uint64_t)(FLAGS_ARITH | FLAG_DF)) | (f->flags & (FLAGS_ARITH | FLAG_DF));
+}
+
+/* A memory access missed the inline TLB. 0: filled, try again; 1: the interpreter must do it. */
+static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
+{
+    struct x86_cpu *c = f->cpu;
+    enum x86_access access = what & 0xff;
+    unsigned bank = what >> 8, k = (lin >> GPAGE_SHIFT) & (FRAME_TLB - 1);
+    struct x86_frame_bank *b = &f->bank[bank];
+    uint64_t neg = -(lin & GPAGE_MASK);
+    f->misses++;
+    if (b->neg_tag[access][k] == neg)
+        return f->bails++, 1; /* it is there: the access crosses into the next page */
+    const uint8_t *host = x86_tlb_touch(c, lin, access, bank);
+    if (!host)
+        return f->bails++, 1;
+    if (access == X86_WRITE && atomic_load_explicit(&c->gmem->code[gmem_page_index(c->gmem, host)], memory_order_acquire))
+        return f->bails++, 1; /* a page with code: each store is looked at */
+    uint64_t to_host = (uint64_t)(uintptr_t)host - lin;
+    if (b->neg_tag[!access][k] != neg || b->to_host[k] != to_host)
+        b->neg_tag[!access][k] = FRAME_NO_TAG;
+    b->neg_tag[access][k] = neg;
+    b->to_host[k] = to_host;
+    b->local |= !c->tlb->global[bank][k & (TLB_ENTRIES - 1)] || true;
+    return 0;
+}
+
+/* Runs a step function. 0: go on behind it in the block; 1: leave for the run loop at frame->rip. */
+static uint64_t on_callout(struct x86_frame *f, const struct x86_insn *i)
+{
+    struct x86_cpu *c = f->cpu;
+    unsigned bank = c->bank;
+    bool ends = x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS);
+    f->callouts++;
+    frame_store(f, c);
+    c->rip = f->page_va + f->insn_off;
+    c->next_rip = c->rip + i->len;
+    uint64_t behind = c->next_rip;
+    i->step(c, i);
+    c->rip = c->next_rip;
+    if (ends || c->rip != behind || c->code_written || c->slow || c->bank != bank || c->pending_dbg) {
+        f->rip = c->rip;
+        memcpy(f->gpr, c->gpr, sizeof(f->gpr));
+        f->r10 = c->gpr[R10], f->r11 = c->gpr[R11], f->r15 = c->gpr[R15];
+        f->flags = c->rflags;
+        return 1;
+    }
+    frame_load(f, c);
+    return 0;
+}
+
+void x86_code_run(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n)
+{
+    struct x86_frame *f = code->frame;
+    frame_load(f, c);
+    f->page_va = c->rip & GPAGE_MASK;
+    f->exit = FRAME_EXIT_NEXT;
+    code->enter(f, n->near_entry);
+    frame_store(f, c);
+    c->rip = f->rip;
+}
+
+/* ---- stubs ---- */
+
+static struct host_mem at(unsigned base, int32_t disp)
+{
+    return host_mem(hg(base), disp);
+}
+
+/* ymm0..15 and MXCSR between host and the CPU state of the frame at [base + disp]; r11 and, for the load, nothing else is lost. */
+static void put_fpu_load(struct xl *x, unsigned base, int32_t disp)
+{
+    asm_stmxcsr(x->cb, at(base, disp + FRAME(host_mxcsr)));
+    asm_load(x->cb, 8, HOST_R11, at(base, disp + FRAME(mxcsr)));
+    asm_ldmxcsr(x->cb, at(H_R11, 0));
+    asm_load(x->cb, 8, HOST_R11, at(base, disp + FRAME(vec)));
+    for (unsigned v = 0; v < 16; v++)
+        asm_vec_load(x->cb, 32, (struct host_vec){ (uint8_t)v }, at(H_R11, (int32_t)(64 * v)));
+    XL_BYTES(x, 0x48, 0xc7, (uint8_t)(0x80 | base)); /* mov qword [base + disp32], 0 */
+    if (base == H_RSP)
+        codebuf_put1(x->cb, 0x24);
+    codebuf_put4(x->cb, (uint32_t)(disp + FRAME(fpu_away)));
+    codebuf_put4(x->cb, 0);
+}
+
+static void put_fpu_save(struct xl *x, unsigned base, int32_t disp)
+{
+    asm_load(x->cb, 8, HOST_R11, at(base, disp + FRAME(mxcsr)));
+    asm_stmxcsr(x->cb, at(H_R11, 0));
+    asm_ldmxcsr(x->cb, at(base, disp + FRAME(host_mxcsr)));
+    asm_load(x->cb, 8, HOST_R11, at(base, disp + FRAME(vec)));
+    for (unsigned v = 0; v < 16; v++)
+        asm_vec_store(x->cb, 32, at(H_R11, (int32_t)(64 * v)), (struct host_vec){ (uint8_t)v });
+    asm_vzeroupper(x->cb);
+    XL_BYTES(x, 0x48, 0xc7, (uint8_t)(0x80 | base));
+    if (base == H_RSP)
+        codebuf_put1(x->cb, 0x24);
+    codebuf_put4(x->cb, (uint32_t)(disp + FRAME(fpu_away)));
+    codebuf_put4(x->cb, 1);
+}
+
+/* Skips `emit` unless the vector registers are here; flags are free. */
+static void put_fpu_save_if_here(struct xl *x, unsigned base, int32_t disp)
+{
+    asm_alu_mem_imm(x->cb, HOST_CMP, 8, at(base, disp + FRAME(fpu_away)), 0);
+    XL_BYTES(x, 0x0f, 0x85); /* jne */
+    codebuf_put4(x->cb, 0);
+    size_t from = x->cb->pos - 4;
+    put_fpu_save(x, base, disp);
+    xl_patch(x, from, x->cb->pos);
+}
+
+static void put_call_c(struct xl *x, const void *fn)
+{
+    asm_mov_imm(x->cb, HOST_RAX, (uint64_t)(uintptr_t)fn);
+    XL_BYTES(x, 0xff, 0xd0);
+}
+
+static void put_save_all(struct xl *x, int32_t disp)
+{
+    for (unsigned k = 0; k < IN_HOST_NR; k++)
+        asm_store(x->cb, 8, at(H_RSP, disp + FRAME(gpr) + 8 * IN_HOST[k]), hg(xr_host(IN_HOST[k])));
+    asm_pushfq(x->cb);
+    XL_BYTES(x, 0x8f, 0x84, 0x24); /* pop [rsp + disp32] */
+    codebuf_put4(x->cb, (uint32_t)(disp + FRAME(flags)));
+    codebuf_put1(x->cb, 0xfc); /* cld */
+}
+
+static void put_restore_all(struct xl *x, int32_t disp)
+{
+    XL_BYTES(x, 0xff, 0xb4, 0x24); /* push [rsp + disp32] */
+    codebuf_put4(x->cb, (uint32_t)(disp + FRAME(flags)));
+    asm_popfq(x->cb);
+    for (unsigned k = 0; k < IN_HOST_NR; k++)
+        asm_load(x->cb, 8, hg(xr_host(IN_HOST[k])), at(H_RSP, disp + FRAME(gpr) + 8 * IN_HOST[k]));
+}
+
+static const uint8_t HOST_SAVED[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
+
+/* enter(rdi = frame, rsi = code) */
+static const uint8_t *put_enter(struct xl *x)
+{
+    const uint8_t *entry = codebuf_here(x->cb);
+    for (unsigned k = 0; k < sizeof(HOST_SAVED); k++)
+        asm_push(x->cb, hg(HOST_SAVED[k]));
+    asm_store(x->cb, 8, at(H_RDI, FRAME(host_rsp)), HOST_RSP);
+    asm_mov(x->cb, 8, HOST_RSP, HOST_RDI);
+    asm_mov(x->cb, 8, HOST_R11, HOST_RSI);
+    put_restore_all(x, 0);
+    XL_BYTES(x, 0x41, 0xff, 0xe3); /* jmp r11 */
+    return entry;
+}
+
+static void put_leave(struct xl *x)
+{
+    asm_load(x->cb, 8, HOST_RSP, at(H_RSP, FRAME(host_rsp)));
+    for (unsigned k = sizeof(HOST_SAVED); k > 0; k--)
+        asm_pop(x->cb, hg(HOST_SAVED[k - 1]));
+    asm_ret(x->cb);
+}
+
+/* bail: rip = page_va + insn_off, exit = BAIL; then the common exit. */
+static void put_bail_and_exit(struct xl *x)
+{
+    x->code->stub_bail = codebuf_here(x->cb);
+    xl_load(x, H_R11, FRAME(page_va));
+    xl_load(x, H_RCX, FRAME(insn_off));
+    xl_lea(x, 8, H_R11, H_R11, H_RCX, 1, 0);
+    xl_store(x, FRAME(rip), H_R11);
+    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
+    codebuf_put4(x->cb, FRAME_EXIT_BAIL);
+    x->code->stub_exit = codebuf_here(x->cb);
+    put_save_all(x, 0);
+    put_fpu_save_if_here(x, H_RSP, 0);
+    put_leave(x);
+}
+
+/* r11: address, ecx: what missed. Returns for another try, or bails. */
+static void put_miss(struct xl *x)
+{
+    static const uint8_t kept[] = { H_RAX, H_RDX, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11 };
+    enum { PUSHED = 8 * (2 + (int)sizeof(kept)) }; /* with the flags and the return address: a multiple of 16 */
+    static_assert(PUSHED % 16 == 0, "C wants the stack aligned");
+    x->code->stub_miss = codebuf_here(x->cb);
+    asm_pushfq(x->cb);
+    for (unsigned k = 0; k < sizeof(kept); k++)
+        asm_push(x->cb, hg(kept[k]));
+    codebuf_put1(x->cb, 0xfc); /* cld */
+    xl_lea(x, 8, H_RDI, H_RSP, H_RSP, 1, PUSHED);
+    asm_mov(x->cb, 8, HOST_RSI, HOST_R11);
+    asm_mov(x->cb, 4, HOST_RDX, HOST_RCX);
+    asm_alu_mem_imm(x->cb, HOST_CMP, 8, at(H_RDI, FRAME(fpu_away)), 0);
+    XL_BYTES(x, 0x0f, 0x84); /* je: vector registers are here */
+    codebuf_put4(x->cb, 0);
+    size_t here = x->cb->pos - 4;
+    put_call_c(x, (const void *)on_miss);
+    size_t done = xl_jmp(x, NULL);
+    xl_patch(x, here, x->cb->pos);
+    put_fpu_save(x, H_RDI, 0);
+    put_call_c(x, (const void *)on_miss);
+    xl_lea(x, 8, H_RDI, H_RSP, H_RSP, 1, PUSHED);
+    put_fpu_load(x, H_RDI, 0);
+    xl_patch(x, done, x->cb->pos);
+    asm_mov(x->cb, 8, HOST_RCX, HOST_RAX);
+    for (unsigned k = sizeof(kept); k > 0; k--)
+        asm_pop(x->cb, hg(kept[k - 1]));
+    asm_popfq(x->cb);
+    XL_BYTES(x, 0xe3, 5 + 5); /* jrcxz: to the ret */
+    xl_lea(x, 8, H_RSP, H_RSP, H_RSP, 1, 8);
+    (void)xl_jmp(x, x->code->stub_bail);
+    asm_ret(x->cb);
+}
+
+/* r11: the instruction. */
+static void put_callout(struct xl *x)
+{
+    x->code->stub_callout = codebuf_here(x->cb);
+    put_save_all(x, 8);
+    asm_mov(x->cb, 8, HOST_RSI, HOST_R11);
+    put_fpu_save_if_here(x, H_RSP, 8);
+    xl_lea(x, 8, H_RDI, H_RSP, H_RSP, 1, 8);
+    asm_alu_imm(x->cb, HOST_SUB, 8, HOST_RSP, 8);
+    put_call_c(x, (const void *)on_callout);
+    asm_alu_imm(x->cb, HOST_ADD, 8, HOST_RSP, 8);
+    asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RAX, 0);
+    XL_BYTES(x, 0x0f, 0x85); /* jne: leave */
+    codebuf_put4(x->cb, 0);
+    size_t from = x->cb->pos - 4;
+    put_restore_all(x, 8);
+    asm_ret(x->cb);
+    xl_patch(x, from, x->cb->pos);
+    asm_alu_imm(x->cb, HOST_ADD, 8, HOST_RSP, 8);
+    put_leave(x);
+}
+
+/* rcx: fpu_away, not 0. 1: load and return; 2: bail. */
+static void put_fpu_stub(struct xl *x)
+{
+    x->code->stub_fpu_load = codebuf_here(x->cb);
+    xl_lea(x, 8, H_RCX, H_RCX, H_RSP, 1, -1);
+    XL_BYTES(x, 0xe3, 5 + 5);
+    xl_lea(x, 8, H_RSP, H_RSP, H_RSP, 1, 8);
+    (void)xl_jmp(x, x->code->stub_bail);
+    put_fpu_load(x, H_RSP, 8);
+    asm_ret(x->cb);
+}
+
+static bool put_stubs(struct x86_code *code)
+{
+    struct xl *x = code->work;
+    x->code = code;
+    x->cb = &code->cb;
+    const uint8_t *enter = put_enter(x);
+    memcpy(&code->enter, &enter, sizeof(enter));
+    put_bail_and_exit(x);
+    put_miss(x);
+    put_callout(x);
+    put_fpu_stub(x);
+    code->stubs_end = code->cb.pos;
+    return !code->cb.failed;
+}
+
+/* ---- life ---- */
+
+static size_t frame_bytes(void)
+{
+    return FRAME_STACK + ((sizeof(struct x86_frame) + GPAGE_SIZE - 1) & GPAGE_MASK);
+}
+
+static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err)
+{
+    uint8_t *mem = mmap(NULL, frame_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mem == MAP_FAILED)
+        return error_set(err, -ENOMEM, "no memory for the translator's frame");
+    struct x86_frame *f = (struct x86_frame *)(mem + FRAME_STACK);
+    code->frame = f;
+    f->cpu = c;
+    f->requests = &c->vcpu->requests;
+    f->vec = (uint8_t *)c->fpu.zmm;
+    f->mxcsr = &c->fpu.mxcsr;
+    f->tlb_mask = (uint64_t)(FRAME_TLB - 1) << GPAGE_SHIFT;
+    f->page_mask = GPAGE_MASK;
+    f->jump_mask = 0xf0ff; /* twelve bits: eight of the offset in the page, four of its number */
+    f->align_mask[0] = 15;
+    f->align_mask[1] = 31;
+    f->align_mask[2] = 63;
+    x86_frame_flush_all(f);
+    return 0;
+}
+
+int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct error *err)
+{
+    memset(code, 0, sizeof(*code));
+    if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx"))
+        return error_set(err, -ENOTSUP, "the host CPU lacks BMI2 or AVX");
+    int r = codebuf_init(&code->cb, size, err);
+    if (r >= 0)
+        r = frame_new(code, c, err);
+    if (r >= 0) {
+        code->work = calloc(1, sizeof(*code->work));
+        r = code->work && put_stubs(code) ? 0 : error_set(err, -ENOMEM, "no memory for the translator");
+    }
+    if (r < 0)
+        x86_code_done(code);
+    return r;
+}
+
+void x86_code_done(struct x86_code *code)
+{
+    if (code->frame)
+        (void)munmap((uint8_t *)code->frame - FRAME_STACK, frame_bytes()); /* our own mapping */
+    free(code->work);
+    codebuf_done(&code->cb);
+    memset(code, 0, sizeof(*code));
+}
+
+void x86_code_reset(struct x86_code *code)
+{
+    codebuf_rollback(&code->cb, code->stubs_end);
+    x86_frame_flush_jumps(code->frame);
+}
+
+/* ---- the frame's caches ---- */
+
+void x86_frame_flush_jumps(struct x86_frame *f)
+{
+    for (unsigned b = 0; b < X86_BANK_NR; b++) /* minus 1 is no block's address: it is not canonical as code */
+        memset(f->bank[b].jump_neg, 0xff, sizeof(f->bank[b].jump_neg));
+}
+
+static void flush_bank(struct x86_frame_bank *b)
+{
+    for (unsigned k = 0; k < FRAME_TLB; k++)
+        b->neg_tag[X86_READ][k] = b->neg_tag[X86_WRITE][k] = FRAME_NO_TAG;
+    b->local = false;
+}
+
+void x86_frame_flush_writes(struct x86_frame *f)
+{
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        for (unsigned k = 0; k < FRAME_TLB; k++)
+            f->bank[b].neg_tag[X86_WRITE][k] = FRAME_NO_TAG;
+}
+
+void x86_frame_flush_local(struct x86_frame *f)
+{
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        if (f->bank[b].local)
+            flush_bank(&f->bank[b]);
+    x86_frame_flush_jumps(f);
+}
+
+void x86_frame_flush_all(struct x86_frame *f)
+{
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        flush_bank(&f->bank[b]);
+    x86_frame_flush_jumps(f);
+}
+
+void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, const struct x86_native *n)
+{
+    unsigned k = (unsigned)__builtin_ia32_pext_di(lin, f->jump_mask);
+    f->bank[bank].jump_neg[k] = -lin;
+    f->bank[bank].jump_code[k] = (uint64_t)(uintptr_t)n->far_entry;
+}
