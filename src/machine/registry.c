@@ -8,12 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/bt/bt.h"
 #include "engine/interp/interp.h"
 #include "isa/x86/isa.h"
 #include "machine/pc.h"
 
 /* Best first: `auto` takes the first usable one. */
-static const struct engine_ops *const x86_engines[] = { &interp_engine_ops, NULL };
+static const struct engine_ops *const x86_engines[] = { &interp_engine_ops, &bt_engine_ops, NULL };
 
 static const struct registry_arch archs[] = {
     { .name = "x86-64", .isa = &x86_isa_ops, .board = &pc_board_ops, .engines = x86_engines },

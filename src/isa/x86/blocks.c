@@ -139,6 +139,8 @@ static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const ui
     n->gen = gmem_mark_code(c->gmem, n->page);
     n->key = key;
     n->oldest = 0;
+    n->heat = 0;
+    n->translation = NULL;
     memset(n->after, 0, sizeof(n->after));
     n->nr = 0;
     n->bytes = 0;

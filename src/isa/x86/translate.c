@@ -139,6 +139,8 @@ static void put_exit(struct xl *x, const struct tail *t)
     if (t->link) {
         asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)(x->cb->rx + t->from));
         xl_store(x, FRAME(link), H_R11);
+        asm_mov_imm(x->cb, HOST_R11, x->b->page);
+        xl_store(x, FRAME(link_page), H_R11);
         XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
         codebuf_put4(x->cb, FRAME_EXIT_LINK);
     }

@@ -28,13 +28,12 @@ enum { FRAME_TLB = 512, FRAME_JUMPS = 4096, FRAME_STACK = 64 << 10 };
 
 /* Inline TLB of one bank: structure of arrays, so that an index scaled by 8 reaches all. */
 struct x86_frame_bank {
-    uint64_t neg_tag[2][FRAME_TLB]; /* by X86_READ, X86_WRITE: minus the linear page; FRAME_NO_TAG: none */
+    uint64_t neg_tag[2][FRAME_TLB]; /* by X86_READ, X86_WRITE: minus the linear page */
     uint64_t to_host[FRAME_TLB];    /* host address - linear address */
     uint64_t jump_neg[FRAME_JUMPS]; /* minus the linear address of a block that was jumped to from another page */
     uint64_t jump_code[FRAME_JUMPS]; /* its far entry */
     bool local;                      /* holds translations of pages that are not global */
 };
-#define FRAME_NO_TAG (1ULL << 63)
 
 /* What exits say. */
 enum x86_frame_exit {
@@ -60,6 +59,7 @@ struct x86_frame {
     uint64_t gpr[16]; /* all of them at entry and exit */
     uint64_t flags;   /* arithmetic and DF */
     uint64_t host_rsp;
+    uint64_t link_page;         /* of the block that `link` is in */
     uint64_t align_mask[3];     /* 15, 31, 63: for operands that must be aligned */
     uint8_t *vec;               /* borrowed: c->fpu.zmm */
     uint32_t *mxcsr;            /* borrowed: c->fpu.mxcsr */
@@ -108,7 +108,8 @@ void x86_code_link(struct x86_code *code, uint64_t link, const struct x86_native
  * Raises through c->trap_env if a called-out step function does (c is complete then, too). */
 void x86_code_run(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n);
 
-/* Empties the inline TLBs: writes only (a page got its first code), what is not global, or all. Jump caches go with the latter two. */
+/* Empties the inline TLBs: writes only (a page got its first code); what is not global and the user's jump cache (CR3); or
+ * all with all jump caches. Only global pages may be in the supervisor's jump caches. */
 void x86_frame_flush_writes(struct x86_frame *f);
 void x86_frame_flush_local(struct x86_frame *f);
 void x86_frame_flush_all(struct x86_frame *f);

@@ -45,6 +45,13 @@ static void frame_store(const struct x86_frame *f, struct x86_cpu *c)
     c->rflags = (c->rflags & ~(uint64_t)(FLAGS_ARITH | FLAG_DF)) | (f->flags & (FLAGS_ARITH | FLAG_DF));
 }
 
+/* An entry that is not there must never match, not even for an address no honest guest uses: it holds what belongs to
+ * another index. */
+static uint64_t no_tag(unsigned k)
+{
+    return -((uint64_t)(k ^ FRAME_TLB / 2) << GPAGE_SHIFT);
+}
+
 /* A memory access missed the inline TLB. 0: filled, try again; 1: the interpreter must do it. */
 static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
 {
@@ -63,10 +70,10 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
         return f->bails++, 1; /* a page with code: each store is looked at */
     uint64_t to_host = (uint64_t)(uintptr_t)host - lin;
     if (b->neg_tag[!access][k] != neg || b->to_host[k] != to_host)
-        b->neg_tag[!access][k] = FRAME_NO_TAG;
+        b->neg_tag[!access][k] = no_tag(k);
     b->neg_tag[access][k] = neg;
     b->to_host[k] = to_host;
-    b->local |= !c->tlb->global[bank][k & (TLB_ENTRIES - 1)] || true;
+    b->local |= !c->tlb->global[bank][(lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1)];
     return 0;
 }
 
@@ -369,14 +376,16 @@ void x86_code_reset(struct x86_code *code)
 
 void x86_frame_flush_jumps(struct x86_frame *f)
 {
-    for (unsigned b = 0; b < X86_BANK_NR; b++) /* minus 1 is no block's address: it is not canonical as code */
-        memset(f->bank[b].jump_neg, 0xff, sizeof(f->bank[b].jump_neg));
+    for (unsigned b = 0; b < X86_BANK_NR; b++) {
+        memset(f->bank[b].jump_neg, 0, sizeof(f->bank[b].jump_neg)); /* address 0, whose index is 0 */
+        f->bank[b].jump_neg[0] = -1ULL;                              /* address 1 */
+    }
 }
 
 static void flush_bank(struct x86_frame_bank *b)
 {
     for (unsigned k = 0; k < FRAME_TLB; k++)
-        b->neg_tag[X86_READ][k] = b->neg_tag[X86_WRITE][k] = FRAME_NO_TAG;
+        b->neg_tag[X86_READ][k] = b->neg_tag[X86_WRITE][k] = no_tag(k);
     b->local = false;
 }
 
@@ -384,7 +393,7 @@ void x86_frame_flush_writes(struct x86_frame *f)
 {
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         for (unsigned k = 0; k < FRAME_TLB; k++)
-            f->bank[b].neg_tag[X86_WRITE][k] = FRAME_NO_TAG;
+            f->bank[b].neg_tag[X86_WRITE][k] = no_tag(k);
 }
 
 void x86_frame_flush_local(struct x86_frame *f)
@@ -392,7 +401,8 @@ void x86_frame_flush_local(struct x86_frame *f)
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         if (f->bank[b].local)
             flush_bank(&f->bank[b]);
-    x86_frame_flush_jumps(f);
+    memset(f->bank[X86_BANK_USER].jump_neg, 0, sizeof(f->bank[X86_BANK_USER].jump_neg));
+    f->bank[X86_BANK_USER].jump_neg[0] = -1ULL;
 }
 
 void x86_frame_flush_all(struct x86_frame *f)
@@ -402,9 +412,15 @@ void x86_frame_flush_all(struct x86_frame *f)
     x86_frame_flush_jumps(f);
 }
 
+/* The index the jump mask extracts. */
+static unsigned jump_index(gva_t lin)
+{
+    return (lin & 0xff) | (lin >> GPAGE_SHIFT & 0xf) << 8;
+}
+
 void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, const struct x86_native *n)
 {
-    unsigned k = (unsigned)__builtin_ia32_pext_di(lin, f->jump_mask);
+    unsigned k = jump_index(lin);
     f->bank[bank].jump_neg[k] = -lin;
     f->bank[bank].jump_code[k] = (uint64_t)(uintptr_t)n->far_entry;
 }

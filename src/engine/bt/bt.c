@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Engine `bt`: the vtable.
+ */
+#include "engine/bt/bt.h"
+
+#include <errno.h>
+
+#include "core/vcpu.h"
+#include "core/vm.h"
+#include "engine/bt/bt_x86.h"
+#include "isa/x86/isa.h"
+
+static int bt_vcpu_init(struct vcpu *vcpu, struct error *err)
+{
+    struct bt_x86 *e = NULL;
+    if (vcpu->isa != &x86_isa_ops)
+        return error_set(err, -ENOTSUP, "engine bt does not know the instruction set %s", vcpu->isa->name);
+    if (vcpu->id > 0)
+        return error_set(err, -ENOTSUP, "engine bt runs one CPU so far (use --cpus 1, or --engine interp)");
+    int r = bt_x86_new(vcpu->cpu, &e, err);
+    vcpu->engine_cpu = e;
+    return r;
+}
+
+static void bt_vcpu_done(struct vcpu *vcpu)
+{
+    bt_x86_free(vcpu->engine_cpu);
+    vcpu->engine_cpu = NULL;
+}
+
+static enum vcpu_exit bt_run(struct vcpu *vcpu)
+{
+    return bt_x86_run(vcpu->engine_cpu, vcpu->cpu);
+}
+
+static void bt_state_changed(struct vcpu *vcpu)
+{
+    x86_state_changed(vcpu->cpu);
+    bt_x86_drop(vcpu->engine_cpu);
+}
+
+static size_t bt_stats(const struct vcpu *vcpu, char *text, size_t cap)
+{
+    return bt_x86_stats(vcpu->engine_cpu, vcpu->cpu, text, cap);
+}
+
+static void bt_probe(struct engine_probe *ret_probe)
+{
+    *ret_probe = (struct engine_probe){ .usable = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx") };
+}
+
+const struct engine_ops bt_engine_ops = {
+    .name = "bt",
+    .probe = bt_probe,
+    .vcpu_init = bt_vcpu_init,
+    .vcpu_done = bt_vcpu_done,
+    .run = bt_run,
+    .state_changed = bt_state_changed,
+    .stats = bt_stats,
+};

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The x86 run loop of engine `bt`: interprets cold blocks, translates hot ones, and keeps what it derived from guest memory true.
+ *
+ * Between two entries into translated code it looks at what may have changed: the address space and its mappings (inline
+ * TLB, jump caches), pages newly marked as code (cached rights to write), writes to pages with code (translations are
+ * killed, and revived when the block's bytes prove unchanged), and the CPU configuration that translations assume.
+ */
+#include "engine/bt/bt_x86.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/vcpu.h"
+#include "core/vm.h"
+#include "isa/x86/run.h"
+#include "isa/x86/tlb.h"
+#include "isa/x86/translate.h"
+#include "isa/x86/trap.h"
+
+enum { CODE_BYTES = 128 << 20, HOT = 6, TRANSLATIONS_MAX = 1 << 18 };
+
+/* The translations of one block, by bank. */
+struct translation {
+    struct x86_block *block;     /* borrowed: lives until the next drop, as we do */
+    struct translation *in_page; /* next of the same page */
+    struct x86_native native[X86_BANK_NR];
+    bool made[X86_BANK_NR];
+    bool killed;
+};
+
+struct bt_x86 {
+    struct x86_run *run; /* owned */
+    struct x86_code code;
+    struct translation *all; /* owned: TRANSLATIONS_MAX, used from the front */
+    unsigned nr_all;
+    struct translation **page; /* owned: by page index, the first of the page */
+    uint32_t *pages;           /* owned: indices of pages with translations */
+    unsigned nr_pages;
+    uint64_t nr_ram_pages;
+    /* what was last seen */
+    uint64_t asid, fetch_gen, marks, writes, config, drops;
+    bool irq_held; /* a request was put aside until interrupts are on */
+    uint64_t entries, kills, revivals, links, exits_next, exits_bail, resets, cold_blocks;
+};
+
+int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
+{
+    struct bt_x86 *e = calloc(1, sizeof(*e));
+    int r = -ENOMEM;
+    if (!e)
+        return error_set(err, -ENOMEM, "no memory for engine bt");
+    e->nr_ram_pages = c->gmem->size >> GPAGE_SHIFT;
+    e->run = x86_run_new();
+    e->all = calloc(TRANSLATIONS_MAX, sizeof(*e->all));
+    e->page = calloc(e->nr_ram_pages + 1, sizeof(*e->page));
+    e->pages = calloc(e->nr_ram_pages + 1, sizeof(*e->pages));
+    if (!e->run || !e->all || !e->page || !e->pages)
+        r = error_set(err, -ENOMEM, "no memory for engine bt");
+    else
+        r = x86_code_init(&e->code, c, CODE_BYTES, err);
+    if (r < 0) {
+        bt_x86_free(e);
+        return r;
+    }
+    *ret_bt = e;
+    return 0;
+}
+
+void bt_x86_free(struct bt_x86 *e)
+{
+    if (!e)
+        return;
+    x86_code_done(&e->code);
+    x86_run_free(e->run);
+    free(e->all);
+    free(e->page);
+    free(e->pages);
+    free(e);
+}
+
+/* Forgets translations; decoded blocks are dropped with them, since they point to each other. */
+static void drop_code(struct bt_x86 *e)
+{
+    x86_run_drop(e->run);
+    x86_code_reset(&e->code);
+    for (unsigned k = 0; k < e->nr_pages; k++)
+        e->page[e->pages[k]] = NULL;
+    e->nr_pages = e->nr_all = 0;
+    e->drops = x86_blocks_stats(e->run->blocks)->drops;
+    e->resets++;
+}
+
+void bt_x86_drop(struct bt_x86 *e)
+{
+    drop_code(e);
+    x86_frame_flush_all(e->code.frame);
+}
+
+/* ---- keeping up with changes ---- */
+
+static void kill_page(struct bt_x86 *e, uint32_t page, uint32_t gen)
+{
+    for (struct translation *t = e->page[page]; t; t = t->in_page) {
+        if (t->killed || t->block->gen == gen)
+            continue;
+        for (unsigned b = 0; b < X86_BANK_NR; b++)
+            if (t->made[b])
+                x86_code_kill(&e->code, &t->native[b]);
+        t->killed = true;
+        e->kills++;
+    }
+}
+
+static void revive(struct bt_x86 *e, struct translation *t)
+{
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        if (t->made[b])
+            x86_code_revive(&e->code, &t->native[b]);
+    t->killed = false;
+    e->revivals++;
+}
+
+static uint64_t config_of(const struct x86_cpu *c)
+{
+    return (c->cr0 & (CR0_EM | CR0_TS)) | (c->cr4 & (CR4_OSFXSR | CR4_OSXSAVE)) | c->xcr0 << 32;
+}
+
+static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
+{
+    struct x86_frame *f = e->code.frame;
+    uint64_t writes = atomic_load_explicit(&c->gmem->nr_writes, memory_order_acquire);
+    if (e->config != config_of(c) || e->drops != x86_blocks_stats(e->run->blocks)->drops) {
+        e->config = config_of(c);
+        drop_code(e);
+    }
+    if (e->fetch_gen != c->tlb->fetch_gen) {
+        e->fetch_gen = c->tlb->fetch_gen;
+        e->asid = c->asid;
+        x86_frame_flush_all(f);
+    } else if (e->asid != c->asid) {
+        e->asid = c->asid;
+        x86_frame_flush_local(f);
+    }
+    if (e->writes != writes) {
+        e->writes = writes;
+        for (unsigned k = 0; k < e->nr_pages; k++)
+            kill_page(e, e->pages[k], gmem_code_gen(c->gmem, e->pages[k]));
+    }
+}
+
+/* A page got its first code: no store may slip past its mark. */
+static void keep_up_marks(struct bt_x86 *e, const struct x86_cpu *c)
+{
+    uint64_t marks = atomic_load_explicit(&c->gmem->nr_marks, memory_order_acquire);
+    if (e->marks == marks)
+        return;
+    e->marks = marks;
+    x86_frame_flush_writes(e->code.frame);
+}
+
+/* ---- translating ---- */
+
+static struct translation *translation_of(struct bt_x86 *e, struct x86_block *b)
+{
+    if (b->translation)
+        return b->translation;
+    if (e->nr_all == TRANSLATIONS_MAX)
+        return NULL;
+    struct translation *t = &e->all[e->nr_all++];
+    memset(t, 0, sizeof(*t));
+    t->block = b;
+    if (!e->page[b->page])
+        e->pages[e->nr_pages++] = (uint32_t)b->page;
+    t->in_page = e->page[b->page];
+    e->page[b->page] = t;
+    b->translation = t;
+    return t;
+}
+
+/* The host code of a hot block; NULL while it is cold, or when the cache was full (it is empty then, and b is gone: *ret_gone). */
+static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, struct x86_block *b, bool *ret_gone)
+{
+    struct translation *t = b->translation;
+    *ret_gone = false;
+    if (!t || !t->made[c->bank]) {
+        if (b->heat < HOT) {
+            b->heat++;
+            return NULL;
+        }
+        t = translation_of(e, b);
+        if (!t || !x86_translate(&e->code, c, b, &t->native[c->bank])) {
+            drop_code(e);
+            *ret_gone = true;
+            return NULL;
+        }
+        t->made[c->bank] = true;
+    }
+    if (t->killed)
+        revive(e, t);
+    return &t->native[c->bank];
+}
+
+/* Whether a supervisor's code page is in every address space, so that its jumps may stay cached across CR3 writes. */
+static bool page_is_global(const struct x86_cpu *c, gva_t lin)
+{
+    unsigned bank = c->cpl == 3 ? X86_BANK_USER : X86_BANK_KERNEL, k = (lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1);
+    return c->tlb->entry[bank][k].tag[X86_FETCH] == ((lin & GPAGE_MASK) | c->asid) && c->tlb->global[bank][k];
+}
+
+static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b, const struct x86_native *n)
+{
+    struct x86_frame *f = e->code.frame;
+    if (f->exit == FRAME_EXIT_LINK && f->link_page == b->page) {
+        x86_code_link(&e->code, f->link, n);
+        e->links++;
+    }
+    if (c->bank == X86_BANK_USER || page_is_global(c, c->rip))
+        x86_frame_add_jump(f, c->bank, c->rip, n);
+    f->exit = FRAME_EXIT_NEXT;
+    e->entries++;
+    x86_code_run(&e->code, c, n);
+}
+
+/* ---- the loop ---- */
+
+/* A request for an interrupt that cannot be taken now would make translated code leave at every block: put it aside. */
+static void hold_irq(struct bt_x86 *e, struct x86_cpu *c)
+{
+    bool interruptible = (c->rflags & FLAG_IF) && !c->int_shadow;
+    if (e->irq_held && interruptible) {
+        e->irq_held = false;
+        vcpu_request(c->vcpu, VCPU_REQ_IRQ);
+    } else if (!interruptible && (vcpu_requests(c->vcpu) & VCPU_REQ_IRQ)) {
+        (void)vcpu_take(c->vcpu, VCPU_REQ_IRQ);
+        e->irq_held = true;
+    }
+}
+
+static bool canonical(uint64_t rip)
+{
+    return (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
+}
+
+/* One turn: a translated run, or a block interpreted. */
+static void turn(struct bt_x86 *e, struct x86_cpu *c)
+{
+    struct x86_frame *f = e->code.frame;
+    bool gone;
+    c->code_written = false;
+    if (c->slow || c->mode != X86_MODE_64) {
+        f->exit = FRAME_EXIT_NEXT;
+        x86_run_interpret(e->run, c);
+        return;
+    }
+    if (!canonical(c->rip)) /* an indirect branch went there */
+        x86_raise_err(c, X86_GP, 0);
+    keep_up(e, c);
+    struct x86_block *b = x86_blocks_find(e->run->blocks, c);
+    if (e->drops != x86_blocks_stats(e->run->blocks)->drops)
+        return; /* the arena was full: keep_up() drops the translations too */
+    keep_up_marks(e, c);
+    if (!b || f->exit == FRAME_EXIT_BAIL) {
+        f->exit = FRAME_EXIT_NEXT;
+        x86_run_interpret(e->run, c);
+        e->exits_bail++;
+        return;
+    }
+    const struct x86_native *n = native_of(e, c, b, &gone);
+    if (gone)
+        return;
+    if (!n) {
+        f->exit = FRAME_EXIT_NEXT;
+        e->cold_blocks++;
+        x86_run_block(c, b);
+        return;
+    }
+    enter(e, c, b, n);
+}
+
+enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c)
+{
+    enum vcpu_exit exit;
+    c->trap_env = &e->run->env;
+    if (_setjmp(e->run->env)) { /* a step function raised */
+        e->run->nr_traps++;
+        e->code.frame->exit = FRAME_EXIT_NEXT;
+        x86_deliver_trap(c);
+        c->trap_env = &e->run->env;
+    }
+    for (;;) {
+        hold_irq(e, c);
+        if (x86_run_boundary(e->run, c, &exit)) {
+            if (e->irq_held && exit == VCPU_EXIT_REQUEST) {
+                e->irq_held = false;
+                vcpu_request(c->vcpu, VCPU_REQ_IRQ);
+            }
+            return exit;
+        }
+        turn(e, c);
+    }
+}
+
+size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text, size_t cap)
+{
+    const struct x86_frame *f = e->code.frame;
+    size_t n = x86_run_stats(e->run, c, text, cap);
+    int m = snprintf(text + n, cap - n,
+                     "bt_blocks_translated %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries %lu\n"
+                     "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails %lu\nbt_kills %lu\n"
+                     "bt_revivals %lu\nbt_resets %lu\n",
+                     e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos, e->entries, e->cold_blocks, e->links,
+                     f->misses, f->callouts, f->bails, e->kills, e->revivals, e->resets);
+    return m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The x86 run loop of engine `bt`.
+ *
+ * Owned and used by the vCPU's thread; translations are not shared between CPUs.
+ */
+#ifndef DOPPEL_ENGINE_BT_X86_H
+#define DOPPEL_ENGINE_BT_X86_H
+
+#include "core/engine.h"
+#include "isa/x86/state.h"
+
+struct bt_x86;
+
+/* -ENOMEM; -ENOTSUP when the host CPU lacks what translated code needs. */
+MUST_CHECK int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err);
+void bt_x86_free(struct bt_x86 *e);
+/* Forgets everything derived from memory or state. */
+void bt_x86_drop(struct bt_x86 *e);
+enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c);
+size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text, size_t cap);
+
+#endif
