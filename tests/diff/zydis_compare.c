@@ -117,6 +117,11 @@ __attribute__((format(printf, 2, 3))) static bool differ(struct zc *z, const cha
     return false;
 }
 
+static struct x86_opnd register_opnd(enum x86_opnd_kind kind, unsigned number, unsigned size)
+{
+    return (struct x86_opnd) { .kind = kind, .reg = (uint8_t)number, .size = (uint8_t)size };
+}
+
 /* A register as (kind, number, size). */
 static struct x86_opnd reg_of(ZydisRegister r)
 {
@@ -124,25 +129,25 @@ static struct x86_opnd reg_of(ZydisRegister r)
     switch (ZydisRegisterGetClass(r)) {
     case ZYDIS_REGCLASS_GPR8:
         if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
-            return (struct x86_opnd) { OPND_REGH, r - ZYDIS_REGISTER_AH, 1, 0 };
+            return register_opnd(OPND_REGH, r - ZYDIS_REGISTER_AH, 1);
         if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_DIL)
-            return (struct x86_opnd) { OPND_REG, RSP + (r - ZYDIS_REGISTER_SPL), 1, 0 };
+            return register_opnd(OPND_REG, RSP + (r - ZYDIS_REGISTER_SPL), 1);
         if (r >= ZYDIS_REGISTER_R8B)
-            return (struct x86_opnd) { OPND_REG, R8 + (r - ZYDIS_REGISTER_R8B), 1, 0 };
-        return (struct x86_opnd) { OPND_REG, r - ZYDIS_REGISTER_AL, 1, 0 };
-    case ZYDIS_REGCLASS_GPR16: return (struct x86_opnd) { OPND_REG, id, 2, 0 };
-    case ZYDIS_REGCLASS_GPR32: return (struct x86_opnd) { OPND_REG, id, 4, 0 };
-    case ZYDIS_REGCLASS_GPR64: return (struct x86_opnd) { OPND_REG, id, 8, 0 };
-    case ZYDIS_REGCLASS_X87: return (struct x86_opnd) { OPND_ST, id, 10, 0 };
-    case ZYDIS_REGCLASS_MMX: return (struct x86_opnd) { OPND_MMX, id, 8, 0 };
-    case ZYDIS_REGCLASS_XMM: return (struct x86_opnd) { OPND_VEC, id, 16, 0 };
-    case ZYDIS_REGCLASS_YMM: return (struct x86_opnd) { OPND_VEC, id, 32, 0 };
-    case ZYDIS_REGCLASS_ZMM: return (struct x86_opnd) { OPND_VEC, id, 64, 0 };
-    case ZYDIS_REGCLASS_MASK: return (struct x86_opnd) { OPND_K, id, 8, 0 };
-    case ZYDIS_REGCLASS_SEGMENT: return (struct x86_opnd) { OPND_SEG, id, 2, 0 };
-    case ZYDIS_REGCLASS_CONTROL: return (struct x86_opnd) { OPND_CR, id, 0, 0 };
-    case ZYDIS_REGCLASS_DEBUG: return (struct x86_opnd) { OPND_DR, id, 0, 0 };
-    default: return (struct x86_opnd) { OPND_NONE, id, 0, 0 };
+            return register_opnd(OPND_REG, R8 + (r - ZYDIS_REGISTER_R8B), 1);
+        return register_opnd(OPND_REG, r - ZYDIS_REGISTER_AL, 1);
+    case ZYDIS_REGCLASS_GPR16: return register_opnd(OPND_REG, id, 2);
+    case ZYDIS_REGCLASS_GPR32: return register_opnd(OPND_REG, id, 4);
+    case ZYDIS_REGCLASS_GPR64: return register_opnd(OPND_REG, id, 8);
+    case ZYDIS_REGCLASS_X87: return register_opnd(OPND_ST, id, 10);
+    case ZYDIS_REGCLASS_MMX: return register_opnd(OPND_MMX, id, 8);
+    case ZYDIS_REGCLASS_XMM: return register_opnd(OPND_VEC, id, 16);
+    case ZYDIS_REGCLASS_YMM: return register_opnd(OPND_VEC, id, 32);
+    case ZYDIS_REGCLASS_ZMM: return register_opnd(OPND_VEC, id, 64);
+    case ZYDIS_REGCLASS_MASK: return register_opnd(OPND_K, id, 8);
+    case ZYDIS_REGCLASS_SEGMENT: return register_opnd(OPND_SEG, id, 2);
+    case ZYDIS_REGCLASS_CONTROL: return register_opnd(OPND_CR, id, 0);
+    case ZYDIS_REGCLASS_DEBUG: return register_opnd(OPND_DR, id, 0);
+    default: return register_opnd(OPND_NONE, id, 0);
     }
 }
 

@@ -43,7 +43,7 @@ struct bt_x86 {
     /* what was last seen */
     uint64_t asid, fetch_gen, marks, writes, config, drops;
     bool irq_held; /* a request was put aside until interrupts are on */
-    uint64_t entries, kills, revivals, links, exits_next, exits_bail, resets, cold_blocks;
+    uint64_t entries, kills, revivals, links, exits[3], resets, cold_blocks;
 };
 
 int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
@@ -222,6 +222,7 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
     f->exit = FRAME_EXIT_NEXT;
     e->entries++;
     x86_code_run(&e->code, c, n);
+    e->exits[f->exit]++;
 }
 
 /* ---- the loop ---- */
@@ -265,7 +266,6 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     if (!b || f->exit == FRAME_EXIT_BAIL) {
         f->exit = FRAME_EXIT_NEXT;
         x86_run_interpret(e->run, c);
-        e->exits_bail++;
         return;
     }
     const struct x86_native *n = native_of(e, c, b, &gone);
@@ -283,6 +283,7 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
 enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c)
 {
     enum vcpu_exit exit;
+    x86_code_attach(&e->code);
     c->trap_env = &e->run->env;
     if (_setjmp(e->run->env)) { /* a step function raised */
         e->run->nr_traps++;
@@ -303,6 +304,26 @@ enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c)
     }
 }
 
+/* The instructions most often called out, one line each: "bt_callouts_NAME count". */
+static size_t callout_stats(const struct x86_frame *f, char *text, size_t cap)
+{
+    enum { MOST = 16 };
+    size_t n = 0;
+    uint64_t below = UINT64_MAX;
+    for (unsigned k = 0; k < MOST && n < cap; k++) {
+        unsigned best = 0;
+        for (unsigned row = 1; row < x86_nr_rows; row++)
+            if (f->callouts_of[row] < below && f->callouts_of[row] > f->callouts_of[best])
+                best = row;
+        if (!f->callouts_of[best])
+            break;
+        below = f->callouts_of[best];
+        int m = snprintf(text + n, cap - n, "bt_callouts_%s %lu\n", x86_rows[best].name, below);
+        n += m > 0 ? (size_t)m : 0;
+    }
+    return n < cap ? n : cap - 1;
+}
+
 size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text, size_t cap)
 {
     const struct x86_frame *f = e->code.frame;
@@ -310,8 +331,10 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
     int m = snprintf(text + n, cap - n,
                      "bt_blocks_translated %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries %lu\n"
                      "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails %lu\nbt_kills %lu\n"
-                     "bt_revivals %lu\nbt_resets %lu\n",
+                     "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\n",
                      e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos, e->entries, e->cold_blocks, e->links,
-                     f->misses, f->callouts, f->bails, e->kills, e->revivals, e->resets);
-    return m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
+                     f->misses, f->callouts, f->bails, e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
+                     e->exits[FRAME_EXIT_LINK], e->exits[FRAME_EXIT_BAIL]);
+    n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
+    return n + callout_stats(f, text + n, cap - n);
 }

@@ -25,6 +25,16 @@
 
 /* ---- signals ---- */
 
+/* Translated code of this thread, see hostexec_watch(). */
+static _Thread_local struct { uintptr_t begin, size, resume; } watched;
+
+void hostexec_watch(uintptr_t begin, size_t size, uintptr_t resume)
+{
+    watched.begin = begin;
+    watched.size = begin ? size : 0;
+    watched.resume = resume;
+}
+
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
@@ -32,7 +42,9 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     uintptr_t exit = host_code_fault_exit((uintptr_t)*rip, sig == SIGFPE ? HOST_SIMD_FAULT : HOST_ILLEGAL);
 
     (void)info;
-    if (exit)
+    if (sig == SIGFPE && (uintptr_t)*rip - watched.begin < watched.size)
+        *rip = (greg_t)watched.resume;
+    else if (exit)
         *rip = (greg_t)exit;
     else
         signal(sig, SIG_DFL); /* not ours: the instruction faults again and ends the process */

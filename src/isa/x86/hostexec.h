@@ -6,6 +6,8 @@
 #define DOPPEL_ISA_X86_HOSTEXEC_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -14,5 +16,9 @@
  * nobody has; call it early to see the error or to put a handler of your own in front, and again if another took its place. */
 MUST_CHECK int hostexec_init(struct error *err);
 bool hostexec_is_ready(void);
+
+/* On the calling thread, a SIGFPE at a host address in [begin, begin + size) goes on at `resume`: translated code that divides.
+ * begin 0: no longer. */
+void hostexec_watch(uintptr_t begin, size_t size, uintptr_t resume);
 
 #endif

@@ -62,9 +62,19 @@ static bool lea(struct xl *x, const struct x86_insn *i)
     return true;
 }
 
+static void put_insn_off(struct xl *x, int32_t off)
+{
+    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(insn_off)); /* mov qword [rsp + insn_off], off */
+    codebuf_put4(x->cb, (uint32_t)off);
+}
+
 static bool integer(struct xl *x, const struct x86_insn *i)
 {
     x86_step_fn f = i->step;
+    if (f == step_div || f == step_idiv) {
+        put_insn_off(x, x->off); /* for a divide error: the signal handler bails */
+        return xl_copy(x, i, X86_READ);
+    }
     if (f == step_nop)
         return true;
     if (f == step_lea)
@@ -88,10 +98,11 @@ static bool vector_enabled(const struct x86_cpu *c, uint32_t flags)
     return !(flags & ROW_AVX) || ((c->cr4 & CR4_OSXSAVE) && (c->xcr0 & (XCR0_SSE | XCR0_AVX)) == (XCR0_SSE | XCR0_AVX));
 }
 
-/* PCMPxSTRx use RAX, RDX and RCX without naming them. */
-static bool string_compare(const struct x86_row *row)
+/* PCMPxSTRI write ECX without naming it. (That they and PCMPxSTRM read EAX and EDX needs no care: these are in place.) */
+static bool writes_ecx(const struct x86_row *row)
 {
-    return strstr(row->name, "PCMP") && strstr(row->name, "STR");
+    const char *at = strstr(row->name, "STRI");
+    return at && strstr(row->name, "PCMP");
 }
 
 static bool vector(struct xl *x, const struct x86_insn *i)
@@ -102,33 +113,29 @@ static bool vector(struct xl *x, const struct x86_insn *i)
     for (unsigned n = 0; n < i->nr_opnds; n++)
         if (i->op[n].kind == OPND_MMX || i->op[n].kind == OPND_K)
             return false;
-    if (!vector_enabled(x->c, row->flags) || string_compare(row))
+    if (!vector_enabled(x->c, row->flags))
         return false;
     if (!x->fpu_here) {
         xl_load(x, H_RCX, FRAME(fpu_away));
         XL_BYTES(x, 0xe3, 9 + 5); /* jrcxz: they are here */
-        XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(insn_off)); /* mov qword [rsp + insn_off], off */
-        codebuf_put4(x->cb, (uint32_t)x->off);
+        put_insn_off(x, x->off);
         xl_call(x, x->code->stub_fpu_load);
         x->fpu_here = true;
     }
-    return xl_copy(x, i, mem_access(i));
+    if (!xl_copy(x, i, mem_access(i)))
+        return false;
+    if (writes_ecx(row))
+        asm_mov(x->cb, 8, HOST_R10, HOST_RCX);
+    return true;
 }
 
 /* Calls the step function; what ends a block always exits behind it. */
 static void call_out(struct xl *x, const struct x86_insn *i)
 {
-    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(insn_off));
-    codebuf_put4(x->cb, (uint32_t)x->off);
+    put_insn_off(x, x->off);
     asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)i);
     xl_call(x, x->code->stub_callout);
     x->fpu_here = false;
-}
-
-static void put_insn_off(struct xl *x, int32_t off)
-{
-    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(insn_off));
-    codebuf_put4(x->cb, (uint32_t)off);
 }
 
 static void put_exit(struct xl *x, const struct tail *t)

@@ -56,7 +56,6 @@ struct x86_frame {
     uint64_t exit;     /* enum x86_frame_exit */
     uint64_t rip;
     /* cold */
-    uint64_t gpr[16]; /* all of them at entry and exit */
     uint64_t flags;   /* arithmetic and DF */
     uint64_t host_rsp;
     uint64_t link_page;         /* of the block that `link` is in */
@@ -67,6 +66,7 @@ struct x86_frame {
     struct x86_cpu *cpu;        /* borrowed */
     void *owner;                /* borrowed: the engine's, for its callbacks */
     uint64_t misses, callouts, bails;
+    uint64_t *callouts_of;      /* owned; by row */
     struct x86_frame_bank bank[X86_BANK_NR];
 };
 
@@ -87,6 +87,8 @@ struct x86_code {
  * BMI2 or AVX. */
 MUST_CHECK int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct error *err);
 void x86_code_done(struct x86_code *code);
+/* To be called on the thread that will run it, before it does: a divide error in translated code then bails. */
+void x86_code_attach(const struct x86_code *code);
 /* Forgets all translations; the caller forgets its pointers to them. */
 void x86_code_reset(struct x86_code *code);
 

@@ -12,22 +12,21 @@
 #include <sys/mman.h>
 
 #include "core/vcpu.h"
+#include "isa/x86/hostexec.h"
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
 #include "isa/x86/translate_emit.h"
 
 /* Guest registers that live in host registers of their own, and where they are saved. */
 static const uint8_t IN_HOST[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R12, R13, R14 };
-enum { IN_HOST_NR = sizeof(IN_HOST), MXCSR_MASKS = 0x1f80 };
+static const uint8_t IN_FRAME[] = { R10, R11, R15 };
+enum { IN_HOST_NR = sizeof(IN_HOST), IN_FRAME_NR = sizeof(IN_FRAME), MXCSR_MASKS = 0x1f80 };
 
 /* ---- C side ---- */
 
+/* The general registers pass between host and CPU state in the stubs; here the rest. */
 static void frame_load(struct x86_frame *f, const struct x86_cpu *c)
 {
-    memcpy(f->gpr, c->gpr, sizeof(f->gpr));
-    f->r10 = c->gpr[R10];
-    f->r11 = c->gpr[R11];
-    f->r15 = c->gpr[R15];
     f->flags = (c->rflags & (FLAGS_ARITH | FLAG_DF)) | FLAG_ONE;
     f->fs_base = c->seg[SEG_FS].base;
     f->gs_base = c->seg[SEG_GS].base;
@@ -38,10 +37,6 @@ static void frame_load(struct x86_frame *f, const struct x86_cpu *c)
 
 static void frame_store(const struct x86_frame *f, struct x86_cpu *c)
 {
-    memcpy(c->gpr, f->gpr, sizeof(c->gpr));
-    c->gpr[R10] = f->r10;
-    c->gpr[R11] = f->r11;
-    c->gpr[R15] = f->r15;
     c->rflags = (c->rflags & ~(uint64_t)(FLAGS_ARITH | FLAG_DF)) | (f->flags & (FLAGS_ARITH | FLAG_DF));
 }
 
@@ -84,6 +79,7 @@ static uint64_t on_callout(struct x86_frame *f, const struct x86_insn *i)
     unsigned bank = c->bank;
     bool ends = x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS);
     f->callouts++;
+    f->callouts_of[i->row]++;
     frame_store(f, c);
     c->rip = f->page_va + f->insn_off;
     c->next_rip = c->rip + i->len;
@@ -92,8 +88,6 @@ static uint64_t on_callout(struct x86_frame *f, const struct x86_insn *i)
     c->rip = c->next_rip;
     if (ends || c->rip != behind || c->code_written || c->slow || c->bank != bank || c->pending_dbg) {
         f->rip = c->rip;
-        memcpy(f->gpr, c->gpr, sizeof(f->gpr));
-        f->r10 = c->gpr[R10], f->r11 = c->gpr[R11], f->r15 = c->gpr[R15];
         f->flags = c->rflags;
         return 1;
     }
@@ -168,23 +162,35 @@ static void put_call_c(struct xl *x, const void *fn)
     XL_BYTES(x, 0xff, 0xd0);
 }
 
+/* All guest general registers and flags to the CPU state; rcx and all but r11 are lost. */
 static void put_save_all(struct xl *x, int32_t disp)
 {
+    static_assert(offsetof(struct x86_cpu, gpr) == 0, "registers are addressed from the CPU state's start");
+    asm_load(x->cb, 8, HOST_RCX, at(H_RSP, disp + FRAME(cpu)));
     for (unsigned k = 0; k < IN_HOST_NR; k++)
-        asm_store(x->cb, 8, at(H_RSP, disp + FRAME(gpr) + 8 * IN_HOST[k]), hg(xr_host(IN_HOST[k])));
+        asm_store(x->cb, 8, at(H_RCX, 8 * IN_HOST[k]), hg(xr_host(IN_HOST[k])));
     asm_pushfq(x->cb);
     XL_BYTES(x, 0x8f, 0x84, 0x24); /* pop [rsp + disp32] */
     codebuf_put4(x->cb, (uint32_t)(disp + FRAME(flags)));
+    for (unsigned k = 0; k < IN_FRAME_NR; k++) {
+        asm_load(x->cb, 8, HOST_RAX, at(H_RSP, disp + xr_frame(IN_FRAME[k])));
+        asm_store(x->cb, 8, at(H_RCX, 8 * IN_FRAME[k]), HOST_RAX);
+    }
     codebuf_put1(x->cb, 0xfc); /* cld */
 }
 
 static void put_restore_all(struct xl *x, int32_t disp)
 {
+    asm_load(x->cb, 8, HOST_RCX, at(H_RSP, disp + FRAME(cpu)));
+    for (unsigned k = 0; k < IN_FRAME_NR; k++) {
+        asm_load(x->cb, 8, HOST_RAX, at(H_RCX, 8 * IN_FRAME[k]));
+        asm_store(x->cb, 8, at(H_RSP, disp + xr_frame(IN_FRAME[k])), HOST_RAX);
+    }
     XL_BYTES(x, 0xff, 0xb4, 0x24); /* push [rsp + disp32] */
     codebuf_put4(x->cb, (uint32_t)(disp + FRAME(flags)));
     asm_popfq(x->cb);
     for (unsigned k = 0; k < IN_HOST_NR; k++)
-        asm_load(x->cb, 8, hg(xr_host(IN_HOST[k])), at(H_RSP, disp + FRAME(gpr) + 8 * IN_HOST[k]));
+        asm_load(x->cb, 8, hg(xr_host(IN_HOST[k])), at(H_RCX, 8 * IN_HOST[k]));
 }
 
 static const uint8_t HOST_SAVED[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
@@ -197,9 +203,9 @@ static const uint8_t *put_enter(struct xl *x)
         asm_push(x->cb, hg(HOST_SAVED[k]));
     asm_store(x->cb, 8, at(H_RDI, FRAME(host_rsp)), HOST_RSP);
     asm_mov(x->cb, 8, HOST_RSP, HOST_RDI);
-    asm_mov(x->cb, 8, HOST_R11, HOST_RSI);
+    xl_store(x, FRAME(tmp), H_RSI);
     put_restore_all(x, 0);
-    XL_BYTES(x, 0x41, 0xff, 0xe3); /* jmp r11 */
+    XL_BYTES(x, 0xff, 0x64, 0x24, FRAME(tmp)); /* jmp [rsp + tmp] */
     return entry;
 }
 
@@ -326,13 +332,16 @@ static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err
         return error_set(err, -ENOMEM, "no memory for the translator's frame");
     struct x86_frame *f = (struct x86_frame *)(mem + FRAME_STACK);
     code->frame = f;
+    f->callouts_of = calloc(x86_nr_rows, sizeof(*f->callouts_of));
+    if (!f->callouts_of)
+        return error_set(err, -ENOMEM, "no memory for the translator's counters");
     f->cpu = c;
     f->requests = &c->vcpu->requests;
     f->vec = (uint8_t *)c->fpu.zmm;
     f->mxcsr = &c->fpu.mxcsr;
     f->tlb_mask = (uint64_t)(FRAME_TLB - 1) << GPAGE_SHIFT;
     f->page_mask = GPAGE_MASK;
-    f->jump_mask = 0xf0ff; /* twelve bits: eight of the offset in the page, four of its number */
+    f->jump_mask = 0x71ff; /* twelve bits: nine of the offset in the page, three of its number */
     f->align_mask[0] = 15;
     f->align_mask[1] = 31;
     f->align_mask[2] = 63;
@@ -343,6 +352,8 @@ static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err
 int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct error *err)
 {
     memset(code, 0, sizeof(*code));
+    if (!hostexec_is_ready() && hostexec_init(err) < 0)
+        return -EINVAL;
     if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx"))
         return error_set(err, -ENOTSUP, "the host CPU lacks BMI2 or AVX");
     int r = codebuf_init(&code->cb, size, err);
@@ -357,10 +368,17 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
     return r;
 }
 
+void x86_code_attach(const struct x86_code *code)
+{
+    hostexec_watch((uintptr_t)code->cb.rx, code->cb.size, (uintptr_t)code->stub_bail);
+}
+
 void x86_code_done(struct x86_code *code)
 {
-    if (code->frame)
+    if (code->frame) {
+        free(code->frame->callouts_of);
         (void)munmap((uint8_t *)code->frame - FRAME_STACK, frame_bytes()); /* our own mapping */
+    }
     free(code->work);
     codebuf_done(&code->cb);
     memset(code, 0, sizeof(*code));
@@ -415,7 +433,7 @@ void x86_frame_flush_all(struct x86_frame *f)
 /* The index the jump mask extracts. */
 static unsigned jump_index(gva_t lin)
 {
-    return (lin & 0xff) | (lin >> GPAGE_SHIFT & 0xf) << 8;
+    return (lin & 0x1ff) | (lin >> GPAGE_SHIFT & 7) << 9;
 }
 
 void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, const struct x86_native *n)
