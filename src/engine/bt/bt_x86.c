@@ -20,7 +20,7 @@
 #include "isa/x86/translate.h"
 #include "isa/x86/trap.h"
 
-enum { CODE_BYTES = 128 << 20, HOT = 6, TRANSLATIONS_MAX = 1 << 18 };
+enum { CODE_BYTES = 128 << 20, HOT = 6, TRANSLATIONS_MAX = 1 << 18, STRADDLES_MAX = 8 };
 
 /* The translations of one block, by bank. */
 struct translation {
@@ -29,6 +29,7 @@ struct translation {
     struct x86_native native[X86_BANK_NR];
     bool made[X86_BANK_NR];
     bool killed;
+    uint8_t straddles; /* times a group check lay across two pages; at STRADDLES_MAX it does without groups */
 };
 
 struct bt_x86 {
@@ -43,6 +44,7 @@ struct bt_x86 {
     /* what was last seen */
     uint64_t asid, fetch_gen, marks, writes, config, drops;
     bool irq_held; /* a request was put aside until interrupts are on */
+    uint64_t ungrouped; /* blocks translated anew without groups */
     uint64_t entries, kills, revivals, links, exits[3], resets, cold_blocks;
 };
 
@@ -90,6 +92,7 @@ static void drop_code(struct bt_x86 *e)
         e->page[e->pages[k]] = NULL;
     e->nr_pages = e->nr_all = 0;
     e->drops = x86_blocks_stats(e->run->blocks)->drops;
+    e->code.frame->straddler = 0;
     e->resets++;
 }
 
@@ -191,7 +194,7 @@ static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, s
             return NULL;
         }
         t = translation_of(e, b);
-        if (!t || !x86_translate(&e->code, c, b, &t->native[c->bank])) {
+        if (!t || !x86_translate(&e->code, c, b, t->straddles < STRADDLES_MAX, &t->native[c->bank])) {
             drop_code(e);
             *ret_gone = true;
             return NULL;
@@ -210,6 +213,22 @@ static bool page_is_global(const struct x86_cpu *c, gva_t lin)
     return c->tlb->entry[bank][k].tag[X86_FETCH] == ((lin & GPAGE_MASK) | c->asid) && c->tlb->global[bank][k];
 }
 
+/* A group check bailed because its extent crosses a page. Where that happens often, the block is translated anew. */
+static void count_straddle(struct bt_x86 *e)
+{
+    struct x86_block *b = (struct x86_block *)(uintptr_t)e->code.frame->straddler;
+    struct translation *t = b->translation;
+    e->code.frame->straddler = 0;
+    if (++t->straddles != STRADDLES_MAX)
+        return;
+    for (unsigned bank = 0; bank < X86_BANK_NR; bank++)
+        if (t->made[bank]) {
+            x86_code_kill(&e->code, &t->native[bank]);
+            t->made[bank] = false;
+        }
+    e->ungrouped++;
+}
+
 static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b, const struct x86_native *n)
 {
     struct x86_frame *f = e->code.frame;
@@ -223,6 +242,8 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
     e->entries++;
     x86_code_run(&e->code, c, n);
     e->exits[f->exit]++;
+    if (f->straddler)
+        count_straddle(e);
 }
 
 /* ---- the loop ---- */
@@ -331,10 +352,10 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
     int m = snprintf(text + n, cap - n,
                      "bt_blocks_translated %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries %lu\n"
                      "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails %lu\nbt_kills %lu\n"
-                     "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\n",
+                     "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_ungrouped %lu\n",
                      e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos, e->entries, e->cold_blocks, e->links,
                      f->misses, f->callouts, f->bails, e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
-                     e->exits[FRAME_EXIT_LINK], e->exits[FRAME_EXIT_BAIL]);
+                     e->exits[FRAME_EXIT_LINK], e->exits[FRAME_EXIT_BAIL], e->ungrouped);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     return n + callout_stats(f, text + n, cap - n);
 }

@@ -41,6 +41,18 @@ static bool among(x86_step_fn f, const x86_step_fn *list, size_t n)
 }
 #define AMONG(f, list) among(f, list, sizeof(list) / sizeof((list)[0]))
 
+enum xl_kind xl_kind(const struct x86_insn *i)
+{
+    x86_step_fn f = i->step;
+    if (AMONG(f, COPIED) || f == step_lea || f == step_nop || f == step_div || f == step_idiv)
+        return XL_INTEGER;
+    if (AMONG(f, COUNTED) || (AMONG(f, BIT_TESTS) && (i->op[0].kind != OPND_MEM || i->op[1].kind == OPND_IMM)))
+        return XL_INTEGER;
+    if ((x86_rows[i->row].flags & ROW_HOST) && (x86_rows[i->row].flags & (ROW_SSE | ROW_AVX)))
+        return XL_VECTOR;
+    return XL_OTHER;
+}
+
 static enum x86_access mem_access(const struct x86_insn *i)
 {
     for (unsigned n = 0; n < i->nr_opnds; n++)
@@ -136,6 +148,7 @@ static void call_out(struct xl *x, const struct x86_insn *i)
     asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)i);
     xl_call(x, x->code->stub_callout);
     x->fpu_here = false;
+    xl_forget_checks(x);
 }
 
 static void put_exit(struct xl *x, const struct tail *t)
@@ -159,6 +172,14 @@ static void put_tail(struct xl *x, const struct tail *t)
     xl_patch(x, t->from, x->cb->pos);
     switch (t->kind) {
     case TAIL_MISS:
+        if (t->sub) { /* sub r11, [rsp + rcx * 8 + tags]: the address again */
+            XL_BYTES(x, 0x4c, 0x2b, 0x9c, 0xcc);
+            codebuf_put4(x->cb, (uint32_t)t->sub);
+        }
+        if (t->group) {
+            asm_mov_imm(x->cb, HOST_RCX, (uint64_t)(uintptr_t)x->b);
+            xl_store(x, FRAME(group_block), H_RCX);
+        }
         put_insn_off(x, t->off);
         codebuf_put1(x->cb, 0xb9); /* mov ecx, what */
         codebuf_put4(x->cb, t->what);
@@ -192,6 +213,7 @@ static void put_body(struct xl *x)
     bool ends = false;
     for (unsigned k = 0; k < x->b->nr && !ends; k++) {
         const struct x86_insn *i = &x->b->insn[k];
+        x->k = k;
         if (!xl_flow(x, i, &ends)) {
             ends = false;
             if (integer(x, i) || vector(x, i)) {
@@ -208,7 +230,8 @@ static void put_body(struct xl *x)
         xl_goto(x, x->off);
 }
 
-bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, struct x86_native *ret_native)
+bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, bool grouping,
+                   struct x86_native *ret_native)
 {
     struct xl *x = code->work;
     size_t begin = code->cb.pos;
@@ -223,6 +246,9 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->off = (int32_t)(b->key >> 4 & 0xfff);
     x->fpu_here = false;
     x->nr_tails = 0;
+    x->k = 0;
+    x->grouping = grouping;
+    xl_look(x);
     put_entries(x, x->off, &n);
     put_body(x);
     for (unsigned k = 0; k < x->nr_tails; k++) {

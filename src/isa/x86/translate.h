@@ -30,6 +30,7 @@ enum { FRAME_TLB = 512, FRAME_JUMPS = 4096, FRAME_STACK = 64 << 10 };
 struct x86_frame_bank {
     uint64_t neg_tag[2][FRAME_TLB]; /* by X86_READ, X86_WRITE: minus the linear page */
     uint64_t to_host[FRAME_TLB];    /* host address - linear address */
+    uint64_t host_page[FRAME_TLB];  /* host address of the page */
     uint64_t jump_neg[FRAME_JUMPS]; /* minus the linear address of a block that was jumped to from another page */
     uint64_t jump_code[FRAME_JUMPS]; /* its far entry */
     bool local;                      /* holds translations of pages that are not global */
@@ -58,6 +59,9 @@ struct x86_frame {
     /* cold */
     uint64_t flags;   /* arithmetic and DF */
     uint64_t host_rsp;
+    uint64_t group[12];         /* to_host of the groups of accesses of the running block */
+    uint64_t straddler;         /* the block (struct x86_block *) whose group check last crossed a page, 0: none */
+    uint64_t group_block;       /* the block of the group check that missed */
     uint64_t link_page;         /* of the block that `link` is in */
     uint64_t align_mask[3];     /* 15, 31, 63: for operands that must be aligned */
     uint8_t *vec;               /* borrowed: c->fpu.zmm */
@@ -98,8 +102,10 @@ struct x86_native {
     const uint8_t *exit; /* where a killed near entry leads */
 };
 
-/* Translates b for the CPU's current bank and configuration. False: the buffer is full (reset it, try again). */
-bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, struct x86_native *ret_native);
+/* Translates b for the CPU's current bank and configuration. grouping: accesses off one register are checked together, which
+ * does not pay where they often lie across two pages (frame.straddler). False: the buffer is full (reset it, try again). */
+bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, bool grouping,
+                   struct x86_native *ret_native);
 /* Takes a block out of use, and back into it when its bytes turned out to be unchanged. */
 void x86_code_kill(struct x86_code *code, const struct x86_native *n);
 void x86_code_revive(struct x86_code *code, const struct x86_native *n);

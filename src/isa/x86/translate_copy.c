@@ -13,6 +13,7 @@ struct copy {
     const struct x86_insn *i;
     bool mem;     /* has a memory operand */
     bool folded;  /* it is at [r11], rcx being needed */
+    struct xl_place place; /* else it is there */
     unsigned reg, rm, vvvv, opc; /* register numbers of the slots, host's */
     bool reg_used, rm_used, vvvv_used, opc_used;
     bool high;      /* an operand is AH, DH or BH: no REX possible */
@@ -109,7 +110,7 @@ static bool is_legacy_prefix(uint8_t b)
 /* Extension bits of the register numbers: W R X B as in REX. */
 static unsigned extension_bits(const struct copy *p)
 {
-    unsigned b = p->mem ? H_R11 : p->rm_used ? p->rm : p->opc_used ? p->opc : 0;
+    unsigned b = p->mem ? (p->folded ? H_R11 : p->place.base) : p->rm_used ? p->rm : p->opc_used ? p->opc : 0;
     return (p->reg_used ? p->reg >> 3 & 1 : 0) << 2 | (b >> 3 & 1);
 }
 
@@ -124,8 +125,7 @@ static void put_operands(struct xl *x, const struct copy *p)
         } else if (p->folded) {
             codebuf_put1(x->cb, (uint8_t)(reg << 3 | (H_R11 & 7))); /* [r11] */
         } else {
-            codebuf_put1(x->cb, (uint8_t)(reg << 3 | 4));
-            codebuf_put1(x->cb, (uint8_t)(H_RCX << 3 | (H_R11 & 7))); /* [r11 + rcx] */
+            xl_modrm_place(x, reg, p->place);
         }
     }
     if (i->layout.imm)
@@ -177,6 +177,20 @@ static void put_vex(struct xl *x, const struct copy *p)
     put_operands(x, p);
 }
 
+void xl_modrm_place(struct xl *x, unsigned reg, struct xl_place place)
+{
+    bool none = place.disp == 0 && (place.base & 7) != H_RBP; /* mod 0 with that base means something else */
+    bool short_disp = place.disp >= -128 && place.disp <= 127;
+    codebuf_put1(x->cb, (uint8_t)((none ? 0 : short_disp ? 0x40 : 0x80) | reg << 3 | 4));
+    codebuf_put1(x->cb, (uint8_t)(H_RCX << 3 | (place.base & 7)));
+    if (none)
+        return;
+    if (short_disp)
+        codebuf_put1(x->cb, (uint8_t)place.disp);
+    else
+        codebuf_put4(x->cb, (uint32_t)place.disp);
+}
+
 static const struct x86_opnd *mem_operand(const struct x86_insn *i)
 {
     for (unsigned n = 0; n < i->nr_opnds; n++)
@@ -192,13 +206,11 @@ static bool copy(struct xl *x, const struct x86_insn *i, enum x86_access access,
         return false;
     if (p.mem) {
         unsigned size = mem_operand(i)->size;
-        if (!size || size > 32 || !xl_ea(x, i))
+        bool aligned = (x86_rows[i->row].flags & ROW_ALIGN) && size >= 16;
+        if (!size || size > 32 || !xl_operand(x, i, size, access, aligned, &p.place))
             return false;
-        if ((x86_rows[i->row].flags & ROW_ALIGN) && size >= 16)
-            xl_align(x, size);
-        xl_tlb(x, size, access);
         if (p.folded)
-            xl_lea(x, 8, H_R11, H_R11, H_RCX, 1, 0);
+            xl_lea(x, 8, H_R11, p.place.base, H_RCX, 1, p.place.disp);
     }
     for (unsigned k = 0; k < p.nr_frame; k++)
         xl_load(x, p.frame[k].host, xr_frame(p.frame[k].guest));

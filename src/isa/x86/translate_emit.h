@@ -13,6 +13,30 @@ enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10
 
 #define FRAME(member) ((int32_t)offsetof(struct x86_frame, member))
 
+/* A run of accesses off one base register whose whole extent is checked at the first of them. */
+struct xl_group {
+    uint8_t base;   /* guest register */
+    bool write;
+    bool checked;   /* the code emitted so far has made the check; the base's to_host is in frame.group[] */
+    int32_t lo, hi; /* extent relative to the base's value at the group's origin, exclusive end */
+    unsigned count;
+};
+
+/* What the analysis found about one instruction. */
+struct xl_note {
+    bool flags_dead; /* arithmetic flags before it are overwritten before anybody reads them */
+    int8_t group;    /* of its memory access off a base register, -1: none. A call's is its push */
+    int32_t delta;   /* the base's value here minus that at the group's origin */
+};
+
+enum { XL_GROUPS = 12 };
+
+/* How a checked operand is addressed: [base + rcx + disp]. */
+struct xl_place {
+    unsigned base;
+    int32_t disp;
+};
+
 /* Work in progress on one block. */
 struct xl {
     struct x86_code *code;
@@ -21,6 +45,11 @@ struct xl {
     const struct x86_block *b;
     unsigned bank;
     int32_t off;     /* of the current instruction from page_va */
+    unsigned k;      /* its index */
+    bool grouping;   /* groups are used (not after too many of their checks straddled a page) */
+    unsigned nr_groups;
+    struct xl_group group[XL_GROUPS];
+    struct xl_note note[BLOCK_MAX_INSNS];
     bool fpu_here;   /* guest vector registers are known to be loaded */
     unsigned nr_tails;
     struct tail {    /* out-of-line code, emitted behind the block */
@@ -28,6 +57,8 @@ struct xl {
         size_t from;  /* position of the rel32 that leads here */
         size_t again; /* TAIL_MISS: where to go on */
         uint32_t what; /* TAIL_MISS: access | bank << 8 */
+        int32_t sub;   /* TAIL_MISS: frame offset of the tags whose entry (index in rcx) was added to r11; 0: none */
+        bool group;    /* TAIL_MISS: a group's check */
         int32_t off;   /* instruction, or TAIL_EXIT: target */
         bool link;
     } tail[BLOCK_MAX_INSNS * 6];
@@ -83,23 +114,39 @@ void xl_call(struct xl *x, const uint8_t *target);
 /* Points the rel32 at `from` to `to` (positions). */
 void xl_patch(struct xl *x, size_t from, size_t to);
 
+/* What becomes of an instruction that is no branch or stack operation: copied, or called out (a copy may still turn out to have no
+ * form and be called out). */
+enum xl_kind { XL_OTHER, XL_INTEGER, XL_VECTOR };
+enum xl_kind xl_kind(const struct x86_insn *i);
+
 /* ---- translate_mem.c ---- */
 /* Offset of the memory operand, cut to size (4 or 8), in dst; r11 and rcx are lost. False: a form that is called out. */
 bool xl_address(struct xl *x, const struct x86_insn *i, unsigned size, unsigned dst);
 /* Linear address of the memory operand in r11 (rcx is lost). False: a form that is called out. */
 bool xl_ea(struct xl *x, const struct x86_insn *i);
-/* With a linear address in r11: checks it for an access of size bytes; behind it [r11 + rcx] is the operand. The instruction must
- * not have changed guest state yet. */
-void xl_tlb(struct xl *x, unsigned size, enum x86_access access);
+/* Checks the instruction's memory operand for an access and says where it is then. Guest state must be that before the
+ * instruction. False (nothing emitted): a form that is called out. */
+bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_access access, bool aligned, struct xl_place *ret_place);
+/* The same for the 8 bytes at guest register base + disp, an implicit stack access (note.group if grouped). */
+struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_access access);
 /* Bails when r11 is not aligned to size (16, 32, 64). */
 void xl_align(struct xl *x, unsigned size);
 void xl_tail(struct xl *x, struct tail t);
+
+/* ---- translate_look.c ---- */
+/* Fills x->note and x->group for the block. */
+void xl_look(struct xl *x);
+/* The checks made so far no longer hold: what was called out may have changed mappings. */
+void xl_forget_checks(struct xl *x);
 
 /* ---- translate_copy.c ---- */
 /* Emits the instruction with renamed registers and its memory operand, if any, checked. False (nothing emitted): no such form. */
 bool xl_copy(struct xl *x, const struct x86_insn *i, enum x86_access mem_access);
 /* The same for instructions with an implicit CL count. */
 bool xl_copy_cl(struct xl *x, const struct x86_insn *i, enum x86_access mem_access);
+
+/* ModRM, SIB and displacement of [place.base + rcx + place.disp]; REX.B is the caller's. */
+void xl_modrm_place(struct xl *x, unsigned reg, struct xl_place place);
 
 /* ---- translate_flow.c ---- */
 /* True when it emitted the instruction: branches, calls, stack. *ret_ends: the block's code ends with it. */

@@ -65,11 +65,18 @@ static void jcc(struct xl *x, const struct x86_insn *i)
     xl_goto(x, next_off(x, i));
 }
 
-/* Makes room for a push: [r11 + rcx] is the new top of the stack; rSP is moved by push_done(). */
-static void push_begin(struct xl *x)
+/* mov [place], src */
+static void store_at(struct xl *x, struct xl_place p, unsigned src)
 {
-    xl_lea(x, 8, H_R11, H_R15, SIB_NONE, 1, -8);
-    xl_tlb(x, 8, X86_WRITE);
+    XL_BYTES(x, (uint8_t)(0x48 | (src >> 3 & 1) << 2 | (p.base >> 3 & 1)), 0x89);
+    xl_modrm_place(x, src & 7, p);
+}
+
+/* mov dst, [place] */
+static void load_at(struct xl *x, struct xl_place p, unsigned dst)
+{
+    XL_BYTES(x, (uint8_t)(0x48 | (dst >> 3 & 1) << 2 | (p.base >> 3 & 1)), 0x8b);
+    xl_modrm_place(x, dst & 7, p);
 }
 
 static void push_done(struct xl *x)
@@ -77,22 +84,10 @@ static void push_done(struct xl *x)
     xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, -8);
 }
 
-/* mov [r11 + rcx], src */
-static void store_at(struct xl *x, unsigned src)
+/* mov [place], rcx, where rcx = [rsp + from_frame] + plus */
+static void store_rcx_at(struct xl *x, struct xl_place p, int32_t from_frame, int32_t plus)
 {
-    XL_BYTES(x, (uint8_t)(0x49 | (src >> 3 & 1) << 2), 0x89, (uint8_t)((src & 7) << 3 | 4), (uint8_t)(H_RCX << 3 | (H_R11 & 7)));
-}
-
-/* mov dst, [r11 + rcx] */
-static void load_at(struct xl *x, unsigned dst)
-{
-    XL_BYTES(x, (uint8_t)(0x49 | (dst >> 3 & 1) << 2), 0x8b, (uint8_t)((dst & 7) << 3 | 4), (uint8_t)(H_RCX << 3 | (H_R11 & 7)));
-}
-
-/* mov [r11], rcx after folding */
-static void store_rcx_at(struct xl *x, int32_t from_frame, int32_t plus)
-{
-    xl_lea(x, 8, H_R11, H_R11, H_RCX, 1, 0);
+    xl_lea(x, 8, H_R11, p.base, H_RCX, 1, p.disp);
     xl_load(x, H_RCX, from_frame);
     if (plus)
         xl_lea(x, 8, H_RCX, H_RCX, SIB_NONE, 1, plus);
@@ -103,14 +98,15 @@ static bool push(struct xl *x, const struct x86_insn *i)
 {
     if (i->opsize != 8 || i->op[0].kind == OPND_MEM)
         return false;
-    push_begin(x);
-    if (i->op[0].kind == OPND_IMM) {
-        XL_BYTES(x, 0x49, 0xc7, 4, (uint8_t)(H_RCX << 3 | (H_R11 & 7))); /* mov qword [r11 + rcx], imm32 */
+    struct xl_place p = xl_stack(x, RSP, -8, X86_WRITE);
+    if (i->op[0].kind == OPND_IMM) { /* mov qword [place], imm32 */
+        XL_BYTES(x, (uint8_t)(0x48 | (p.base >> 3 & 1)), 0xc7);
+        xl_modrm_place(x, 0, p);
         codebuf_put4(x->cb, (uint32_t)i->imm);
     } else if (xr_host(i->op[0].reg) == XR_MEM) {
-        store_rcx_at(x, xr_frame(i->op[0].reg), 0);
+        store_rcx_at(x, p, xr_frame(i->op[0].reg), 0);
     } else {
-        store_at(x, xr_host(i->op[0].reg));
+        store_at(x, p, xr_host(i->op[0].reg));
     }
     push_done(x);
     return true;
@@ -121,13 +117,12 @@ static bool pop(struct xl *x, const struct x86_insn *i)
     if (i->opsize != 8 || i->op[0].kind != OPND_REG)
         return false;
     unsigned h = xr_host(i->op[0].reg);
-    asm_mov(x->cb, 8, HOST_R11, HOST_R15);
-    xl_tlb(x, 8, X86_READ);
+    struct xl_place p = xl_stack(x, RSP, 0, X86_READ);
     if (h == H_R15) {
-        load_at(x, H_R15);
+        load_at(x, p, H_R15);
         return true;
     }
-    load_at(x, h == XR_MEM ? H_RCX : h);
+    load_at(x, p, h == XR_MEM ? H_RCX : h);
     if (h == XR_MEM)
         xl_store(x, xr_frame(i->op[0].reg), H_RCX);
     xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, 8);
@@ -136,8 +131,7 @@ static bool pop(struct xl *x, const struct x86_insn *i)
 
 static void push_return(struct xl *x, const struct x86_insn *i)
 {
-    push_begin(x);
-    store_rcx_at(x, FRAME(page_va), next_off(x, i));
+    store_rcx_at(x, xl_stack(x, RSP, -8, X86_WRITE), FRAME(page_va), next_off(x, i));
     push_done(x);
 }
 
@@ -147,10 +141,14 @@ static bool indirect_target(struct xl *x, const struct x86_insn *i)
     if (i->opsize != 8)
         return false;
     if (i->op[0].kind == OPND_MEM) {
-        if (!xl_ea(x, i))
+        int8_t group = x->note[x->k].group; /* that is the push's; the target's address is checked on its own */
+        struct xl_place p;
+        x->note[x->k].group = -1;
+        bool ok = xl_operand(x, i, 8, X86_READ, false, &p);
+        x->note[x->k].group = group;
+        if (!ok)
             return false;
-        xl_tlb(x, 8, X86_READ);
-        load_at(x, H_R11);
+        load_at(x, p, H_R11);
     } else if (xr_host(i->op[0].reg) == XR_MEM) {
         xl_load(x, H_R11, xr_frame(i->op[0].reg));
     } else {
@@ -172,19 +170,16 @@ static bool call_indirect(struct xl *x, const struct x86_insn *i)
 
 static void ret(struct xl *x, const struct x86_insn *i)
 {
-    asm_mov(x->cb, 8, HOST_R11, HOST_R15);
-    xl_tlb(x, 8, X86_READ);
-    load_at(x, H_R11);
+    load_at(x, xl_stack(x, RSP, 0, X86_READ), H_R11);
     xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, 8 + (i->nr_opnds ? (int32_t)(i->imm & 0xffff) : 0));
     goto_r11(x);
 }
 
 static void leave(struct xl *x)
 {
-    asm_mov(x->cb, 8, HOST_R11, HOST_RBP);
-    xl_tlb(x, 8, X86_READ);
+    struct xl_place p = xl_stack(x, RBP, 0, X86_READ);
     xl_lea(x, 8, H_R15, H_RBP, SIB_NONE, 1, 8);
-    load_at(x, H_RBP);
+    load_at(x, p, H_RBP);
 }
 
 bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The translator's memory operands: address formation and the inline TLB check, none of which touches flags.
+ * The translator's memory operands: address formation and the inline TLB check.
  *
- * The check: index by page number (PEXT), minus-tag + last byte's address is below 4096 exactly when first and last byte
- * lie in the tagged page; PEXT of its page bits is then 0 and JRCXZ skips the miss.
+ * Minus-tag + address is the offset in the page on a hit, and large on a miss. Where guest flags are dead that is an ADD and a CMP;
+ * where they are live nothing may touch them: PEXT takes index and page bits out, and JRCXZ skips the miss. Accesses off
+ * one base register are checked as a group, at the first of them (translate_look.c).
  */
 #include "isa/x86/translate_emit.h"
 
@@ -137,20 +138,107 @@ bool xl_ea(struct xl *x, const struct x86_insn *i)
     return true;
 }
 
-void xl_tlb(struct xl *x, unsigned size, enum x86_access access)
+static int32_t bank_offset(const struct xl *x, size_t member)
 {
-    int32_t bank = FRAME(bank) + (int32_t)(x->bank * sizeof(struct x86_frame_bank));
-    int32_t tags = bank + (int32_t)offsetof(struct x86_frame_bank, neg_tag) + access * FRAME_TLB * 8;
-    size_t again = x->cb->pos;
+    return FRAME(bank) + (int32_t)(x->bank * sizeof(struct x86_frame_bank) + member);
+}
+
+/* The check while flags are live. Behind it r11 is still the address and rcx its to_host. */
+static void check_quietly(struct xl *x, struct tail t, unsigned size, int32_t tags)
+{
+    t.again = x->cb->pos;
     xl_pext(x, H_RCX, H_R11, FRAME(tlb_mask));
     xl_load_rcx8(x, H_RCX, tags);
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, (int32_t)size - 1);
     xl_pext(x, H_RCX, H_RCX, FRAME(page_mask));
     XL_BYTES(x, 0xe3, 5); /* jrcxz over the jump */
-    size_t from = xl_jmp(x, NULL);
-    xl_tail(x, (struct tail){ .kind = TAIL_MISS, .from = from, .again = again, .what = access | x->bank << 8, .off = x->off });
+    t.from = xl_jmp(x, NULL);
+    xl_tail(x, t);
     xl_pext(x, H_RCX, H_R11, FRAME(tlb_mask));
-    xl_load_rcx8(x, H_RCX, bank + (int32_t)offsetof(struct x86_frame_bank, to_host));
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, to_host)));
+}
+
+/* The check when flags may be lost. Behind it r11 is the offset in the page and rcx the table entry of `wanted`. */
+static void check_with_flags(struct xl *x, struct tail t, unsigned size, int32_t tags, size_t wanted)
+{
+    t.again = x->cb->pos;
+    t.sub = tags;
+    XL_BYTES(x, 0x44, 0x89, 0xd9);                            /* mov ecx, r11d */
+    XL_BYTES(x, 0xc1, 0xe9, GPAGE_SHIFT);                     /* shr ecx, 12 */
+    XL_BYTES(x, 0x81, 0xe1);                                  /* and ecx, FRAME_TLB - 1 */
+    codebuf_put4(x->cb, FRAME_TLB - 1);
+    XL_BYTES(x, 0x4c, 0x03, 0x9c, 0xcc);                      /* add r11, [rsp + rcx * 8 + tags] */
+    codebuf_put4(x->cb, (uint32_t)tags);
+    XL_BYTES(x, 0x49, 0x81, 0xfb);                            /* cmp r11, 4096 - size */
+    codebuf_put4(x->cb, GPAGE_SIZE - size);
+    XL_BYTES(x, 0x0f, 0x87);                                  /* ja */
+    codebuf_put4(x->cb, 0);
+    t.from = x->cb->pos - 4;
+    xl_tail(x, t);
+    xl_load_rcx8(x, H_RCX, bank_offset(x, wanted));
+}
+
+/* Checks [r11, r11 + size). With keep, r11 stays the address if flags allow no shorter way; the operand is at [r11 + rcx]. */
+static void check(struct xl *x, unsigned size, enum x86_access access)
+{
+    int32_t tags = bank_offset(x, offsetof(struct x86_frame_bank, neg_tag)) + access * FRAME_TLB * 8;
+    struct tail t = { .kind = TAIL_MISS, .what = access | x->bank << 8, .off = x->off };
+    if (x->note[x->k].flags_dead)
+        check_with_flags(x, t, size, tags, offsetof(struct x86_frame_bank, host_page));
+    else
+        check_quietly(x, t, size, tags);
+}
+
+/* Checks the whole group, with the base register's value as it is now; leaves its to_host in the frame. */
+static void check_group(struct xl *x, struct xl_group *g, int32_t delta)
+{
+    enum x86_access access = g->write ? X86_WRITE : X86_READ;
+    int32_t tags = bank_offset(x, offsetof(struct x86_frame_bank, neg_tag)) + access * FRAME_TLB * 8;
+    struct tail t = { .kind = TAIL_MISS, .what = access | x->bank << 8 | 1 << 16, .off = x->off, .group = true };
+    unsigned size = (unsigned)(g->hi - g->lo);
+    xl_lea(x, 8, H_R11, in_register(x, g->base, H_R11), SIB_NONE, 1, g->lo - delta);
+    if (x->note[x->k].flags_dead)
+        check_with_flags(x, t, size, tags, offsetof(struct x86_frame_bank, to_host));
+    else
+        check_quietly(x, t, size, tags);
+    g->checked = true;
+    xl_store(x, FRAME(group) + 8 * (int32_t)(g - x->group), H_RCX);
+}
+
+/* The operand at guest base + disp by its group: rcx gets to_host. */
+static struct xl_place grouped(struct xl *x, unsigned base, int32_t disp)
+{
+    const struct xl_note *n = &x->note[x->k];
+    struct xl_group *g = &x->group[n->group];
+    if (!g->checked)
+        check_group(x, g, n->delta);
+    else
+        xl_load(x, H_RCX, FRAME(group) + 8 * n->group);
+    return (struct xl_place){ in_register(x, base, H_R11), disp };
+}
+
+bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_access access, bool aligned, struct xl_place *ret_place)
+{
+    if (x->note[x->k].group >= 0 && !aligned) {
+        *ret_place = grouped(x, i->base, (int32_t)i->disp);
+        return true;
+    }
+    if (!xl_ea(x, i))
+        return false;
+    if (aligned)
+        xl_align(x, size);
+    check(x, size, access);
+    *ret_place = (struct xl_place){ H_R11, 0 };
+    return true;
+}
+
+struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_access access)
+{
+    if (x->note[x->k].group >= 0)
+        return grouped(x, base, disp);
+    xl_lea(x, 8, H_R11, xr_host(base), SIB_NONE, 1, disp);
+    check(x, 8, access);
+    return (struct xl_place){ H_R11, 0 };
 }
 
 void xl_align(struct xl *x, unsigned size)

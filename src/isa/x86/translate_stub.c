@@ -52,12 +52,15 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
 {
     struct x86_cpu *c = f->cpu;
     enum x86_access access = what & 0xff;
-    unsigned bank = what >> 8, k = (lin >> GPAGE_SHIFT) & (FRAME_TLB - 1);
+    unsigned bank = what >> 8 & 0xff, k = (lin >> GPAGE_SHIFT) & (FRAME_TLB - 1);
     struct x86_frame_bank *b = &f->bank[bank];
     uint64_t neg = -(lin & GPAGE_MASK);
     f->misses++;
-    if (b->neg_tag[access][k] == neg)
-        return f->bails++, 1; /* it is there: the access crosses into the next page */
+    if (b->neg_tag[access][k] == neg) { /* it is there: the access crosses into the next page */
+        if (what >> 16)
+            f->straddler = f->group_block;
+        return f->bails++, 1;
+    }
     const uint8_t *host = x86_tlb_touch(c, lin, access, bank);
     if (!host)
         return f->bails++, 1;
@@ -68,6 +71,7 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
         b->neg_tag[!access][k] = no_tag(k);
     b->neg_tag[access][k] = neg;
     b->to_host[k] = to_host;
+    b->host_page[k] = (uint64_t)(uintptr_t)host & GPAGE_MASK;
     b->local |= !c->tlb->global[bank][(lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1)];
     return 0;
 }

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the translator looks for in a block before it emits code: where flags are dead, and which memory accesses go
+ * together.
+ *
+ * Flags: backwards over the block; what leaves it, is called out or may be entered from elsewhere needs them all. Where they are
+ * dead a TLB check may use them; a fault there shows a handler arithmetic flags that nobody can have meant to read
+ * (docs/decisions/0006).
+ *
+ * Groups: forwards, following each register's value as an offset from where it was last set to something unknown. Accesses off
+ * the same value within a few hundred bytes form a group, checked as one extent at its first member.
+ */
+#include <string.h>
+
+#include "isa/x86/insn_steps.h"
+#include "isa/x86/translate_emit.h"
+
+enum { EXTENT_MAX = 256 };
+
+/* ---- flags ---- */
+
+static bool is_stack_op(x86_step_fn f)
+{
+    return f == step_push || f == step_pop || f == step_leave;
+}
+
+/* Arithmetic flags that matter before i, given those that matter behind it. */
+static unsigned live_before(const struct x86_insn *i, unsigned live)
+{
+    const struct x86_row *row = &x86_rows[i->row];
+    bool copied = xl_kind(i) != XL_OTHER;
+    if (!copied && !is_stack_op(i->step))
+        return FLAGS_ARITH; /* branches and what is called out */
+    if (copied)
+        live = (live & ~(unsigned)(row->flags_written | row->flags_undef)) | row->flags_read;
+    return live & FLAGS_ARITH;
+}
+
+static void look_at_flags(struct xl *x)
+{
+    unsigned live = FLAGS_ARITH;
+    for (unsigned k = x->b->nr; k-- > 0;) {
+        live = live_before(&x->b->insn[k], live);
+        x->note[k].flags_dead = !live;
+    }
+}
+
+/* ---- groups ---- */
+
+/* What is known of register values: equal to an unknown one of that number, plus an offset. */
+struct values {
+    uint32_t origin[16];
+    int32_t plus[16];
+    uint32_t next;
+};
+
+static void set_unknown(struct values *v, unsigned reg)
+{
+    v->origin[reg] = v->next++;
+    v->plus[reg] = 0;
+}
+
+static void all_unknown(struct values *v)
+{
+    for (unsigned r = 0; r < 16; r++)
+        set_unknown(v, r);
+}
+
+/* reg += by, if that stays in a sane range. */
+static void add_known(struct values *v, unsigned reg, int64_t by)
+{
+    int64_t sum = v->plus[reg] + by;
+    if (sum < -(1 << 20) || sum > 1 << 20)
+        set_unknown(v, reg);
+    else
+        v->plus[reg] = (int32_t)sum;
+}
+
+/* Registers written without being named. */
+static void implicit_writes(struct values *v, const struct x86_insn *i)
+{
+    x86_step_fn f = i->step;
+    if (f == step_mul || f == step_imul_1op || f == step_div || f == step_idiv || f == step_cbw || f == step_cwd || f == step_lahf
+        || f == step_cmpxchg) {
+        set_unknown(v, RAX);
+        set_unknown(v, RDX);
+    }
+    if (xl_kind(i) == XL_VECTOR)
+        set_unknown(v, RCX); /* PCMPxSTRI */
+}
+
+/* add/sub reg, imm; inc, dec; lea reg, [reg + disp]: the value moves by a known amount. */
+static bool moves_by(const struct x86_insn *i, int64_t *ret_by)
+{
+    x86_step_fn f = i->step;
+    if (i->op[0].kind != OPND_REG || i->op[0].size != 8)
+        return false;
+    if ((f == step_add || f == step_sub) && i->op[1].kind == OPND_IMM) {
+        *ret_by = f == step_add ? (int64_t)i->imm : -(int64_t)i->imm;
+        return true;
+    }
+    if (f == step_inc || f == step_dec) {
+        *ret_by = f == step_inc ? 1 : -1;
+        return true;
+    }
+    if (f == step_lea && i->base == i->op[0].reg && i->index == X86_NO_REG && i->addrsize == 8) {
+        *ret_by = i->disp;
+        return true;
+    }
+    return false;
+}
+
+static void follow(struct values *v, const struct x86_insn *i)
+{
+    int64_t by;
+    if (i->step == step_push && i->opsize == 8) {
+        add_known(v, RSP, -8);
+        return;
+    }
+    if (i->step == step_pop && i->opsize == 8 && i->op[0].kind == OPND_REG) {
+        add_known(v, RSP, 8);
+        set_unknown(v, i->op[0].reg);
+        return;
+    }
+    if (xl_kind(i) == XL_OTHER) {
+        all_unknown(v);
+        return;
+    }
+    if (moves_by(i, &by)) {
+        add_known(v, i->op[0].reg, by);
+        return;
+    }
+    for (unsigned n = 0; n < i->nr_opnds; n++)
+        if ((i->op[n].kind == OPND_REG || i->op[n].kind == OPND_REGH) && (i->op[n].access & OPND_W))
+            set_unknown(v, i->op[n].reg);
+    implicit_writes(v, i);
+}
+
+/* One access off a base register. */
+struct access {
+    unsigned base;
+    int64_t disp;
+    unsigned size;
+    bool write;
+};
+
+static bool stack_access(const struct x86_insn *i, struct access *a)
+{
+    x86_step_fn f = i->step;
+    if (i->opsize != 8)
+        return false;
+    *a = (struct access){ .base = RSP, .size = 8 };
+    if ((f == step_push && i->op[0].kind != OPND_MEM) || f == step_call_near || f == step_call_near_ind) {
+        a->disp = -8;
+        a->write = true;
+        return true;
+    }
+    if (f == step_leave)
+        a->base = RBP;
+    return (f == step_pop && i->op[0].kind == OPND_REG) || f == step_ret_near || f == step_leave;
+}
+
+static bool access_of(const struct x86_insn *i, struct access *a)
+{
+    if (stack_access(i, a))
+        return true;
+    if (xl_kind(i) == XL_OTHER || i->step == step_lea || i->step == step_nop)
+        return false;
+    if (i->base >= 16 || i->index != X86_NO_REG || i->seg >= SEG_FS || i->addrsize != 8 || !i->layout.modrm)
+        return false;
+    for (unsigned n = 0; n < i->nr_opnds; n++) {
+        if (i->op[n].kind != OPND_MEM)
+            continue;
+        *a = (struct access){ i->base, i->disp, i->op[n].size, i->op[n].access & OPND_W };
+        bool aligned = (x86_rows[i->row].flags & ROW_ALIGN) && a->size >= 16;
+        return a->size && a->size <= 32 && !aligned && a->disp > -(1 << 20) && a->disp < 1 << 20;
+    }
+    return false;
+}
+
+/* Puts the access into an open group of its value, or opens one; -1 when there are too many. */
+static int join(struct xl *x, const struct values *v, const struct access *a, uint32_t *origin_of)
+{
+    int32_t lo = v->plus[a->base] + (int32_t)a->disp, hi = lo + (int32_t)a->size;
+    for (unsigned n = x->nr_groups; n-- > 0;) {
+        struct xl_group *g = &x->group[n];
+        if (origin_of[n] != v->origin[a->base] || g->base != a->base)
+            continue;
+        int32_t new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
+        if (new_hi - new_lo > EXTENT_MAX)
+            break;
+        g->lo = new_lo;
+        g->hi = new_hi;
+        g->write |= a->write;
+        g->count++;
+        return (int)n;
+    }
+    if (x->nr_groups == XL_GROUPS)
+        return -1;
+    origin_of[x->nr_groups] = v->origin[a->base];
+    x->group[x->nr_groups] = (struct xl_group){ .base = (uint8_t)a->base, .write = a->write, .lo = lo, .hi = hi, .count = 1 };
+    return (int)x->nr_groups++;
+}
+
+static void look_at_accesses(struct xl *x)
+{
+    struct values v = { .next = 0 };
+    struct access a;
+    uint32_t origin_of[XL_GROUPS];
+    all_unknown(&v);
+    for (unsigned k = 0; k < x->b->nr; k++) {
+        const struct x86_insn *i = &x->b->insn[k];
+        struct xl_note *n = &x->note[k];
+        if (access_of(i, &a)) {
+            n->group = (int8_t)join(x, &v, &a, origin_of);
+            n->delta = v.plus[a.base];
+        }
+        follow(&v, i);
+    }
+    for (unsigned k = 0; k < x->b->nr; k++) /* one alone needs no group */
+        if (x->note[k].group >= 0 && x->group[x->note[k].group].count < 2)
+            x->note[k].group = -1;
+}
+
+void xl_look(struct xl *x)
+{
+    x->nr_groups = 0;
+    for (unsigned k = 0; k < x->b->nr; k++)
+        x->note[k] = (struct xl_note){ .group = -1 };
+    look_at_flags(x);
+    if (x->grouping)
+        look_at_accesses(x);
+}
+
+void xl_forget_checks(struct xl *x)
+{
+    for (unsigned n = 0; n < x->nr_groups; n++)
+        x->group[n].checked = false;
+}
