@@ -79,7 +79,7 @@ int parse_size(const char *text, uint64_t *ret_bytes, struct error *err)
 
 static int parse_memory(const char *text, uint64_t *ret_bytes, struct error *err)
 {
-    uint64_t bytes;
+    uint64_t bytes = 0;
     int r = parse_size(text, &bytes, err);
     if (r < 0)
         return r;

@@ -234,7 +234,7 @@ static int read_module(const struct initramfs_args *args, const char *release, c
                        struct error *err)
 {
     char name[PATH_MAX];
-    struct blob raw;
+    struct blob raw = { 0 };
     if ((size_t)snprintf(name, sizeof(name), "modules/%s/%s", release, path) >= sizeof(name))
         return error_set(err, -ENAMETOOLONG, "the path of module '%s' is too long", path);
     int r = read_guest_file(args, name, FILE_MAX, &raw, err);
@@ -257,7 +257,7 @@ static int pack_modules(struct cpio *c, const struct initramfs_args *args, const
     int r = 0;
     for (unsigned i = 0; r >= 0 && i < list->nr; i++) {
         char name[PATH_MAX];
-        struct blob module;
+        struct blob module = { 0 };
         const char *base = strrchr(list->path[i], '/');
         base = base ? base + 1 : list->path[i];
         int stem = strcspn(base, ".");

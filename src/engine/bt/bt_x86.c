@@ -28,6 +28,7 @@ struct translation {
     struct translation *in_page; /* next of the same page */
     struct x86_native native[X86_BANK_NR];
     bool made[X86_BANK_NR];
+    bool again[X86_BANK_NR]; /* to be translated anew, in place of the one made */
     bool killed;
     uint8_t straddles; /* times a group check lay across two pages; at STRADDLES_MAX it does without groups */
 };
@@ -43,6 +44,8 @@ struct bt_x86 {
     uint64_t nr_ram_pages;
     /* what was last seen */
     uint64_t asid, fetch_gen, marks, writes, config, drops;
+    bool single;         /* translated blocks are run one by one */
+    uint64_t turns_left;
     bool irq_held; /* a request was put aside until interrupts are on */
     uint64_t ungrouped; /* blocks translated anew without groups */
     uint64_t entries, kills, revivals, links, exits[3], resets, cold_blocks;
@@ -183,23 +186,37 @@ static struct translation *translation_of(struct bt_x86 *e, struct x86_block *b)
     return t;
 }
 
+/* Makes n the translation of t's block, and leads there what was linked to an earlier one of the same place. */
+static void take_over(struct bt_x86 *e, struct translation *t, unsigned bank, const struct x86_native *n)
+{
+    if (t->made[bank])
+        x86_code_redirect(&e->code, &t->native[bank], n);
+    for (struct translation *old = e->page[t->block->page]; old; old = old->in_page)
+        if (old != t && old->killed && old->made[bank] && old->block->key == t->block->key)
+            x86_code_redirect(&e->code, &old->native[bank], n);
+    t->native[bank] = *n;
+    t->made[bank] = true;
+    t->again[bank] = false;
+}
+
 /* The host code of a hot block; NULL while it is cold, or when the cache was full (it is empty then, and b is gone: *ret_gone). */
 static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, struct x86_block *b, bool *ret_gone)
 {
     struct translation *t = b->translation;
     *ret_gone = false;
-    if (!t || !t->made[c->bank]) {
+    if (!t || !t->made[c->bank] || t->again[c->bank]) {
         if (b->heat < HOT) {
             b->heat++;
             return NULL;
         }
         t = translation_of(e, b);
-        if (!t || !x86_translate(&e->code, c, b, t->straddles < STRADDLES_MAX, &t->native[c->bank])) {
+        struct x86_native n;
+        if (!t || !x86_translate(&e->code, c, b, t->straddles < STRADDLES_MAX, &n)) {
             drop_code(e);
             *ret_gone = true;
             return NULL;
         }
-        t->made[c->bank] = true;
+        take_over(e, t, c->bank, &n);
     }
     if (t->killed)
         revive(e, t);
@@ -222,17 +239,14 @@ static void count_straddle(struct bt_x86 *e)
     if (++t->straddles != STRADDLES_MAX)
         return;
     for (unsigned bank = 0; bank < X86_BANK_NR; bank++)
-        if (t->made[bank]) {
-            x86_code_kill(&e->code, &t->native[bank]);
-            t->made[bank] = false;
-        }
+        t->again[bank] = t->made[bank];
     e->ungrouped++;
 }
 
 static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b, const struct x86_native *n)
 {
     struct x86_frame *f = e->code.frame;
-    if (f->exit == FRAME_EXIT_LINK && f->link_page == b->page) {
+    if (f->exit == FRAME_EXIT_LINK && f->link_page == b->page && f->rip == c->rip) { /* else an interrupt came between */
         x86_code_link(&e->code, f->link, n);
         e->links++;
     }
@@ -240,7 +254,10 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
         x86_frame_add_jump(f, c->bank, c->rip, n);
     f->exit = FRAME_EXIT_NEXT;
     e->entries++;
-    x86_code_run(&e->code, c, n);
+    if (e->single)
+        x86_code_run_block(&e->code, c, n);
+    else
+        x86_code_run(&e->code, c, n);
     e->exits[f->exit]++;
     if (f->straddler)
         count_straddle(e);
@@ -272,7 +289,7 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     struct x86_frame *f = e->code.frame;
     bool gone;
     c->code_written = false;
-    if (c->slow || c->mode != X86_MODE_64) {
+    if (c->slow || c->align_check || c->mode != X86_MODE_64) { /* translated code does not look at alignment */
         f->exit = FRAME_EXIT_NEXT;
         x86_run_interpret(e->run, c);
         return;
@@ -301,9 +318,11 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     enter(e, c, b, n);
 }
 
-enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c)
+enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t turns, bool single)
 {
     enum vcpu_exit exit;
+    e->single = single;
+    e->turns_left = turns;
     x86_code_attach(&e->code);
     c->trap_env = &e->run->env;
     if (_setjmp(e->run->env)) { /* a step function raised */
@@ -312,7 +331,8 @@ enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c)
         x86_deliver_trap(c);
         c->trap_env = &e->run->env;
     }
-    for (;;) {
+    while (e->turns_left) {
+        e->turns_left--;
         hold_irq(e, c);
         if (x86_run_boundary(e->run, c, &exit)) {
             if (e->irq_held && exit == VCPU_EXIT_REQUEST) {
@@ -323,6 +343,12 @@ enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c)
         }
         turn(e, c);
     }
+    return VCPU_EXIT_REQUEST;
+}
+
+enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c)
+{
+    return bt_x86_run_turns(e, c, UINT64_MAX, false);
 }
 
 /* The instructions most often called out, one line each: "bt_callouts_NAME count". */
@@ -351,10 +377,11 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
     size_t n = x86_run_stats(e->run, c, text, cap);
     int m = snprintf(text + n, cap - n,
                      "bt_blocks_translated %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries %lu\n"
-                     "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails %lu\nbt_kills %lu\n"
+                     "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails_crossing %lu\nbt_bails_group %lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_kills %lu\n"
                      "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_ungrouped %lu\n",
                      e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos, e->entries, e->cold_blocks, e->links,
-                     f->misses, f->callouts, f->bails, e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
+                     f->misses, f->callouts, f->bails[FRAME_BAIL_CROSSING],
+                     f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM], f->bails[FRAME_BAIL_CODE], e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
                      e->exits[FRAME_EXIT_LINK], e->exits[FRAME_EXIT_BAIL], e->ungrouped);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     return n + callout_stats(f, text + n, cap - n);

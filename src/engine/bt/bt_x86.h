@@ -18,6 +18,9 @@ void bt_x86_free(struct bt_x86 *e);
 /* Forgets everything derived from memory or state. */
 void bt_x86_drop(struct bt_x86 *e);
 enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c);
+/* For tests: `turns` entries into translated code or interpreted blocks at most, each followed by a look at the outside. With
+ * single, a translated block never leads into another, so that each turn is one block at most. */
+enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t turns, bool single);
 size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text, size_t cap);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decoded x86 code of one CPU, see blocks.h.
+ * Decoded x86 code of one CPU: see blocks.h.
  */
 #include "isa/x86/blocks.h"
 
@@ -12,7 +12,16 @@
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
 
-enum { HASH_BITS = 16, NEAR_BITS = 13 };
+enum { HASH_BITS = 16, NEAR_BITS = 13, CROSSINGS = 512 };
+
+/* A decoded instruction that crosses into another page. */
+struct crossing {
+    uint64_t lin, ctx;
+    uint64_t page[2];
+    uint32_t gen[2];
+    bool valid;
+    struct x86_insn insn;
+};
 
 struct x86_blocks {
     uint8_t *arena; /* owned mapping */
@@ -21,6 +30,8 @@ struct x86_blocks {
     struct x86_block *bucket[1 << HASH_BITS];
     struct x86_block *last; /* found by the last call, NULL after a drop */
     struct x86_block_ref near[1 << NEAR_BITS];
+    struct crossing crossing[CROSSINGS];
+    struct x86_insn one; /* the instruction last fetched that is in no cache */
 };
 
 struct x86_blocks *x86_blocks_new(size_t arena_bytes)
@@ -51,6 +62,8 @@ void x86_blocks_drop(struct x86_blocks *blocks)
 {
     memset(blocks->bucket, 0, sizeof(blocks->bucket));
     memset(blocks->near, 0, sizeof(blocks->near));
+    for (unsigned k = 0; k < CROSSINGS; k++)
+        blocks->crossing[k].valid = false;
     blocks->last = NULL;
     blocks->used = 0;
     blocks->stats.drops++;
@@ -246,24 +259,57 @@ struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c)
     return find_elsewhere(blocks, c, lin, ctx);
 }
 
-void x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c, struct x86_insn *ret)
+/* Decodes what lies within the first page; NULL when that is not all of it. */
+static const struct x86_insn *fetch_plain(struct x86_blocks *b, struct x86_cpu *c, const uint8_t *host, unsigned left)
 {
     uint8_t bytes[X86_INSN_MAX];
-    gva_t lin = linear_pc(c);
-    unsigned left;
-    const uint8_t *host = x86_fetch_page(c, lin, &left);
-    blocks->stats.uncached++;
     memset(bytes, 0xff, sizeof(bytes)); /* what an empty bus gives */
-    if (left > X86_INSN_MAX)
-        left = X86_INSN_MAX;
+    if (host)
+        memcpy(bytes, host, left < X86_INSN_MAX ? left : X86_INSN_MAX);
+    return decode_one(c, bytes, left < X86_INSN_MAX ? left : X86_INSN_MAX, &b->one) ? NULL : &b->one;
+}
+
+static bool crossing_holds(const struct x86_cpu *c, const struct crossing *x, gva_t lin, uint64_t ctx)
+{
+    return x->valid && x->lin == lin && x->ctx == ctx && x->gen[0] == gmem_code_gen(c->gmem, x->page[0])
+           && x->gen[1] == gmem_code_gen(c->gmem, x->page[1]);
+}
+
+/* Decodes across the page end; remembered when both pages are RAM. */
+static const struct x86_insn *fetch_crossing(struct x86_cpu *c, gva_t lin, const uint8_t *host, unsigned left,
+                                             struct crossing *x)
+{
+    uint8_t bytes[X86_INSN_MAX];
+    unsigned more;
+    gva_t beyond = c->mode == X86_MODE_64 ? lin + left : (uint32_t)(lin + left);
+    const uint8_t *host2 = x86_fetch_page(c, beyond, &more);
+    memset(bytes, 0xff, sizeof(bytes));
+    x->valid = host && host2;
+    if (x->valid) {
+        x->lin = lin;
+        x->page[0] = gmem_page_index(c->gmem, host);
+        x->page[1] = gmem_page_index(c->gmem, host2);
+        x->gen[0] = gmem_mark_code(c->gmem, x->page[0]);
+        x->gen[1] = gmem_mark_code(c->gmem, x->page[1]);
+        x->ctx = context(c);
+    }
     if (host)
         memcpy(bytes, host, left);
-    if (!decode_one(c, bytes, left, ret) || left == X86_INSN_MAX)
-        return;
-    gva_t beyond = c->mode == X86_MODE_64 ? lin + left : (uint32_t)(lin + left);
-    unsigned more;
-    host = x86_fetch_page(c, beyond, &more);
-    if (host)
-        memcpy(bytes + left, host, X86_INSN_MAX - left);
-    (void)decode_one(c, bytes, X86_INSN_MAX, ret); /* 15 bytes are always enough: cannot be short */
+    if (host2)
+        memcpy(bytes + left, host2, X86_INSN_MAX - left);
+    (void)decode_one(c, bytes, X86_INSN_MAX, &x->insn); /* 15 bytes are always enough: cannot be short */
+    return &x->insn;
+}
+
+const struct x86_insn *x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c)
+{
+    gva_t lin = linear_pc(c);
+    struct crossing *x = &blocks->crossing[lin >> GPAGE_SHIFT & (CROSSINGS - 1)];
+    unsigned left;
+    if (crossing_holds(c, x, lin, context(c)))
+        return &x->insn;
+    const uint8_t *host = x86_fetch_page(c, lin, &left);
+    blocks->stats.uncached++;
+    const struct x86_insn *i = fetch_plain(blocks, c, host, left);
+    return i ? i : fetch_crossing(c, lin, host, left, x);
 }

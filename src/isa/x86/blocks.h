@@ -49,8 +49,8 @@ void x86_blocks_drop(struct x86_blocks *blocks);
  * looks among its successors first.
  */
 struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c);
-/* Decodes the one instruction at c->rip into *ret, from one page or two. Raises #PF. */
-void x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c, struct x86_insn *ret);
+/* The one instruction at c->rip, from one page or two. Raises #PF. Valid until the next call on these blocks. */
+const struct x86_insn *x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c);
 
 struct x86_blocks_stats {
     uint64_t built, insns_decoded, revalidated, stale, drops, lookups_slow, uncached;

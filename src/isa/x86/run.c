@@ -70,15 +70,12 @@ static void fetch_limit_check(struct x86_cpu *c, unsigned len)
 /* One instruction with every check of the boundary around it. */
 static void step_slow(struct x86_run *e, struct x86_cpu *c)
 {
-    struct x86_insn one;
     uint8_t shadow = c->int_shadow;
     e->nr_slow++;
     fetch_limit_check(c, 1);
     x86_check_breakpoint_fetch(c);
     const struct x86_block *b = x86_blocks_find(e->blocks, c);
-    if (!b)
-        x86_blocks_fetch_one(e->blocks, c, &one);
-    const struct x86_insn *i = b ? &b->insn[0] : &one;
+    const struct x86_insn *i = b ? &b->insn[0] : x86_blocks_fetch_one(e->blocks, c);
     fetch_limit_check(c, i->len);
     c->next_rip = c->rip + i->len;
     i->step(c, i);

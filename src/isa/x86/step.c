@@ -34,27 +34,19 @@ uint64_t x86_pop(struct x86_cpu *c, unsigned size)
     return pop(c, size);
 }
 
+/* In assembler because the address may be misaligned, as a guest's locked access may: then clang calls libatomic, which has no
+ * answer either; the processor locks the bus. */
 bool cas_le(void *p, uint64_t *old, uint64_t v, unsigned size)
 {
     bool ok = false;
+    uint64_t seen = *old;
     switch (size) {
-    case 1: {
-        uint8_t o = (uint8_t)*old;
-        ok = __atomic_compare_exchange_n((uint8_t *)p, &o, (uint8_t)v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-        break;
+    case 1: __asm__ volatile("lock cmpxchgb %b3, %1" : "=@ccz"(ok), "+m"(*(uint8_t *)p), "+a"(seen) : "q"(v) : "memory"); break;
+    case 2: __asm__ volatile("lock cmpxchgw %w3, %1" : "=@ccz"(ok), "+m"(*(u16_any *)p), "+a"(seen) : "r"(v) : "memory"); break;
+    case 4: __asm__ volatile("lock cmpxchgl %k3, %1" : "=@ccz"(ok), "+m"(*(u32_any *)p), "+a"(seen) : "r"(v) : "memory"); break;
+    case 8: __asm__ volatile("lock cmpxchgq %3, %1" : "=@ccz"(ok), "+m"(*(u64_any *)p), "+a"(seen) : "r"(v) : "memory"); break;
     }
-    case 2: {
-        uint16_t o = (uint16_t)*old;
-        ok = __atomic_compare_exchange_n((u16_any *)p, &o, (uint16_t)v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-        break;
-    }
-    case 4: {
-        uint32_t o = (uint32_t)*old;
-        ok = __atomic_compare_exchange_n((u32_any *)p, &o, (uint32_t)v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-        break;
-    }
-    case 8: ok = __atomic_compare_exchange_n((u64_any *)p, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); break;
-    }
+    *old = seen;
     return ok;
 }
 

@@ -45,6 +45,7 @@ struct rmw {
 };
 
 void rmw_resolve_slow(struct x86_cpu *c, const struct x86_insn *i, struct rmw *m);
+/* Compares and swaps `size` bytes (1, 2, 4, 8) at any alignment, atomically; *old becomes what was there. */
 bool cas_le(void *p, uint64_t *old, uint64_t v, unsigned size);
 
 ALWAYS_INLINE uint64_t rmw_load(struct x86_cpu *c, const struct x86_insn *i, struct rmw *m)

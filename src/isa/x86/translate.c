@@ -48,7 +48,7 @@ enum xl_kind xl_kind(const struct x86_insn *i)
         return XL_INTEGER;
     if (AMONG(f, COUNTED) || (AMONG(f, BIT_TESTS) && (i->op[0].kind != OPND_MEM || i->op[1].kind == OPND_IMM)))
         return XL_INTEGER;
-    if ((x86_rows[i->row].flags & ROW_HOST) && (x86_rows[i->row].flags & (ROW_SSE | ROW_AVX)))
+    if (f != step_ud && (x86_rows[i->row].flags & ROW_HOST) && (x86_rows[i->row].flags & (ROW_SSE | ROW_AVX)))
         return XL_VECTOR;
     return XL_OTHER;
 }
@@ -125,7 +125,7 @@ static bool vector(struct xl *x, const struct x86_insn *i)
     for (unsigned n = 0; n < i->nr_opnds; n++)
         if (i->op[n].kind == OPND_MMX || i->op[n].kind == OPND_K)
             return false;
-    if (!vector_enabled(x->c, row->flags))
+    if (i->step == step_ud || !vector_enabled(x->c, row->flags)) /* step_ud: the CPU model lacks it */
         return false;
     if (!x->fpu_here) {
         xl_load(x, H_RCX, FRAME(fpu_away));
@@ -206,6 +206,7 @@ static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
     XL_BYTES(x, 0x8b, 0x09); /* mov ecx, [rcx] */
     XL_BYTES(x, 0xe3, 5);
     xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off });
+    assert(x->cb->failed || codebuf_here(x->cb) == n->near_entry + XL_CHECK_BYTES);
 }
 
 static void put_body(struct xl *x)
@@ -272,12 +273,23 @@ static uint8_t *writable(struct x86_code *code, const uint8_t *rx)
     return code->cb.rw + (rx - code->cb.rx);
 }
 
-void x86_code_kill(struct x86_code *code, const struct x86_native *n)
+/* Overwrites the near entry with a jump. */
+static void entry_jump(struct x86_code *code, const struct x86_native *n, const uint8_t *to)
 {
     uint8_t jump[5] = { 0xe9 };
-    int32_t rel = (int32_t)(n->exit - (n->near_entry + 5));
+    int32_t rel = (int32_t)(to - (n->near_entry + 5));
     memcpy(jump + 1, &rel, 4);
     memcpy(writable(code, n->near_entry), jump, sizeof(jump));
+}
+
+void x86_code_kill(struct x86_code *code, const struct x86_native *n)
+{
+    entry_jump(code, n, n->exit);
+}
+
+void x86_code_redirect(struct x86_code *code, const struct x86_native *old, const struct x86_native *n)
+{
+    entry_jump(code, old, n->near_entry);
 }
 
 void x86_code_revive(struct x86_code *code, const struct x86_native *n)

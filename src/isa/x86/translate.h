@@ -43,6 +43,9 @@ enum x86_frame_exit {
     FRAME_EXIT_BAIL,   /* the instruction at rip needs the interpreter */
 };
 
+/* Why an access went to the interpreter. */
+enum x86_frame_bail { FRAME_BAIL_CROSSING, FRAME_BAIL_GROUP, FRAME_BAIL_NO_RAM, FRAME_BAIL_CODE };
+
 /* What translated code works on. The hot part is within reach of a disp8 from rsp. */
 struct x86_frame {
     uint64_t r10, r11, r15;
@@ -69,7 +72,8 @@ struct x86_frame {
     uint32_t host_mxcsr;
     struct x86_cpu *cpu;        /* borrowed */
     void *owner;                /* borrowed: the engine's, for its callbacks */
-    uint64_t misses, callouts, bails;
+    uint64_t misses, callouts;
+    uint64_t bails[4]; /* by enum x86_frame_bail */
     uint64_t *callouts_of;      /* owned; by row */
     struct x86_frame_bank bank[X86_BANK_NR];
 };
@@ -88,7 +92,7 @@ struct x86_code {
 };
 
 /* Makes code memory of `size` bytes, frame and stubs for c. -ENOMEM, or what codebuf_init() says; -ENOTSUP when the host lacks
- * BMI2 or AVX. */
+ * BMI2, AVX or SSE4.2. */
 MUST_CHECK int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct error *err);
 void x86_code_done(struct x86_code *code);
 /* To be called on the thread that will run it, before it does: a divide error in translated code then bails. */
@@ -109,12 +113,16 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
 /* Takes a block out of use, and back into it when its bytes turned out to be unchanged. */
 void x86_code_kill(struct x86_code *code, const struct x86_native *n);
 void x86_code_revive(struct x86_code *code, const struct x86_native *n);
+/* Whoever jumps to the near entry of `old` gets to that of `n` from now on: the same code, translated anew. */
+void x86_code_redirect(struct x86_code *code, const struct x86_native *old, const struct x86_native *n);
 /* Points the exit at frame.link to a near entry of a block on the same page. */
 void x86_code_link(struct x86_code *code, uint64_t link, const struct x86_native *n);
 
 /* Runs translated code from near_entry, with c's registers; back when it exits: c is then complete and frame->exit says why.
  * Raises through c->trap_env if a called-out step function does (c is complete then, too). */
 void x86_code_run(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n);
+/* The same for this one block, whose exits lead nowhere else: for engines' tests. */
+void x86_code_run_block(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n);
 
 /* Empties the inline TLBs: writes only (a page got its first code); what is not global and the user's jump cache (CR3); or
  * all with all jump caches. Only global pages may be in the supervisor's jump caches. */

@@ -9,6 +9,7 @@
 #include "isa/x86/translate.h"
 
 enum { XR_MEM = 0xff }; /* the guest register lives in the frame */
+enum { XL_CHECK_BYTES = 14 }; /* of the request check that a near entry begins with */
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
 
 #define FRAME(member) ((int32_t)offsetof(struct x86_frame, member))

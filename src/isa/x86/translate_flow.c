@@ -16,16 +16,25 @@ static int32_t bank_offset(const struct xl *x, size_t member)
     return FRAME(bank) + (int32_t)(x->bank * sizeof(struct x86_frame_bank) + member);
 }
 
+/* rcx = index of linear address r11 in the jump cache: CRC32 mixes all its bits, and flags stay. As jump_index() in
+ * translate_stub.c. */
+static void put_jump_index(struct xl *x)
+{
+    XL_BYTES(x, 0xb9, 0, 0, 0, 0);                   /* mov ecx, 0 */
+    XL_BYTES(x, 0xf2, 0x49, 0x0f, 0x38, 0xf1, 0xcb); /* crc32 rcx, r11 */
+    xl_pext(x, H_RCX, H_RCX, FRAME(jump_mask));
+}
+
 /* To the block at linear address r11. */
 static void goto_r11(struct xl *x)
 {
-    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
+    put_jump_index(x);
     xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
     XL_BYTES(x, 0xe3, 5 + 5); /* jrcxz over the exit: mov [rsp + rip], r11 is in the stub */
     xl_store(x, FRAME(rip), H_R11);
     (void)xl_jmp(x, x->code->stub_exit);
-    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
+    put_jump_index(x);
     /* jmp [rsp + rcx * 8 + jump_code] */
     XL_BYTES(x, 0xff, 0xa4, 0xcc);
     codebuf_put4(x->cb, (uint32_t)bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));

@@ -47,6 +47,12 @@ static uint64_t no_tag(unsigned k)
     return -((uint64_t)(k ^ FRAME_TLB / 2) << GPAGE_SHIFT);
 }
 
+static uint64_t bail(struct x86_frame *f, enum x86_frame_bail why)
+{
+    f->bails[why]++;
+    return 1;
+}
+
 /* A memory access missed the inline TLB. 0: filled, try again; 1: the interpreter must do it. */
 static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
 {
@@ -59,13 +65,13 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
     if (b->neg_tag[access][k] == neg) { /* it is there: the access crosses into the next page */
         if (what >> 16)
             f->straddler = f->group_block;
-        return f->bails++, 1;
+        return bail(f, what >> 16 ? FRAME_BAIL_GROUP : FRAME_BAIL_CROSSING);
     }
     const uint8_t *host = x86_tlb_touch(c, lin, access, bank);
     if (!host)
-        return f->bails++, 1;
+        return bail(f, FRAME_BAIL_NO_RAM); /* it faults, or is a device's */
     if (access == X86_WRITE && atomic_load_explicit(&c->gmem->code[gmem_page_index(c->gmem, host)], memory_order_acquire))
-        return f->bails++, 1; /* a page with code: each store is looked at */
+        return bail(f, FRAME_BAIL_CODE); /* each store to a page with code is looked at */
     uint64_t to_host = (uint64_t)(uintptr_t)host - lin;
     if (b->neg_tag[!access][k] != neg || b->to_host[k] != to_host)
         b->neg_tag[!access][k] = no_tag(k);
@@ -99,15 +105,28 @@ static uint64_t on_callout(struct x86_frame *f, const struct x86_insn *i)
     return 0;
 }
 
-void x86_code_run(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n)
+static void run_at(struct x86_code *code, struct x86_cpu *c, const uint8_t *entry)
 {
     struct x86_frame *f = code->frame;
     frame_load(f, c);
     f->page_va = c->rip & GPAGE_MASK;
     f->exit = FRAME_EXIT_NEXT;
-    code->enter(f, n->near_entry);
+    code->enter(f, entry);
     frame_store(f, c);
     c->rip = f->rip;
+}
+
+void x86_code_run(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n)
+{
+    code->frame->requests = &c->vcpu->requests;
+    run_at(code, c, n->near_entry);
+}
+
+void x86_code_run_block(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n)
+{
+    static const _Atomic uint32_t always = 1; /* what any other block's entry sees */
+    code->frame->requests = &always;
+    run_at(code, c, n->near_entry + XL_CHECK_BYTES);
 }
 
 /* ---- stubs ---- */
@@ -329,6 +348,12 @@ static size_t frame_bytes(void)
     return FRAME_STACK + ((sizeof(struct x86_frame) + GPAGE_SIZE - 1) & GPAGE_MASK);
 }
 
+/* As put_jump_index() in translate_flow.c. */
+__attribute__((target("sse4.2"))) static unsigned jump_index(gva_t lin)
+{
+    return (unsigned)__builtin_ia32_crc32di(0, lin) & (FRAME_JUMPS - 1);
+}
+
 static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err)
 {
     uint8_t *mem = mmap(NULL, frame_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -345,10 +370,11 @@ static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err
     f->mxcsr = &c->fpu.mxcsr;
     f->tlb_mask = (uint64_t)(FRAME_TLB - 1) << GPAGE_SHIFT;
     f->page_mask = GPAGE_MASK;
-    f->jump_mask = 0x71ff; /* twelve bits: nine of the offset in the page, three of its number */
+    f->jump_mask = FRAME_JUMPS - 1;
     f->align_mask[0] = 15;
     f->align_mask[1] = 31;
     f->align_mask[2] = 63;
+    assert(jump_index(0) == 0 && jump_index(1) != 0); /* what x86_frame_flush_jumps() relies on */
     x86_frame_flush_all(f);
     return 0;
 }
@@ -358,8 +384,9 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
     memset(code, 0, sizeof(*code));
     if (!hostexec_is_ready() && hostexec_init(err) < 0)
         return -EINVAL;
-    if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx"))
-        return error_set(err, -ENOTSUP, "the host CPU lacks BMI2 or AVX");
+    if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx")
+        || !__builtin_cpu_supports("sse4.2"))
+        return error_set(err, -ENOTSUP, "the host CPU lacks BMI2, AVX or SSE4.2");
     int r = codebuf_init(&code->cb, size, err);
     if (r >= 0)
         r = frame_new(code, c, err);
@@ -432,12 +459,6 @@ void x86_frame_flush_all(struct x86_frame *f)
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         flush_bank(&f->bank[b]);
     x86_frame_flush_jumps(f);
-}
-
-/* The index the jump mask extracts. */
-static unsigned jump_index(gva_t lin)
-{
-    return (lin & 0x1ff) | (lin >> GPAGE_SHIFT & 7) << 9;
 }
 
 void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, const struct x86_native *n)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""What bench/run.py measured, as a table, JSON, and a page with a chart for docs/."""
+import json
+import math
+import os
+import statistics
+
+from suite import GROUPS, SUITE
+
+
+def write_json(data, path):
+    with open(path, 'w', encoding='utf-8') as f:
+        json.dump(data, f, indent=1)
+
+
+def good(data, name, peer):
+    """The runs of a program that ran."""
+    return [r for r in data['programs'].get(name, {}).get(peer, []) if r['checksum'] != 'unsupported']
+
+
+def seconds(data, name, peer):
+    runs = good(data, name, peer)
+    return statistics.median(r['seconds'] for r in runs) if runs else None
+
+
+def spread(data, name, peer):
+    times = [r['seconds'] for r in good(data, name, peer)]
+    return (max(times) - min(times)) / statistics.median(times) if times else None
+
+
+def window(data, name, peer):
+    units = [r['window'] for r in good(data, name, peer) if r['window'] is not None]
+    return statistics.median(units) if units else None
+
+
+def geometric_mean(values):
+    values = [v for v in values if v]
+    return math.exp(statistics.fmean(math.log(v) for v in values)) if values else None
+
+
+def ratio(a, b):
+    return a / b if a and b else None
+
+
+def check(data):
+    """Notes checksums that differ between runs or peers as failures."""
+    for name, peers in data['programs'].items():
+        seen = {}
+        for peer, runs in peers.items():
+            for r in runs:
+                if r['checksum'] != 'unsupported':
+                    seen.setdefault(r['checksum'], peer)
+        if len(seen) > 1:
+            data['failed'].append(f'{name}: checksums differ: ' + ', '.join(f'{c} ({p})' for c, p in seen.items()))
+
+
+def cell(value, form='{:.2f}'):
+    return form.format(value) if value is not None else '-'
+
+
+def rows_of(data, group, doppel):
+    """(name, native s, doppel s, qemu s, doppel / native, qemu / doppel, window doppel / native, window doppel / qemu) a program."""
+    for b in SUITE:
+        if b.group != group or b.name not in data['programs']:
+            continue
+        n, d, q = (seconds(data, b.name, p) for p in ('native', doppel, 'qemu'))
+        wn, wd, wq = (window(data, b.name, p) for p in ('native', doppel, 'qemu'))
+        warm = b.name not in ('straight',)
+        yield b.name, n, d, q, ratio(d, n), ratio(q, d), ratio(wd, wn) if warm else None, ratio(wd, wq) if warm else None
+
+
+HEAD = ['', 'native s', 'doppel s', 'QEMU s', 'doppel/native', 'QEMU/doppel', 'first 100 ms: of native', 'times QEMU']
+
+
+def lines_of(data, doppel):
+    """The table as lists of cells; None: a rule."""
+    for group, title in GROUPS.items():
+        rows = list(rows_of(data, group, doppel))
+        if not rows:
+            continue
+        yield None
+        for r in rows:
+            yield [r[0], *(cell(v, '{:.3f}') for v in r[1:4]), *(cell(v) for v in r[4:])]
+        if len(rows) > 1 and group != 'code':
+            yield [f'{title}: geometric mean', '', '', '', *(cell(geometric_mean(r[k] for r in rows)) for k in range(4, 8))]
+
+
+def boot_lines(data):
+    for peer, times in data['boot'].items():
+        if times:
+            yield f'boot, whole process: {peer} {statistics.median(times):.3f} s ({min(times):.3f} to {max(times):.3f})'
+    d, q = (data['boot'].get(p) for p in ('doppel', 'qemu'))
+    if d and q:
+        yield f'boot: QEMU takes {statistics.median(q) / statistics.median(d):.2f} times as long'
+    for peer, e in data['extras'].items():
+        yield (f'{peer}: {e["overhead_mb"]:.0f} MB resident beyond the guest\'s {e["guest_mb"]:.0f} MB after a boot; '
+               f'idle guest {e["idle_cpu_per_cent"]:.2f} % of a CPU')
+
+
+def heading(data):
+    v = data['versions']
+    return [f'doppel {v["doppel"]}; {v["qemu"]}; {v["guest"]}; {v["gcc"]}', f'{v["host"]}; {v["date"]}; load {v["load"]:.1f}',
+            f'medians of {data["runs"]}' + (', --quick' if data['quick'] else '')]
+
+
+def table(data):
+    out = heading(data)
+    for doppel in [p for p in data['peers'] if p.startswith('doppel')]:
+        head = [h.replace('doppel', doppel) for h in HEAD]
+        width = [max(26, len(head[0]))] + [max(9, len(h)) for h in head[1:]]
+        line = lambda cells: ' '.join(c.ljust(width[k]) if k == 0 else c.rjust(width[k]) for k, c in enumerate(cells))
+        out += ['', line(head)]
+        out += ['' if cells is None else line(cells) for cells in lines_of(data, doppel)]
+    out += ['', *boot_lines(data)]
+    spreads = [s for b in SUITE for p in data['peers'] if (s := spread(data, b.name, p)) is not None]
+    if spreads and data['runs'] > 1:
+        out.append(f'spread (largest - smallest, of the median): half of the programs below {100 * statistics.median(spreads):.0f} %, worst '
+                   f'{100 * max(spreads):.0f} %')
+    out += [f'ERROR {f}' for f in data['failed']]
+    return '\n'.join(out) + '\n'
+
+
+# ---- docs/ ----
+
+def chart(data):
+    """Bars of the time relative to native, logarithmic, as SVG."""
+    bars = [(b.name, ratio(seconds(data, b.name, 'doppel'), seconds(data, b.name, 'native')),
+             ratio(seconds(data, b.name, 'qemu'), seconds(data, b.name, 'native'))) for b in SUITE if b.name in data['programs']]
+    bars = [b for b in bars if b[1]]
+    top = max(v for b in bars for v in b[1:] if v)
+    scale = 560 / math.log10(max(top * 1.3, 20) / 0.5)
+    at = lambda v: 110 + max(0, math.log10(max(v, 0.5) / 0.5) * scale)
+    height = 24 * len(bars) + 70
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{height}" font-family="sans-serif" font-size="12">',
+           f'<rect width="720" height="{height}" fill="white"/>',
+           '<text x="110" y="18">time relative to native (1 = native speed, logarithmic, shorter is better)</text>',
+           '<rect x="110" y="26" width="10" height="10" fill="#2a6fbb"/><text x="124" y="35">doppel</text>',
+           '<rect x="190" y="26" width="10" height="10" fill="#c9c9c9"/><text x="204" y="35">QEMU TCG</text>']
+    for v in (1, 2, 5, 10, 20, 50, 100, 200):
+        if v <= top * 1.3:
+            out.append(f'<path d="M{at(v):.1f} 44V{height - 20}" stroke="#ddd"/><text x="{at(v):.1f}" y="{height - 6}" text-anchor="middle">{v}</text>')
+    for k, (name, d, q) in enumerate(bars):
+        y = 48 + 24 * k
+        out.append(f'<text x="104" y="{y + 13}" text-anchor="end">{name}</text>')
+        for v, dy, colour in ((d, 0, '#2a6fbb'), (q, 9, '#c9c9c9')):
+            if v:
+                out.append(f'<rect x="110" y="{y + dy}" width="{max(1, at(v) - 110):.1f}" height="8" fill="{colour}"/>'
+                           f'<text x="{at(v) + 4:.1f}" y="{y + dy + 8}" font-size="9">{v:.1f}</text>')
+    return '\n'.join(out + ['</svg>']) + '\n'
+
+
+def write_docs(data, folder):
+    """docs/benchmarks.md and .svg."""
+    out = ['# Benchmarks', '', 'Written by `make bench BENCH=--docs` (bench/run.py) from one run; do not edit.', '', *(f'- {h}' for h in heading(data)), '',
+           '![chart](benchmarks.svg)', '', 'Seconds inside the guest; smaller is better. "doppel/native": how many times slower than on the bare '
+           'host. "QEMU/doppel": how many times faster doppel is. "First 100 ms": work done in a program\'s first 100 ms, translation and all.', '',
+           '| ' + ' | '.join(HEAD) + ' |', '|---|' + '---:|' * (len(HEAD) - 1)]
+    for cells in lines_of(data, 'doppel'):
+        if cells:
+            bold = cells[1] == ''
+            out.append('| ' + ' | '.join(f'**{c}**' if bold and c else c for c in cells) + ' |')
+    out += ['', *(f'- {l}' for l in boot_lines(data)), *(f'- ERROR: {f}' for f in data['failed'])]
+    with open(os.path.join(folder, 'benchmarks.md'), 'w', encoding='utf-8') as f:
+        f.write('\n'.join(out) + '\n')
+    with open(os.path.join(folder, 'benchmarks.svg'), 'w', encoding='utf-8') as f:
+        f.write(chart(data))

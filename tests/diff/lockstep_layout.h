@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where things stand in lockstep_test's guest, for its kernel (assembly) and its harness (C).
+ *
+ * One page table maps the program's window, and three upper-level entries reach it (low, high, and supervisor half), so that every
+ * page has aliases. Its entries are never global. A second table maps the kernel.
+ */
+#ifndef DOPPEL_TESTS_LOCKSTEP_LAYOUT_H
+#define DOPPEL_TESTS_LOCKSTEP_LAYOUT_H
+
+/* guest physical */
+#define LS_P_KERNEL 0x20000 /* stubs and handlers */
+#define LS_P_IDT 0x21000
+#define LS_P_GDT 0x22000    /* and the TSS, half a page on */
+#define LS_P_RESUME 0x23000 /* for each byte of the program, the offset of the instruction behind; 32 KiB */
+#define LS_P_LOG 0x2b000    /* counters, then the last faults */
+#define LS_P_IST1 0x2c000
+#define LS_P_IST2 0x2d000
+#define LS_P_COUNTERS 0x2e000
+#define LS_P_CODE 0x30000
+#define LS_P_DATA 0x40000
+#define LS_P_END 0x48000 /* of what is compared often */
+#define LS_P_TABLES 0x100000
+#define LS_P_TABLES_END 0x108000
+#define LS_P_DEVICE 0x10000000 /* registers, far beyond RAM */
+
+/* linear */
+#define LS_V_KERNEL 0xffffffff81200000 /* P_KERNEL.. in the same order */
+#define LS_V_TABLE 0xffffffff81210000  /* the window's page table */
+#define LS_V_WINDOW 0x40000000
+#define LS_V_WINDOW_HIGH 0x00007f0000000000
+#define LS_V_WINDOW_SUPER 0xffff888000000000
+
+#define LS_V_LOG (LS_V_KERNEL + LS_P_LOG - LS_P_KERNEL)
+#define LS_V_RESUME (LS_V_KERNEL + LS_P_RESUME - LS_P_KERNEL)
+
+/* pages of the window, in its order */
+#define LS_W_CODE 1
+#define LS_W_COUNTERS 8
+#define LS_W_DATA 16       /* 16: see lockstep_machine.c */
+#define LS_W_CODE_ALIAS 40 /* writable */
+#define LS_CODE_PAGES 4
+#define LS_CODE_BYTES (LS_CODE_PAGES * 4096)
+
+/* in the log page */
+#define LS_LOG_FAULTS 0
+#define LS_LOG_SOFT 4
+#define LS_LOG_SYSCALLS 8
+#define LS_LOG_DONE 12
+#define LS_LOG_WILD 16 /* where to go on when lost */
+#define LS_LOG_RING 64 /* 64 entries of 32 bytes */
+
+/* selectors */
+#define LS_CS 0x08
+#define LS_SS 0x10
+#define LS_USER_CS32 0x1b
+#define LS_USER_SS 0x23
+#define LS_USER_CS 0x2b
+#define LS_CS32 0x30
+#define LS_TSS 0x38
+
+/* vectors */
+#define LS_INT_LOG 0x80   /* counts, goes on */
+#define LS_INT_PAUSE 0x81 /* halts: the harness compares */
+#define LS_INT_END 0x82
+#define LS_INT_IRQ 0x90
+
+#endif
