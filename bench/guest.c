@@ -3,7 +3,7 @@
  * Runs the benchmarks of a list and times each: as init of a guest, which it then powers off, or as a program on the host.
  *
  * usage: guest DIR. DIR/list holds a command a line: a name, the program and its arguments; a name of '-' prepares and is not
- * reported. Commands run in DIR; "@tree" writes a tree of files to ./tmp/tree. For each it prints
+ * reported. Commands run in DIR; "@tree" writes a tree of files to ./tmp/tree, "@pair" in front runs two at once. For each it prints
  *     @begin NAME
  *     @end NAME SECONDS LAST-LINE-OF-OUTPUT
  * SECONDS is from before fork to after wait, CLOCK_MONOTONIC. A program that fails is "@fail NAME STATUS".
@@ -78,10 +78,22 @@ static void last_line(char *ret_line, size_t cap)
         (void)fclose(file);
 }
 
+static pid_t start(char **command)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    int fd = open("tmp/out", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    (void)dup2(fd, STDOUT_FILENO);
+    execv(command[0], command);
+    perror(command[0]);
+    _exit(127);
+}
+
 static void run(char **arg)
 {
     char output[256];
-    int status;
+    int status = 0, other = 0;
     if (strcmp(arg[1], "@tree") == 0) {
         write_tree();
         return;
@@ -89,21 +101,15 @@ static void run(char **arg)
     int report = strcmp(arg[0], "-") != 0;
     if (report)
         printf("@begin %s\n", arg[0]);
+    int pair = strcmp(arg[1], "@pair") == 0;
     double begin = now();
-    pid_t child = fork();
-    if (child == 0) {
-        int fd = open("tmp/out", O_WRONLY | O_CREAT | O_TRUNC, 0644);
-        (void)dup2(fd, STDOUT_FILENO);
-        execv(arg[1], arg + 1);
-        perror(arg[1]);
-        _exit(127);
-    }
-    if (child < 0 || waitpid(child, &status, 0) != child)
+    pid_t child = start(arg + 1 + pair), second = pair ? start(arg + 1 + pair) : 0;
+    if (child < 0 || second < 0 || waitpid(child, &status, 0) != child || (pair && waitpid(second, &other, 0) != second))
         perror("fork");
     double took = now() - begin;
     last_line(output, sizeof(output));
-    if (status)
-        printf("@fail %s status %#x\n", arg[0], (unsigned)status);
+    if (status || other)
+        printf("@fail %s status %#x\n", arg[0], (unsigned)(status | other));
     else if (report)
         printf("@end %s %.6f %s\n", arg[0], took, output);
 }

@@ -92,9 +92,11 @@ def boot_lines(data):
     d, q = (data['boot'].get(p) for p in ('doppel', 'qemu'))
     if d and q:
         yield f'boot: QEMU takes {statistics.median(q) / statistics.median(d):.2f} times as long'
-    for peer, e in data['extras'].items():
-        yield (f'{peer}: {e["overhead_mb"]:.0f} MB resident beyond the guest\'s {e["guest_mb"]:.0f} MB after a boot; '
+    e = data['extras']
+    if e:
+        yield (f'doppel: {e["overhead_mb"]:.0f} MB resident beyond the guest\'s {e["guest_mb"]:.0f} MB after a boot; '
                f'idle guest {e["idle_cpu_per_cent"]:.2f} % of a CPU')
+        yield 'doppel --cpus 2: two processes take ' + (f'{e["two_cpus"]:.2f} times as long as one' if e['two_cpus'] else '- (not with this engine)')
 
 
 def heading(data):

@@ -8,7 +8,7 @@ What is measured (suite.py has the list, guest.c does the timing inside the gues
   programs     user code: integer, floating point and SIMD, code that changes or runs once
   system       system calls, processes, faults, signals, shell, tar and gzip
   boot         whole process, from start to power off: `doppel run -- true`, and QEMU with an initramfs that powers off at once
-  extras       memory beyond the guest's own, and CPU time of an idle guest
+  extras       memory beyond the guest's own, CPU time of an idle guest, two processes on two CPUs
 Every round runs every peer once, in turn; the figures are medians over the rounds. Programs must print the same checksum
 everywhere, and the guest's clock must agree with the host's: if not, that is an error and the status is 1.
 """
@@ -56,7 +56,7 @@ def build(folder):
 def list_text(chosen, quick):
     lines = ['- @tree'] if any(b.name == 'targz' for b in chosen) else []
     for b in chosen:
-        units = max(1, b.units // 4) if quick else b.units
+        units = max(1, b.units // 2) if quick else b.units
         program = f'./{b.name}' if b.file.endswith('.c') else f'./busybox sh ./{os.path.basename(b.file)}'
         lines.append(f'{b.name} {program} {units}')
     return '\n'.join(lines) + '\n'
@@ -166,9 +166,11 @@ def resident_kb(pid):
 
 
 def cpu_seconds(pid):
-    with open(f'/proc/{pid}/stat', encoding='ascii') as f:
-        word = f.read().rsplit(')', 1)[1].split()
-    return (int(word[11]) + int(word[12])) / os.sysconf('SC_CLK_TCK')
+    total = 0
+    for thread in os.listdir(f'/proc/{pid}/task'):
+        with open(f'/proc/{pid}/task/{thread}/schedstat', encoding='ascii') as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
 
 
 def idle(binary, engine, kernel):
@@ -182,6 +184,21 @@ def idle(binary, engine, kernel):
         total, guest = resident_kb(process.pid)
         process.kill()
     return {'overhead_mb': (total - guest) / 1024, 'guest_mb': guest / 1024, 'idle_cpu_per_cent': per_cent}
+
+
+def two_cpus(binary, engine, kernel, tmp):
+    """How much longer two processes take than one on a guest with two CPUs; None when the engine has no second one."""
+    folder, initrd, command = os.path.join(ROOT, 'build', 'bench'), os.path.join(tmp, 'two'), './crc32 800'
+    files = {'list': f'- {command}\none {command}\ntwo @pair {command}\n'.encode()}
+    with open(os.path.join(folder, 'crc32'), 'rb') as f:
+        files['crc32'] = f.read()
+    with open(os.path.join(folder, 'guest'), 'rb') as f:
+        write_initrd(initrd, f.read(), files)
+    run = Run(doppel_command(binary, engine, kernel, initrd) + ['--cpus', '2'])
+    if run.failed:
+        say(f'two CPUs: {run.failed[0].strip()[-200:]}')
+        return None
+    return run.results['two']['seconds'] / run.results['one']['seconds']
 
 
 # ---- the whole ----
@@ -262,7 +279,7 @@ def rounds(data, args, peers, binaries, kernel, chosen, tmp):
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument('--runs', type=int, help='rounds: 5, with --quick 2')
-    parser.add_argument('--quick', action='store_true', help='a quarter of the work')
+    parser.add_argument('--quick', action='store_true', help='half of the work, two rounds')
     parser.add_argument('--only', help='names or groups, with commas')
     parser.add_argument('--no-boot', action='store_true')
     parser.add_argument('--peers', default='native,doppel,qemu')
@@ -292,7 +309,8 @@ def main():
         shutil.copy(args.doppel, binaries['doppel'])  # whoever builds meanwhile does not disturb us
         rounds(data, args, peers, binaries, kernel, chosen, tmp)
         if not args.no_boot and 'doppel' in peers:
-            data['extras']['doppel'] = idle(binaries['doppel'], args.engine, kernel)
+            data['extras'] = idle(binaries['doppel'], args.engine, kernel)
+            data['extras']['two_cpus'] = two_cpus(binaries['doppel'], args.engine, kernel, tmp)
     report.check(data)
     report.write_json(data, args.out)
     print(report.table(data))

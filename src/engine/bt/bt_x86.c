@@ -238,8 +238,11 @@ static void count_straddle(struct bt_x86 *e)
     e->code.frame->straddler = 0;
     if (++t->straddles != STRADDLES_MAX)
         return;
-    for (unsigned bank = 0; bank < X86_BANK_NR; bank++)
+    for (unsigned bank = 0; bank < X86_BANK_NR; bank++) {
         t->again[bank] = t->made[bank];
+        if (t->made[bank]) /* whoever comes by a link must leave, so that native_of() sees it */
+            x86_code_kill(&e->code, &t->native[bank]);
+    }
     e->ungrouped++;
 }
 

@@ -31,8 +31,9 @@ struct x86_frame_bank {
     uint64_t neg_tag[2][FRAME_TLB]; /* by X86_READ, X86_WRITE: minus the linear page */
     uint64_t to_host[FRAME_TLB];    /* host address - linear address */
     uint64_t host_page[FRAME_TLB];  /* host address of the page */
-    uint64_t jump_neg[FRAME_JUMPS]; /* minus the linear address of a block that was jumped to from another page */
-    uint64_t jump_code[FRAME_JUMPS]; /* its far entry */
+    /* the jump cache; its second way holds what was pushed out of the first */
+    uint64_t jump_neg[2][FRAME_JUMPS];  /* minus the linear address of a block that was jumped to from another page */
+    uint64_t jump_code[2][FRAME_JUMPS]; /* its far entry */
     bool local;                      /* holds translations of pages that are not global */
 };
 
@@ -86,7 +87,7 @@ struct x86_code {
     struct x86_frame *frame; /* owned; a host stack lies below it */
     size_t stubs_end;        /* code position behind the stubs */
     void (*enter)(struct x86_frame *frame, const void *code);
-    const uint8_t *stub_exit, *stub_bail, *stub_miss, *stub_callout, *stub_fpu_load;
+    const uint8_t *stub_exit, *stub_bail, *stub_miss, *stub_callout, *stub_fpu_load, *stub_victim[X86_BANK_NR];
     struct xl *work; /* owned; the block in progress */
     uint64_t blocks, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
 };

@@ -154,8 +154,7 @@ void xl_modrm_place(struct xl *x, unsigned reg, struct xl_place place);
 bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends);
 /* Leaves for a target at off from page_va: a linkable jump inside the page, the jump cache outside. */
 void xl_goto(struct xl *x, int32_t off);
-
-/* ---- translate_stub.c ---- */
-bool xl_stubs(struct x86_code *code);
+/* Makes code->stub_victim for x->bank: where a lookup goes that the first way of the jump cache did not answer. */
+void xl_victim_stub(struct xl *x);
 
 #endif

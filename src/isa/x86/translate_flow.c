@@ -25,19 +25,33 @@ static void put_jump_index(struct xl *x)
     xl_pext(x, H_RCX, H_RCX, FRAME(jump_mask));
 }
 
+/* Looks r11 up in one way of the bank's jump cache and goes there; falls to `miss`. */
+static void lookup(struct xl *x, unsigned way, const uint8_t *miss)
+{
+    int32_t plus = (int32_t)(way * sizeof(uint64_t) * FRAME_JUMPS);
+    put_jump_index(x);
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)) + plus);
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
+    XL_BYTES(x, 0xe3, 5); /* jrcxz over the jump */
+    (void)xl_jmp(x, miss);
+    put_jump_index(x);
+    XL_BYTES(x, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + jump_code] */
+    codebuf_put4(x->cb, (uint32_t)(bank_offset(x, offsetof(struct x86_frame_bank, jump_code)) + plus));
+}
+
 /* To the block at linear address r11. */
 static void goto_r11(struct xl *x)
 {
-    put_jump_index(x);
-    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
-    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
-    XL_BYTES(x, 0xe3, 5 + 5); /* jrcxz over the exit: mov [rsp + rip], r11 is in the stub */
+    lookup(x, 0, x->code->stub_victim[x->bank]);
+}
+
+void xl_victim_stub(struct xl *x)
+{
+    const uint8_t *miss = codebuf_here(x->cb);
     xl_store(x, FRAME(rip), H_R11);
     (void)xl_jmp(x, x->code->stub_exit);
-    put_jump_index(x);
-    /* jmp [rsp + rcx * 8 + jump_code] */
-    XL_BYTES(x, 0xff, 0xa4, 0xcc);
-    codebuf_put4(x->cb, (uint32_t)bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));
+    x->code->stub_victim[x->bank] = codebuf_here(x->cb);
+    lookup(x, 1, miss);
 }
 
 void xl_goto(struct xl *x, int32_t off)

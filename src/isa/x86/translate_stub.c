@@ -337,6 +337,8 @@ static bool put_stubs(struct x86_code *code)
     put_miss(x);
     put_callout(x);
     put_fpu_stub(x);
+    for (x->bank = 0; x->bank < X86_BANK_NR; x->bank++)
+        xl_victim_stub(x);
     code->stubs_end = code->cb.pos;
     return !code->cb.failed;
 }
@@ -423,12 +425,16 @@ void x86_code_reset(struct x86_code *code)
 
 /* ---- the frame's caches ---- */
 
+static void flush_jumps(struct x86_frame_bank *b)
+{
+    memset(b->jump_neg, 0, sizeof(b->jump_neg));    /* address 0, whose index is 0 */
+    b->jump_neg[0][0] = b->jump_neg[1][0] = -1ULL; /* address 1 */
+}
+
 void x86_frame_flush_jumps(struct x86_frame *f)
 {
-    for (unsigned b = 0; b < X86_BANK_NR; b++) {
-        memset(f->bank[b].jump_neg, 0, sizeof(f->bank[b].jump_neg)); /* address 0, whose index is 0 */
-        f->bank[b].jump_neg[0] = -1ULL;                              /* address 1 */
-    }
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        flush_jumps(&f->bank[b]);
 }
 
 static void flush_bank(struct x86_frame_bank *b)
@@ -450,8 +456,7 @@ void x86_frame_flush_local(struct x86_frame *f)
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         if (f->bank[b].local)
             flush_bank(&f->bank[b]);
-    memset(f->bank[X86_BANK_USER].jump_neg, 0, sizeof(f->bank[X86_BANK_USER].jump_neg));
-    f->bank[X86_BANK_USER].jump_neg[0] = -1ULL;
+    flush_jumps(&f->bank[X86_BANK_USER]);
 }
 
 void x86_frame_flush_all(struct x86_frame *f)
@@ -464,6 +469,14 @@ void x86_frame_flush_all(struct x86_frame *f)
 void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, const struct x86_native *n)
 {
     unsigned k = jump_index(lin);
-    f->bank[bank].jump_neg[k] = -lin;
-    f->bank[bank].jump_code[k] = (uint64_t)(uintptr_t)n->far_entry;
+    struct x86_frame_bank *b = &f->bank[bank];
+    uint64_t code = (uint64_t)(uintptr_t)n->far_entry;
+    if (b->jump_neg[0][k] == -lin && b->jump_code[0][k] == code)
+        return;
+    if (b->jump_neg[0][k] != -lin) {
+        b->jump_neg[1][k] = b->jump_neg[0][k];
+        b->jump_code[1][k] = b->jump_code[0][k];
+    }
+    b->jump_neg[0][k] = -lin;
+    b->jump_code[0][k] = code;
 }
