@@ -5,8 +5,8 @@
  * usage: guest DIR. DIR/list holds a command a line: a name, the program and its arguments; a name of '-' prepares and is not
  * reported. Commands run in DIR; "@tree" writes a tree of files to ./tmp/tree, "@pair" in front runs two at once. For each it prints
  *     @begin NAME
- *     @end NAME SECONDS LAST-LINE-OF-OUTPUT
- * SECONDS is from before fork to after wait, CLOCK_MONOTONIC. A program that fails is "@fail NAME STATUS".
+ *     @end NAME SECONDS CPU-SECONDS LAST-LINE-OF-OUTPUT
+ * SECONDS is from before fork to after wait, CLOCK_MONOTONIC; CPU-SECONDS are what the children used. A program that fails is "@fail NAME STATUS".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,6 +29,13 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double children_cpu(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_CHILDREN, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 /* Files of lines of words: 16 folders of 16 files of about 10 KB. */
@@ -102,7 +110,7 @@ static void run(char **arg)
     if (report)
         printf("@begin %s\n", arg[0]);
     int pair = strcmp(arg[1], "@pair") == 0;
-    double begin = now();
+    double begin = now(), cpu = children_cpu();
     pid_t child = start(arg + 1 + pair), second = pair ? start(arg + 1 + pair) : 0;
     if (child < 0 || second < 0 || waitpid(child, &status, 0) != child || (pair && waitpid(second, &other, 0) != second))
         perror("fork");
@@ -111,7 +119,7 @@ static void run(char **arg)
     if (status || other)
         printf("@fail %s status %#x\n", arg[0], (unsigned)(status | other));
     else if (report)
-        printf("@end %s %.6f %s\n", arg[0], took, output);
+        printf("@end %s %.6f %.6f %s\n", arg[0], took, children_cpu() - cpu, output);
 }
 
 int main(int argc, char **argv)

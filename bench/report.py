@@ -20,11 +20,11 @@ def good(data, name, peer):
 
 def seconds(data, name, peer):
     runs = good(data, name, peer)
-    return statistics.median(r['seconds'] for r in runs) if runs else None
+    return statistics.median(r[data['clock']] for r in runs) if runs else None
 
 
 def spread(data, name, peer):
-    times = [r['seconds'] for r in good(data, name, peer)]
+    times = [r[data['clock']] for r in good(data, name, peer)]
     return (max(times) - min(times)) / statistics.median(times) if times else None
 
 
@@ -102,7 +102,7 @@ def boot_lines(data):
 def heading(data):
     v = data['versions']
     return [f'doppel {v["doppel"]}; {v["qemu"]}; {v["guest"]}; {v["gcc"]}', f'{v["host"]}; {v["date"]}; load {v["load"]:.1f}',
-            f'medians of {data["runs"]}' + (', --quick' if data['quick'] else '')]
+            f'medians of {data["runs"]}' + (', --quick' if data['quick'] else '') + (', host CPU time' if data['clock'] == 'cpu' else '')]
 
 
 def table(data):
@@ -118,6 +118,9 @@ def table(data):
     if spreads and data['runs'] > 1:
         out.append(f'spread (largest - smallest, of the median): half of the programs below {100 * statistics.median(spreads):.0f} %, worst '
                    f'{100 * max(spreads):.0f} %')
+    shares = [r['cpu'] / r['seconds'] for peers in data['programs'].values() for runs in peers.values() for r in runs if r['seconds'] > 0.05]
+    if shares and statistics.median(shares) < 0.93:
+        out.append(f'the host was busy: programs had only {100 * statistics.median(shares):.0f} % of a CPU (--cpu compares CPU time)')
     out += [f'ERROR {f}' for f in data['failed']]
     return '\n'.join(out) + '\n'
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Measures doppel beside QEMU TCG and the bare host: same static programs, same kernel, same initramfs, interleaved.
 
-usage: bench/run.py [--runs N] [--quick] [--only NAME,...] [--doppel FILE] [--ab FILE] [--engine NAME] [--out FILE.json] [--docs]
+usage: bench/run.py [--runs N] [--quick] [--only NAME,...] [--cpu] [--doppel FILE] [--ab FILE] [--engine NAME] [--out FILE.json] [--docs]
 
 What is measured (suite.py has the list, guest.c does the timing inside the guest):
   programs     user code: integer, floating point and SIMD, code that changes or runs once
@@ -96,11 +96,20 @@ def write_initrd(path, init, files):
 
 # ---- running ----
 
+def cpu_seconds(pid):
+    """Host CPU time of a process so far."""
+    total = 0
+    for thread in os.listdir(f'/proc/{pid}/task'):
+        with open(f'/proc/{pid}/task/{thread}/schedstat', encoding='ascii') as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
+
+
 class Run:
     """One guest (or the host) through the list: seconds, last line and the host's own timing of each program."""
 
-    def __init__(self, command):
-        self.results, self.failed, self.text, begun = {}, [], '', 0
+    def __init__(self, command, is_guest=True):
+        self.results, self.failed, self.text, begun, cpu_begun = {}, [], '', 0, 0
         start = time.monotonic()
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             timer = threading.Timer(TIMEOUT, process.kill)
@@ -110,9 +119,9 @@ class Run:
                 self.text += line + '\n'
                 word = line.split()
                 if line.startswith('@begin '):
-                    begun = now
-                elif line.startswith('@end ') and len(word) >= 4:
-                    self.add(word, now - begun)
+                    begun, cpu_begun = now, cpu_seconds(process.pid) if is_guest else 0
+                elif line.startswith('@end ') and len(word) >= 5:
+                    self.add(word, now - begun, cpu_seconds(process.pid) - cpu_begun if is_guest else float(word[3]))
                 elif line.startswith('@fail '):
                     self.failed.append(line[6:])
             timer.cancel()
@@ -120,10 +129,10 @@ class Run:
         if process.returncode or '@done' not in self.text:
             self.failed.append(f'{command[0]} ended with {process.returncode} after {self.seconds:.0f} s: {self.text[-600:]}')
 
-    def add(self, word, host_seconds):
-        name, seconds, checksum = word[1], float(word[2]), word[3]
-        window = float(word[4]) if len(word) > 4 else None
-        self.results[name] = {'seconds': seconds, 'checksum': checksum, 'window': window}
+    def add(self, word, host_seconds, cpu):
+        name, seconds, checksum = word[1], float(word[2]), word[4]
+        window = float(word[5]) if len(word) > 5 else None
+        self.results[name] = {'seconds': seconds, 'cpu': cpu, 'checksum': checksum, 'window': window}
         allowed = seconds * CLOCK_TOLERANCE[0] + CLOCK_TOLERANCE[1]
         if abs(seconds - host_seconds) > allowed:
             self.failed.append(f'{name}: {seconds:.3f} s by the guest\'s clock, {host_seconds:.3f} s by the host\'s')
@@ -163,14 +172,6 @@ def resident_kb(pid):
                 total += int(word[1])
                 guest += int(word[1]) if in_guest else 0
     return total, guest
-
-
-def cpu_seconds(pid):
-    total = 0
-    for thread in os.listdir(f'/proc/{pid}/task'):
-        with open(f'/proc/{pid}/task/{thread}/schedstat', encoding='ascii') as f:
-            total += int(f.read().split()[0])
-    return total / 1e9
 
 
 def idle(binary, engine, kernel):
@@ -265,7 +266,7 @@ def rounds(data, args, peers, binaries, kernel, chosen, tmp):
                 command = qemu_command(kernel, initrd)
             else:
                 command = doppel_command(binaries[peer], args.engine, kernel, initrd)
-            run = Run(command)
+            run = Run(command, peer != 'native')
             note_run(data, peer, run)
             say(f'round {n + 1} of {args.runs}: {peer}: {run.seconds:.1f} s' + ''.join(f'\n  FAILED {f}' for f in run.failed))
         if not args.no_boot:
@@ -288,6 +289,7 @@ def arguments():
     parser.add_argument('--ab', help='another build of doppel to measure beside this one')
     parser.add_argument('--out', default=os.path.join(ROOT, 'build', 'bench.json'))
     parser.add_argument('--progress', help='a file to write the table to after each round')
+    parser.add_argument('--cpu', action='store_true', help='compare host CPU time instead of time: for a machine that others use, too')
     parser.add_argument('--docs', action='store_true', help='write docs/benchmarks.md and .svg')
     args = parser.parse_args()
     args.runs = args.runs or (2 if args.quick else 5)
@@ -302,7 +304,7 @@ def main():
         peers.insert(peers.index('doppel') + 1, 'doppel B')
     kernel = os.path.realpath(os.path.join(GUEST, 'vmlinuz'))
     build(os.path.join(ROOT, 'build', 'bench'))
-    data = {'versions': versions(kernel), 'quick': args.quick, 'runs': args.runs, 'peers': peers, 'programs': {}, 'boot': {}, 'failed': [],
+    data = {'versions': versions(kernel), 'quick': args.quick, 'clock': 'cpu' if args.cpu else 'seconds', 'runs': args.runs, 'peers': peers, 'programs': {}, 'boot': {}, 'failed': [],
             'extras': {}}
     with tempfile.TemporaryDirectory(dir='/dev/shm', prefix='doppel-bench.') as tmp:
         binaries = {'doppel': os.path.join(tmp, 'doppel'), 'doppel B': args.ab}

@@ -40,6 +40,7 @@ struct bt_x86 {
     unsigned nr_all;
     struct translation **page; /* owned: by page index, the first of the page */
     uint32_t *pages;           /* owned: indices of pages with translations */
+    uint32_t *seen_gen;        /* owned: by place in `pages`, the page's generation when last looked at */
     unsigned nr_pages;
     uint64_t nr_ram_pages;
     /* what was last seen */
@@ -62,7 +63,8 @@ int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
     e->all = calloc(TRANSLATIONS_MAX, sizeof(*e->all));
     e->page = calloc(e->nr_ram_pages + 1, sizeof(*e->page));
     e->pages = calloc(e->nr_ram_pages + 1, sizeof(*e->pages));
-    if (!e->run || !e->all || !e->page || !e->pages)
+    e->seen_gen = calloc(e->nr_ram_pages + 1, sizeof(*e->seen_gen));
+    if (!e->run || !e->all || !e->page || !e->pages || !e->seen_gen)
         r = error_set(err, -ENOMEM, "no memory for engine bt");
     else
         r = x86_code_init(&e->code, c, CODE_BYTES, err);
@@ -83,6 +85,7 @@ void bt_x86_free(struct bt_x86 *e)
     free(e->all);
     free(e->page);
     free(e->pages);
+    free(e->seen_gen);
     free(e);
 }
 
@@ -152,8 +155,13 @@ static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
     }
     if (e->writes != writes) {
         e->writes = writes;
-        for (unsigned k = 0; k < e->nr_pages; k++)
-            kill_page(e, e->pages[k], gmem_code_gen(c->gmem, e->pages[k]));
+        for (unsigned k = 0; k < e->nr_pages; k++) {
+            uint32_t gen = gmem_code_gen(c->gmem, e->pages[k]);
+            if (gen == e->seen_gen[k])
+                continue;
+            e->seen_gen[k] = gen;
+            kill_page(e, e->pages[k], gen);
+        }
     }
 }
 
@@ -178,8 +186,10 @@ static struct translation *translation_of(struct bt_x86 *e, struct x86_block *b)
     struct translation *t = &e->all[e->nr_all++];
     memset(t, 0, sizeof(*t));
     t->block = b;
-    if (!e->page[b->page])
+    if (!e->page[b->page]) {
+        e->seen_gen[e->nr_pages] = b->gen; /* a newer one is met by the next look */
         e->pages[e->nr_pages++] = (uint32_t)b->page;
+    }
     t->in_page = e->page[b->page];
     e->page[b->page] = t;
     b->translation = t;
@@ -292,7 +302,7 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     struct x86_frame *f = e->code.frame;
     bool gone;
     c->code_written = false;
-    if (c->slow || c->align_check || c->mode != X86_MODE_64) { /* translated code does not look at alignment */
+    if (c->slow || c->align_check || c->mode != X86_MODE_64 || c->cpl == 1 || c->cpl == 2) { /* translated code does not look at alignment */
         f->exit = FRAME_EXIT_NEXT;
         x86_run_interpret(e->run, c);
         return;

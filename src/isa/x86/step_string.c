@@ -101,6 +101,19 @@ void step_movs(struct x86_cpu *c, const struct x86_insn *i)
     }
 }
 
+/* n elements of the value, by doubling what is there. */
+static void fill(uint8_t *to, uint64_t n, uint64_t value, unsigned size)
+{
+    uint64_t bytes = n * size, done = size;
+    if (size == 1 || (value & size_mask(size)) == 0) {
+        memset(to, (int)(uint8_t)value, bytes);
+        return;
+    }
+    store_le(to, value, size);
+    for (; done < bytes; done *= 2)
+        memcpy(to + done, to, done < bytes - done ? done : bytes - done);
+}
+
 static uint64_t stos_run(struct x86_cpu *c, const struct x86_insn *i, uint64_t n, unsigned size)
 {
     uint8_t *to;
@@ -108,8 +121,7 @@ static uint64_t stos_run(struct x86_cpu *c, const struct x86_insn *i, uint64_t n
     n = n < k ? n : k;
     if (!n)
         return 0;
-    for (uint64_t j = 0; j < n; j++)
-        store_le(to + j * size, c->gpr[RAX], size);
+    fill(to, n, c->gpr[RAX], size);
     tlb_wrote(c, to);
     return n;
 }

@@ -8,8 +8,9 @@
  * flags (addresses are made with LEA, PEXT, JRCXZ), so they are exact at every instruction. What is not copied is
  * called out to its step function.
  *
- * Host registers in translated code: rsp points to a struct x86_frame (never at guest data); rcx and r11 are scratch; guest RCX
- * is in r10, guest RSP in r15, guest R10, R11 and R15 in the frame; every other guest register is in the host's of the same name.
+ * Host registers in translated code: rsp points to a struct x86_frame (never at guest data); rcx and r11 are scratch; guest RCX is
+ * in r10, RSP in r15, R10 in r13, R11 in r14; R13, R14 and R15, which compilers take last, are in the frame; every other
+ * guest register is in the host's of the same name.
  *
  * A block has two entries. The near one is for jumps within its guest page; the far one expects its own linear address in r11
  * and sets frame.page_va. Both are valid only under the page's generation: to invalidate, x86_code_kill() overwrites
@@ -49,7 +50,7 @@ enum x86_frame_bail { FRAME_BAIL_CROSSING, FRAME_BAIL_GROUP, FRAME_BAIL_NO_RAM, 
 
 /* What translated code works on. The hot part is within reach of a disp8 from rsp. */
 struct x86_frame {
-    uint64_t r10, r11, r15;
+    uint64_t r13, r14, r15;
     const _Atomic uint32_t *requests; /* borrowed: the vCPU's */
     uint64_t page_va;                 /* linear address of the page being executed */
     uint64_t tlb_mask, page_mask, jump_mask;

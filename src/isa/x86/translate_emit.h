@@ -69,14 +69,14 @@ struct xl {
 static inline unsigned xr_host(unsigned guest)
 {
     static const uint8_t host[16] = { H_RAX, H_R10, H_RDX, H_RBX, H_R15, H_RBP, H_RSI, H_RDI,
-                                      H_R8,  H_R9,  XR_MEM, XR_MEM, H_R12, H_R13, H_R14, XR_MEM };
+                                      H_R8,  H_R9,  H_R13, H_R14, H_R12, XR_MEM, XR_MEM, XR_MEM };
     return host[guest];
 }
 
 /* Frame offset of a guest register that lives there. */
 static inline int32_t xr_frame(unsigned guest)
 {
-    return guest == R10 ? FRAME(r10) : guest == R11 ? FRAME(r11) : FRAME(r15);
+    return guest == R13 ? FRAME(r13) : guest == R14 ? FRAME(r14) : FRAME(r15);
 }
 
 static inline struct host_gpr hg(unsigned n)

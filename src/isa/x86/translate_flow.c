@@ -117,10 +117,24 @@ static void store_rcx_at(struct xl *x, struct xl_place p, int32_t from_frame, in
     XL_BYTES(x, 0x49, 0x89, (uint8_t)(H_RCX << 3 | (H_R11 & 7)));
 }
 
+static bool push_memory(struct xl *x, const struct x86_insn *i)
+{
+    struct xl_place p;
+    if (!xl_operand(x, i, 8, X86_READ, false, &p))
+        return false;
+    load_at(x, p, H_R11);
+    xl_store(x, FRAME(tmp), H_R11);
+    store_rcx_at(x, xl_stack(x, RSP, -8, X86_WRITE), FRAME(tmp), 0);
+    push_done(x);
+    return true;
+}
+
 static bool push(struct xl *x, const struct x86_insn *i)
 {
-    if (i->opsize != 8 || i->op[0].kind == OPND_MEM)
+    if (i->opsize != 8)
         return false;
+    if (i->op[0].kind == OPND_MEM)
+        return push_memory(x, i);
     struct xl_place p = xl_stack(x, RSP, -8, X86_WRITE);
     if (i->op[0].kind == OPND_IMM) { /* mov qword [place], imm32 */
         XL_BYTES(x, (uint8_t)(0x48 | (p.base >> 3 & 1)), 0xc7);
@@ -205,6 +219,19 @@ static void leave(struct xl *x)
     load_at(x, p, H_RBP);
 }
 
+/* At CPL 0, where all supervisor code is translated. */
+static void swapgs(struct xl *x)
+{
+    xl_load(x, H_R11, FRAME(gs_base));
+    xl_store(x, FRAME(tmp), H_R11);
+    xl_load(x, H_RCX, FRAME(cpu));
+    asm_load(x->cb, 8, HOST_R11, host_mem(HOST_RCX, offsetof(struct x86_cpu, kernel_gs_base)));
+    xl_store(x, FRAME(gs_base), H_R11);
+    asm_store(x->cb, 8, host_mem(HOST_RCX, offsetof(struct x86_cpu, seg[SEG_GS].base)), HOST_R11);
+    xl_load(x, H_R11, FRAME(tmp));
+    asm_store(x->cb, 8, host_mem(HOST_RCX, offsetof(struct x86_cpu, kernel_gs_base)), HOST_R11);
+}
+
 bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)
 {
     x86_step_fn f = i->step;
@@ -239,6 +266,10 @@ bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)
         return push(x, i);
     if (f == step_pop)
         return pop(x, i);
+    if (f == step_swapgs && x->bank != X86_BANK_USER) {
+        swapgs(x);
+        return true;
+    }
     if (f == step_leave && i->opsize == 8) {
         leave(x);
         return true;

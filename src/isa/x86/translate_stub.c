@@ -18,8 +18,8 @@
 #include "isa/x86/translate_emit.h"
 
 /* Guest registers that live in host registers of their own, and where they are saved. */
-static const uint8_t IN_HOST[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R12, R13, R14 };
-static const uint8_t IN_FRAME[] = { R10, R11, R15 };
+static const uint8_t IN_HOST[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12 };
+static const uint8_t IN_FRAME[] = { R13, R14, R15 };
 enum { IN_HOST_NR = sizeof(IN_HOST), IN_FRAME_NR = sizeof(IN_FRAME), MXCSR_MASKS = 0x1f80 };
 
 /* ---- C side ---- */

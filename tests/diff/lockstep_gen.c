@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random programs for lockstep_test: see lockstep_gen.h. Items are sequences of instructions with a purpose; an item may hold
+ * other items.
+ */
+#include "lockstep_emit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void item(struct ls_gen *g);
+
+/* ---- stack and branches ---- */
+
+static void push_pop(struct ls_gen *g)
+{
+    unsigned n = 1 + below(g, 6);
+    ls_set_stack(g);
+    for (unsigned k = 0; k < n; k++) {
+        unsigned reg = ls_any_reg(g), b = reg >> 3, low = reg & 7;
+        switch (below(g, 9)) {
+        case 0: PUT(g, 0x6a, (uint8_t)below(g, 256)); break;
+        case 1: PUT32(g, rng_next(&g->r), 0x68); break;
+        case 2: PUT(g, (uint8_t)(0x40 | b), (uint8_t)(0x50 | low)); break;
+        case 3: PUT(g, (uint8_t)(0x40 | b), (uint8_t)(0x58 | low)); break;
+        case 4: PUT(g, 0x66, (uint8_t)(0x40 | b), (uint8_t)((percent(g, 50) ? 0x50 : 0x58) | low)); break;
+        case 5: PUT(g, 0xff, 0x74, 0x24, (uint8_t)(8 * below(g, 8))); break; /* push [rsp + disp] */
+        case 6: PUT(g, 0x8f, 0x44, 0x24, (uint8_t)(8 * below(g, 8))); break; /* pop [rsp + disp] */
+        case 7: PUT(g, 0x48, percent(g, 50) ? 0x8b : 0x01, (uint8_t)(0x44 | below(g, 8) << 3), 0x24, (uint8_t)(8 * below(g, 8))); break;
+        default: PUT(g, 0x9c); break; /* pushf */
+        }
+    }
+}
+
+static void set_flags(struct ls_gen *g)
+{
+    unsigned flags = below(g, 4096) & 0x8d5;
+    ls_set_stack(g);
+    flags |= percent(g, 20) ? 0x400 : 0;
+    flags |= percent(g, 15) ? 1 << 18 : 0;
+    flags |= g->p->irqs && percent(g, 80) ? 0x200 : 0;
+    flags |= g->p->steps && percent(g, 30) ? 0x100 : 0;
+    PUT32(g, flags, 0x68);
+    PUT(g, 0x9d);
+}
+
+static void call(struct ls_gen *g)
+{
+    if (!g->nr_functions || g->in_function)
+        return;
+    unsigned to = g->function[below(g, g->nr_functions)], reg = ls_any_reg(g), b = reg >> 3;
+    ls_set_stack(g);
+    if (reg == RSP)
+        reg = RAX, b = 0;
+    switch (below(g, 5)) {
+    case 0:
+    case 1:
+        PUT32(g, 0, 0xe8);
+        ls_patch_rel(g, g->pos, to);
+        break;
+    case 2: /* by a register */
+        ls_mov(g, reg, ls_code_va(to));
+        PUT(g, (uint8_t)(0x40 | b), 0xff, (uint8_t)(0xd0 | (reg & 7)));
+        break;
+    case 3: { /* by memory: mov [m], reg; call [m] */
+        uint64_t m = ls_data(g, 8);
+        ls_mov(g, reg, ls_code_va(to));
+        PUT32(g, m, (uint8_t)(0x48 | b << 2), 0x89, (uint8_t)(4 | (reg & 7) << 3), 0x25);
+        PUT32(g, m, 0xff, 0x14, 0x25);
+        break;
+    }
+    default: /* a pushed return address, and a jump there: what a return stack mispredicts */
+        PUT32(g, 0, 0x68); /* push imm32 */
+        {
+            unsigned at = g->pos;
+            PUT32(g, 0, 0xe9);
+            ls_patch_rel(g, g->pos, to);
+            uint32_t back = (uint32_t)ls_code_va(g->pos);
+            memcpy(g->p->code + at - 4, &back, 4);
+        }
+    }
+}
+
+/* jcc over some items, or jrcxz over an instruction. */
+static void branch_over(struct ls_gen *g)
+{
+    if (percent(g, 15)) {
+        PUT(g, 0xe3, 2);
+        PUT(g, 0x04, (uint8_t)below(g, 256));
+        return;
+    }
+    if (percent(g, 25)) {
+        PUT(g, (uint8_t)(0x70 | below(g, 16)), 5);
+        PUT32(g, rng_next(&g->r), (uint8_t)(0x05 | below(g, 8) << 3));
+        return;
+    }
+    PUT32(g, 0, 0x0f, (uint8_t)(0x80 | below(g, 16)));
+    unsigned end = g->pos;
+    for (unsigned n = below(g, 3) + 1; n > 0; n--)
+        item(g);
+    ls_patch_rel(g, end, g->pos);
+}
+
+/* A short loop, counted in memory or by LOOP. */
+static void inner_loop(struct ls_gen *g)
+{
+    uint32_t counter = LS_V_WINDOW + (LS_W_COUNTERS << 12) + 8 + 4 * below(g, 100);
+    if (percent(g, 20)) {
+        ls_mov(g, RCX, 1 + below(g, 20));
+        PUT(g, 0x04, (uint8_t)below(g, 256));
+        PUT(g, 0xe2, (uint8_t)-4);
+        return;
+    }
+    PUT32(g, 1 + below(g, 6), 0xc7, 0x04, 0x25, (uint8_t)counter, (uint8_t)(counter >> 8), (uint8_t)(counter >> 16), (uint8_t)(counter >> 24));
+    unsigned begin = g->pos;
+    for (unsigned n = below(g, 4) + 1; n > 0; n--)
+        item(g);
+    PUT32(g, counter, 0xff, 0x0c, 0x25); /* dec dword [counter] */
+    PUT32(g, 0, 0x0f, 0x85);
+    ls_patch_rel(g, g->pos, begin);
+}
+
+/* Not canonical: #GP at the branch. */
+static void wild_branch(struct ls_gen *g)
+{
+    unsigned reg = ls_any_reg(g), b = reg >> 3;
+    if (reg == RSP)
+        reg = RDX, b = 0;
+    ls_mov(g, reg, percent(g, 50) ? 0x8000000000000000 | rng_next(&g->r) >> 20 : 0x0000800000000000);
+    if (percent(g, 50))
+        ls_set_stack(g);
+    switch (below(g, 3)) {
+    case 0: PUT(g, (uint8_t)(0x40 | b), 0xff, (uint8_t)(0xe0 | (reg & 7))); break;
+    case 1: PUT(g, (uint8_t)(0x40 | b), 0xff, (uint8_t)(0xd0 | (reg & 7))); break;
+    default:
+        PUT(g, (uint8_t)(0x40 | b), (uint8_t)(0x50 | (reg & 7)));
+        PUT(g, 0xc3);
+    }
+}
+
+/* ---- code that changes ---- */
+
+static uint32_t code_address(struct ls_gen *g, unsigned off)
+{
+    return (uint32_t)(percent(g, 60) ? ls_code_va(off) : ls_alias_va(off));
+}
+
+/* op eax, imm32, whose opcode an XOR changes to another's every time. None of them reads flags: see docs/decisions/0006. */
+static void changing_opcode(struct ls_gen *g)
+{
+    static const uint8_t opcode[] = { 0x05, 0x0d, 0x25, 0x2d, 0x35, 0x3d };
+    uint8_t a = opcode[below(g, 6)], b = opcode[below(g, 6)];
+    bool before = percent(g, 60);
+    unsigned store = 0, target;
+    if (before) { /* xor byte [target], a ^ b */
+        PUT(g, 0x80, 0x34, 0x25, 0, 0, 0, 0, a ^ b);
+        store = g->pos;
+        for (unsigned n = below(g, 3); n > 0; n--)
+            item(g);
+    }
+    target = g->pos;
+    PUT32(g, rng_next(&g->r), a);
+    uint32_t at = code_address(g, target);
+    if (before)
+        memcpy(g->p->code + store - 5, &at, 4);
+    else
+        PUT(g, 0x80, 0x34, 0x25, (uint8_t)at, (uint8_t)(at >> 8), (uint8_t)(at >> 16), (uint8_t)(at >> 24), a ^ b);
+}
+
+static void changing_immediate(struct ls_gen *g)
+{
+    unsigned at = g->pos + 1;
+    PUT32(g, rng_next(&g->r), (uint8_t)(0xb8 | (below(g, 8) & 3))); /* mov eax..ebx, imm32 */
+    PUT32(g, code_address(g, at), 0xff, 0x04, 0x25);               /* inc dword [its immediate] */
+}
+
+/* Stores that change nothing. */
+static void same_code(struct ls_gen *g)
+{
+    uint32_t at = code_address(g, below(g, g->pos + 64));
+    switch (below(g, 3)) {
+    case 0:
+        PUT32(g, at, 0x8a, 0x04, 0x25);
+        PUT32(g, at, 0x88, 0x04, 0x25);
+        break;
+    case 1: PUT(g, 0xf0, 0x80, 0x0c, 0x25, (uint8_t)at, (uint8_t)(at >> 8), (uint8_t)(at >> 16), (uint8_t)(at >> 24), 0); break;
+    default:
+        PUT(g, 0xfc);
+        ls_mov(g, RSI, at);
+        ls_mov(g, RDI, at);
+        ls_mov(g, RCX, below(g, 40));
+        PUT(g, 0xf3, 0xa4);
+    }
+}
+
+/* ---- system ---- */
+
+static void flush_tlb(struct ls_gen *g, unsigned index)
+{
+    static const uint64_t bases[] = { LS_V_WINDOW, LS_V_WINDOW_HIGH, LS_V_WINDOW_SUPER };
+    switch (below(g, 3)) {
+    case 0:
+        for (unsigned k = 0; k < 3; k++) {
+            ls_mov(g, RAX, bases[k] + ((uint64_t)index << 12) + below(g, 4096));
+            PUT(g, 0x0f, 0x01, 0x38); /* invlpg [rax] */
+        }
+        break;
+    case 1:
+        PUT(g, 0x0f, 0x20, 0xd8); /* mov rax, cr3 */
+        PUT(g, 0x0f, 0x22, 0xd8);
+        break;
+    default:
+        for (unsigned k = 0; k < 2; k++) {
+            PUT(g, 0x0f, 0x20, 0xe0);             /* mov rax, cr4 */
+            PUT32(g, 0x80, 0x48, 0x35);           /* xor rax, PGE */
+            PUT(g, 0x0f, 0x22, 0xe0);
+        }
+    }
+}
+
+/* A page-table entry changes: absent, read-only, another frame. */
+static void change_mapping(struct ls_gen *g)
+{
+    static const uint16_t changes[] = { 1, 2, 4, 0x1000, 0x1002, 3, 0x1000, 2 };
+    unsigned index = LS_W_DATA + 12 + below(g, 4);
+    ls_mov(g, RAX, LS_V_TABLE + 8 * index);
+    PUT32(g, changes[below(g, 8)], 0x48, 0x81, 0x30); /* xor qword [rax], imm32 */
+    flush_tlb(g, index);
+}
+
+/* An interrupt return to the next instruction, at any level. */
+static void iret(struct ls_gen *g)
+{
+    bool user = percent(g, 60) && !g->p->kernel_only;
+    unsigned flags = (below(g, 4096) & 0x8d5) | (g->p->irqs && percent(g, 80) ? 0x200 : 0);
+    ls_set_stack(g);
+    PUT(g, 0x6a, user ? LS_USER_SS : LS_SS);
+    PUT32(g, ls_data(g, 8) & ~7ULL, 0x68);
+    PUT32(g, flags, 0x68);
+    PUT(g, 0x6a, user ? LS_USER_CS : LS_CS);
+    PUT32(g, ls_code_va(g->pos + 5 + 2), 0x68);
+    PUT(g, 0x48, 0xcf);
+}
+
+static void change_level(struct ls_gen *g)
+{
+    switch (g->p->kernel_only ? 0 : below(g, 4)) {
+    case 0:
+    case 1: iret(g); break;
+    case 2: PUT(g, 0x0f, 0x05); break; /* syscall */
+    default:
+        ls_mov(g, R11, below(g, 4096) & 0x8d5);
+        PUT32(g, 3, 0x48, 0x8d, 0x0d); /* lea rcx, [rip + 3] */
+        PUT(g, 0x48, 0x0f, 0x07);      /* sysretq */
+    }
+}
+
+/* To 32-bit code and back. */
+static void compatibility(struct ls_gen *g)
+{
+    bool user = g->p->user && !g->p->kernel_only;
+    ls_set_stack(g);
+    PUT(g, 0x6a, user ? LS_USER_CS32 : LS_CS32);
+    PUT32(g, ls_code_va(g->pos + 5 + 2), 0x68);
+    PUT(g, 0x48, 0xcb); /* retfq */
+    PUT32(g, rng_next(&g->r), 0x05);
+    PUT(g, (uint8_t)(0xb0 | below(g, 8)), (uint8_t)below(g, 256));
+    uint32_t back = (uint32_t)ls_code_va(g->pos + 7);
+    PUT(g, 0xea, (uint8_t)back, (uint8_t)(back >> 8), (uint8_t)(back >> 16), (uint8_t)(back >> 24), user ? LS_USER_CS : LS_CS, 0);
+}
+
+static void segments(struct ls_gen *g)
+{
+    switch (below(g, 5)) {
+    case 0:
+        ls_mov(g, RAX, g->p->fs_base + 8 * below(g, 8));
+        PUT(g, 0xf3, 0x48, 0x0f, 0xae, 0xd0); /* wrfsbase rax */
+        break;
+    case 1:
+        ls_mov(g, RAX, g->p->gs_base + 8 * below(g, 8));
+        PUT(g, 0xf3, 0x48, 0x0f, 0xae, 0xd8); /* wrgsbase rax */
+        break;
+    case 2: PUT(g, 0xf3, 0x48, 0x0f, 0xae, percent(g, 50) ? 0xc1 : 0xcb); break; /* rdfsbase rcx, rdgsbase rbx */
+    case 3: PUT(g, 0x0f, 0x01, 0xf8); break;                                     /* swapgs */
+    default:
+        ls_mov(g, RAX, percent(g, 50) ? LS_USER_SS : LS_SS);
+        PUT(g, 0x8e, (uint8_t)(0xc0 | (percent(g, 50) ? 3 : 0) << 3)); /* mov ds or es, eax */
+    }
+}
+
+static void control(struct ls_gen *g)
+{
+    switch (below(g, 6)) {
+    case 0: PUT(g, 0x0f, 0x01, percent(g, 50) ? 0xca : 0xcb); break; /* clac, stac */
+    case 1: PUT(g, percent(g, 50) ? 0xfa : 0xfb); break;             /* cli, sti */
+    case 2: PUT(g, percent(g, 80) ? 0xfc : 0xfd); break;             /* cld, std */
+    case 3:
+        ls_mov(g, RAX, below(g, 2) | below(g, 2) << 31);
+        ls_mov(g, RCX, 0);
+        PUT(g, 0x0f, 0xa2);
+        break;
+    case 4:
+        ls_mov(g, RCX, 0);
+        PUT(g, 0x0f, 0x01, 0xd0); /* xgetbv */
+        break;
+    default:
+        if (percent(g, 92))
+            return;
+        PUT(g, 0x0f, 0x20, 0xc0);       /* mov rax, cr0 */
+        PUT(g, 0x48, 0x83, 0xf0, 0x08); /* xor rax, TS */
+        PUT(g, 0x0f, 0x22, 0xc0);
+    }
+}
+
+static void floating_state(struct ls_gen *g)
+{
+    static const uint32_t values[] = { 0x1f80, 0x9fc0, 0x5f80, 0x3f80, 0x7f80, 0x1fbf, 0x1f00, 0x1000 };
+    uint64_t at = ls_data(g, 64) & ~63ULL;
+    ls_mov(g, RDI, at);
+    switch (below(g, 5)) {
+    case 0:
+    case 1:
+        PUT32(g, values[below(g, g->p->exceptions_unmasked ? 8 : 6)], 0xc7, 0x07); /* mov dword [rdi], v */
+        PUT(g, 0x0f, 0xae, 0x17);                                                 /* ldmxcsr [rdi] */
+        break;
+    case 2: PUT(g, 0x0f, 0xae, 0x1f); break; /* stmxcsr */
+    case 3:
+        PUT(g, 0x48, 0x0f, 0xae, 0x07); /* fxsave64 */
+        item(g);
+        ls_mov(g, RDI, at);
+        PUT(g, 0x48, 0x0f, 0xae, 0x0f); /* fxrstor64 */
+        break;
+    default:
+        ls_mov(g, RAX, 7);
+        ls_mov(g, RDX, 0);
+        PUT(g, 0x48, 0x0f, 0xae, 0x27); /* xsave64 */
+        item(g);
+        ls_mov(g, RAX, 7);
+        ls_mov(g, RDX, 0);
+        ls_mov(g, RDI, at);
+        PUT(g, 0x48, 0x0f, 0xae, 0x2f); /* xrstor64 */
+    }
+}
+
+static void trap(struct ls_gen *g)
+{
+    switch (below(g, 6)) {
+    case 0: PUT(g, 0x0f, 0x0b); break; /* ud2 */
+    case 1: PUT(g, 0xcc); break;
+    case 2:
+    case 3: PUT(g, 0xcd, LS_INT_LOG); break;
+    case 4: PUT(g, 0xcd, LS_INT_PAUSE); break;
+    default:
+        PUT(g, 0x31, 0xc9);
+        PUT(g, 0xf7, 0xf1); /* div ecx */
+        ls_define_flags(g);
+    }
+}
+
+/* Some instructions off one register. */
+static void cluster(struct ls_gen *g)
+{
+    unsigned reg = percent(g, 20) ? RSP : ls_any_reg(g), b = reg >> 3, low = reg & 7;
+    if (reg == RSP && g->in_function)
+        reg = RBX, b = 0, low = 3;
+    ls_mov(g, reg, ls_aliased(g, ls_data(g, 64)));
+    g->cluster = (int)reg;
+    for (unsigned n = 2 + below(g, 8); n > 0; n--) {
+        if (percent(g, 20)) /* add, sub reg, imm8; lea reg, [reg + disp8] */
+            PUT(g, (uint8_t)(0x48 | b), 0x83, (uint8_t)((percent(g, 50) ? 0xc0 : 0xe8) | low), (uint8_t)below(g, 256));
+        else if (percent(g, 10) && reg != RSP)
+            PUT(g, (uint8_t)(0x48 | b | b << 2), 0x8d, (uint8_t)(0x44 | low << 3), (uint8_t)(0x20 | low), (uint8_t)below(g, 256));
+        else if (reg == RSP && percent(g, 50))
+            PUT(g, (uint8_t)(0x50 | below(g, 16)));
+        else
+            ls_insn(g);
+    }
+    g->cluster = -1;
+}
+
+static void item(struct ls_gen *g)
+{
+    static void (*const special[])(struct ls_gen *) = {
+        push_pop,      push_pop, call,         call,           call,         branch_over,  branch_over, branch_over,
+        branch_over,   inner_loop, set_flags,  wild_branch,    changing_opcode, changing_immediate, same_code, change_mapping,
+        change_level,  change_level, compatibility, segments,  control,      floating_state, trap,      cluster,
+        cluster,       cluster,  cluster,      cluster,
+    };
+    unsigned n = below(g, percent(g, 40) ? sizeof(special) / sizeof(special[0]) : 200);
+    if (g->depth > 3 || !ls_room(g, 1024))
+        return;
+    g->depth++;
+    if (n < sizeof(special) / sizeof(special[0]) && !(g->in_function && special[n] != branch_over && special[n] != cluster))
+        special[n](g);
+    else
+        ls_insn(g);
+    g->depth--;
+}
+
+/* ---- whole programs ---- */
+
+static void functions(struct ls_gen *g)
+{
+    g->in_function = true;
+    for (unsigned k = 0; k < LS_FUNCTIONS; k++) {
+        if (percent(g, 50)) /* to another page, at times */
+            g->pos = (g->pos + 4095) / 4096 * 4096 % (2 * 4096) + below(g, 200);
+        unsigned begin = g->pos;
+        for (unsigned n = below(g, 4); n > 0; n--)
+            item(g);
+        if (percent(g, 70)) {
+            PUT(g, 0xc3);
+        } else {
+            PUT(g, 0xc2, (uint8_t)(8 * below(g, 3)), 0);
+        }
+        g->function[g->nr_functions++] = begin;
+    }
+    g->in_function = false;
+}
+
+static void choose_machine(struct ls_gen *g)
+{
+    struct ls_program *p = g->p;
+    p->user = percent(g, 40);
+    p->kernel_only = percent(g, 15);
+    p->user &= !p->kernel_only;
+    p->code_writable = percent(g, 70);
+    p->no_avx = percent(g, 10);
+    p->avx512 = percent(g, 10) && g->nr_rows[3];
+    p->small_model = percent(g, 20) && !p->avx512;
+    p->exceptions_unmasked = percent(g, 10);
+    p->am = percent(g, 30);
+    p->irqs = percent(g, 40);
+    p->steps = percent(g, 10);
+    p->fs_base = LS_V_WINDOW + ((LS_W_DATA + 1) << 12) + 8 * below(g, 64);
+    p->gs_base = percent(g, 50) ? LS_V_WINDOW_HIGH - 0x1000 : 16 * (uint64_t)below(g, 256);
+}
+
+/* What no instruction begins at leads to the next one. */
+static void fill_resume(struct ls_program *p)
+{
+    for (unsigned k = LS_CODE_BYTES; k-- > 0;)
+        if (!p->resume[k])
+            p->resume[k] = (uint16_t)(k + 1 < LS_CODE_BYTES ? k + 1 : p->loop_end);
+}
+
+void ls_gen_program(struct ls_gen *g, uint64_t seed, struct ls_program *p)
+{
+    memset(p, 0, sizeof(*p));
+    memset(p->code, 0x90, sizeof(p->code));
+    p->seed = seed;
+    g->r.state = seed * 0x9e3779b97f4a7c15ULL;
+    g->p = p;
+    g->pos = below(g, 64);
+    g->depth = 0;
+    g->nr_functions = 0;
+    g->cluster = -1;
+    choose_machine(g);
+    functions(g);
+    unsigned last = 0;
+    for (unsigned k = 0; k < g->nr_functions; k++)
+        last = g->function[k] > last ? g->function[k] : last;
+    g->pos = (last + 4095) / 4096 * 4096 + (percent(g, 50) ? 4096 - below(g, 400) : below(g, 2000));
+    if (g->pos > LS_CODE_BYTES - 4096)
+        g->pos = LS_CODE_BYTES - 4096 - below(g, 1500);
+    p->entry = g->pos;
+    p->rounds = 20 + below(g, 60);
+    for (unsigned n = 3 + below(g, 50); n > 0; n--)
+        item(g);
+    p->loop_end = g->pos;
+    PUT(g, 0xcd, LS_INT_PAUSE);
+    PUT32(g, LS_V_WINDOW + (LS_W_COUNTERS << 12), 0xff, 0x0c, 0x25); /* dec dword [counters] */
+    PUT32(g, 0, 0x0f, 0x85);
+    ls_patch_rel(g, g->pos, p->entry);
+    PUT(g, 0xcd, LS_INT_END);
+    p->size = g->pos;
+    fill_resume(p);
+}
+
+struct ls_gen *ls_gen_new(void)
+{
+    struct ls_gen *g = calloc(1, sizeof(*g));
+    if (g && x86_profile_make("max", &g->profile, NULL) >= 0) {
+        g->gen = gen_new(&g->profile);
+        if (g->gen && ls_insn_init(g))
+            return g;
+    }
+    ls_gen_free(g);
+    return NULL;
+}
+
+void ls_gen_free(struct ls_gen *g)
+{
+    if (!g)
+        return;
+    for (unsigned k = 0; k < 4; k++)
+        free(g->rows[k]);
+    gen_free(g->gen);
+    free(g);
+}
