@@ -12,7 +12,7 @@
 ARCH ?= x86-64
 PREFIX ?= $(HOME)/.local
 
-.PHONY: all run test guests check bench fuzz install clean setup-build setup-test setup-check
+.PHONY: all run test guests guests-all check bench fuzz install clean setup-build setup-test setup-check
 .NOTPARALLEL: # the steps share apt's lock; ninja does the parallel part
 
 all: setup-build
@@ -24,10 +24,13 @@ setup-build setup-test setup-check:
 guests: setup-build
 	@scripts/get-guest --arch $(ARCH)
 
+guests-all: setup-build
+	@scripts/get-guest --arch $(ARCH) --flavour all
+
 run: all guests
 	@scripts/demo-run $(ARCH)
 
-test: setup-test guests
+test: setup-test guests-all
 	@scripts/run-tests
 
 check: setup-check

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST SUITE, SUITE is `board` or `linux`.
+"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST SUITE [ENGINE], SUITE is `board` or `linux`.
 
 `board` uses the small guest tests/guests/board.S; `linux` the Debian guest that `make guests` fetched (skipped with exit
 77 when it is not there). Each law is a function; its name is printed with the verdict.
@@ -19,11 +19,14 @@ import time
 import traceback
 
 DOPPEL, BOARD = sys.argv[1], sys.argv[2]
+ENGINE = sys.argv[4] if len(sys.argv) > 4 else 'auto'
 
 
 def run(*args, stdin=b'', timeout=120, **kwargs):
     """Runs `doppel run ARGS`; returns (status, stdout, stderr)."""
-    p = subprocess.run([DOPPEL, 'run', *args], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
+    several = '--cpus' in args and args[args.index('--cpus') + 1] != '1'
+    engine = [] if ENGINE == 'auto' or (ENGINE == 'bt' and several) else ['--engine', ENGINE]
+    p = subprocess.run([DOPPEL, 'run', *engine, *args], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
                        check=False, **kwargs)
     return p.returncode, p.stdout, p.stderr
 
@@ -211,9 +214,16 @@ def stdin_reaches_the_command_whole():
     expect(guest('cat', stdin=data), (0, data, b''), 'cat')
 
 
+def kernels():
+    """--kernel options for the flavours that were fetched; without one it is the cloud kernel's."""
+    generic = os.path.join(os.path.dirname(DOPPEL), '..', '..', '..', 'guests', 'x86-64', 'generic', 'vmlinuz')
+    return [[]] + ([['--kernel', generic]] if os.path.exists(generic) else [])
+
+
 def the_kernel_finds_nothing_to_complain_about():
-    for args in ([], ['--cpus', '2', '--memory', '4G'], ['--memory', '128M']):
-        cpus = args[1] if '--cpus' in args else '1'
+    sizes = ([], ['--cpus', '2', '--memory', '4G'], ['--cpus', '2', '--memory', '128M'])
+    for args in [kernel + size for kernel in kernels() for size in sizes]:
+        cpus = args[args.index('--cpus') + 1] if '--cpus' in args else '1'
         status, out, err = guest('nproc; dmesg -r', *args)
         expect((status, err), (0, b''), args)
         lines = out.decode(errors='replace').splitlines()
