@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -115,6 +116,8 @@ static void run(char **arg)
     if (child < 0 || second < 0 || waitpid(child, &status, 0) != child || (pair && waitpid(second, &other, 0) != second))
         perror("fork");
     double took = now() - begin;
+    while (waitpid(-1, NULL, 0) > 0) { /* what the program left behind comes to us */
+    }
     last_line(output, sizeof(output));
     if (status || other)
         printf("@fail %s status %#x\n", arg[0], (unsigned)(status | other));
@@ -131,6 +134,7 @@ int main(int argc, char **argv)
         mount("proc", "/proc", "proc", 0, NULL);
         mount("tmpfs", "/bench/tmp", "tmpfs", 0, NULL);
     }
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     setvbuf(stdout, NULL, _IOLBF, 0);
     FILE *list = chdir(dir) == 0 ? fopen("list", "r") : NULL;
     while (list && fgets(line, sizeof(line), list))

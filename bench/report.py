@@ -156,8 +156,9 @@ def chart(data):
 
 def write_docs(data, folder):
     """docs/benchmarks.md and .svg."""
-    out = ['# Benchmarks', '', 'Written by `make bench BENCH=--docs` (bench/run.py) from one run; do not edit.', '', *(f'- {h}' for h in heading(data)), '',
-           '![chart](benchmarks.svg)', '', 'Seconds inside the guest; smaller is better. "doppel/native": how many times slower than on the bare '
+    out = ['# Benchmarks', '', 'Written by `scripts/run-bench --docs` (bench/run.py) from one run; do not edit.', '', *(f'- {h}' for h in heading(data)), '',
+           '![chart](benchmarks.svg)', '',
+           ('Seconds of host CPU' if data['clock'] == 'cpu' else 'Seconds inside the guest') + '; smaller is better. "doppel/native": how many times slower than on the bare '
            'host. "QEMU/doppel": how many times faster doppel is. "First 100 ms": work done in a program\'s first 100 ms, translation and all.', '',
            '| ' + ' | '.join(HEAD) + ' |', '|---|' + '---:|' * (len(HEAD) - 1)]
     for cells in lines_of(data, 'doppel'):

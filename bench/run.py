@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -147,13 +148,16 @@ def qemu_command(kernel, initrd):
             '-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot']
 
 
-def timed(command):
-    """Seconds of a whole process that must succeed."""
-    begin = time.monotonic()
+def timed(command, clock):
+    """Seconds of a whole process that must succeed, by the clock or of CPU time."""
+    def now():
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime if clock == 'cpu' else time.monotonic()
+    begin = now()
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT, check=False)
     if done.returncode:
         sys.exit(f'bench: {" ".join(command)} ended with {done.returncode}:\n{done.stdout.decode(errors="replace")[-1500:]}')
-    return time.monotonic() - begin
+    return now() - begin
 
 
 # ---- memory and idle time ----
@@ -242,7 +246,7 @@ def boots(data, peers, tmp, kernel, binaries, engine):
             command = [binaries[peer], 'run', '--engine', engine, '--kernel', kernel, '--', 'true']
         else:
             continue
-        data['boot'].setdefault(peer, []).append(timed(command))
+        data['boot'].setdefault(peer, []).append(timed(command, data['clock']))
 
 
 def rounds(data, args, peers, binaries, kernel, chosen, tmp):

@@ -33,8 +33,8 @@ enum {
     COMMAND_MAX = 128 << 10, /* INITRAMFS_COMMAND_MAX */
     ARGS_MAX = 16 << 10,
     ENV_MAX = 64,
-    CREDIT = 8192, /* bytes of stdin the host may send before it gets more credit; far below the tty's 64 KiB */
-    CHUNK = 4096,  /* bytes of output in one frame */
+    CREDIT = 8192,     /* bytes of stdin the host may send before it gets more credit; far below the tty's 64 KiB */
+    CHUNK = 4096,      /* bytes of output in one frame */
     DRAIN_CHUNKS = 64, /* more than a pipe holds */
     HEADER = 3,
     PROTOCOL_VERSION = 1,
@@ -307,7 +307,8 @@ static void unblock_signals(void)
 static int open_signals(void)
 {
     unsigned long all = ~0UL;
-    unsigned long mine = 1UL << (SIGCHLD - 1) | 1UL << (SIGUSR1 - 1) | 1UL << (SIGUSR2 - 1) | 1UL << (SIGTERM - 1) | 1UL << (SIGINT - 1);
+    unsigned long mine = 1UL << (SIGCHLD - 1) | 1UL << (SIGUSR1 - 1) | 1UL << (SIGUSR2 - 1) | 1UL << (SIGTERM - 1)
+                         | 1UL << (SIGINT - 1);
     sys(__NR_rt_sigprocmask, SIG_SETMASK, &all, 0, sizeof(all));
     return sys(__NR_signalfd4, -1, &mine, sizeof(mine), O_CLOEXEC | O_NONBLOCK);
 }

@@ -54,8 +54,9 @@ static void encrypt(uint32_t *s)
         memcpy(s, t, sizeof(t));
     }
     for (unsigned c = 0; c < 4; c++)
-        t[c] = (sbox[s[c] & 0xff] | (uint32_t)sbox[s[(c + 1) & 3] >> 8 & 0xff] << 8 | (uint32_t)sbox[s[(c + 2) & 3] >> 16 & 0xff] << 16
-                | (uint32_t)sbox[s[(c + 3) & 3] >> 24] << 24) ^ key[40 + c];
+        t[c] = (sbox[s[c] & 0xff] | (uint32_t)sbox[s[(c + 1) & 3] >> 8 & 0xff] << 8
+                | (uint32_t)sbox[s[(c + 2) & 3] >> 16 & 0xff] << 16 | (uint32_t)sbox[s[(c + 3) & 3] >> 24] << 24)
+               ^ key[40 + c];
     memcpy(s, t, sizeof(t));
 }
 

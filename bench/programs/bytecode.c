@@ -5,12 +5,14 @@
 #include "../bench.h"
 
 enum { OP_ADD, OP_SUB, OP_MUL, OP_XOR, OP_SHIFT, OP_LOAD, OP_STORE, OP_LOOP, OP_CONST, OP_MOVE };
-struct op { uint8_t code, a, b, c; };
+struct op {
+    uint8_t code, a, b, c;
+};
 
 static const struct op program[] = {
-    { OP_CONST, 0, 200, 0 }, { OP_CONST, 1, 3, 0 }, { OP_CONST, 2, 7, 0 },
-    { OP_ADD, 3, 3, 1 }, { OP_MUL, 4, 3, 2 }, { OP_XOR, 5, 5, 4 }, { OP_STORE, 5, 3, 0 }, { OP_SHIFT, 6, 5, 1 },
-    { OP_LOAD, 7, 6, 0 }, { OP_SUB, 5, 5, 7 }, { OP_MOVE, 8, 5, 0 }, { OP_ADD, 2, 2, 8 }, { OP_LOOP, 0, 3, 0 },
+    { OP_CONST, 0, 200, 0 }, { OP_CONST, 1, 3, 0 }, { OP_CONST, 2, 7, 0 }, { OP_ADD, 3, 3, 1 },  { OP_MUL, 4, 3, 2 },
+    { OP_XOR, 5, 5, 4 },     { OP_STORE, 5, 3, 0 }, { OP_SHIFT, 6, 5, 1 }, { OP_LOAD, 7, 6, 0 }, { OP_SUB, 5, 5, 7 },
+    { OP_MOVE, 8, 5, 0 },    { OP_ADD, 2, 2, 8 },   { OP_LOOP, 0, 3, 0 },
 };
 static uint64_t reg[16], memory[256];
 

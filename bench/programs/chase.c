@@ -5,7 +5,10 @@
 #include "../bench.h"
 
 enum { NODES = 256, STEPS = 600000 };
-static struct node { struct node *next; uint64_t value[7]; } node[NODES];
+static struct node {
+    struct node *next;
+    uint64_t value[7];
+} node[NODES];
 static struct node *at = node;
 
 /* One cycle through all nodes in random order. */

@@ -5,7 +5,9 @@
 #include "../bench.h"
 
 enum { SLOTS = 1 << 16, KEYS = 1 << 15 };
-static struct { uint64_t key, value; } slot[SLOTS];
+static struct {
+    uint64_t key, value;
+} slot[SLOTS];
 
 static unsigned find(uint64_t key)
 {

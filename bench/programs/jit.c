@@ -20,7 +20,7 @@ static void set_up(void)
 static void write_function(uint8_t *p, uint64_t seed)
 {
     static const uint8_t op[] = { 0x05, 0x2d, 0x35 }; /* add, sub, xor rax, imm32 */
-    *p++ = 0x48, *p++ = 0x89, *p++ = 0xf8; /* mov rax, rdi */
+    *p++ = 0x48, *p++ = 0x89, *p++ = 0xf8;            /* mov rax, rdi */
     for (unsigned k = 0; k < 8; k++) {
         uint32_t imm = (uint32_t)(seed * (k + 3)) & 0x7fffffff;
         *p++ = 0x48, *p++ = op[(seed >> k) % 3];
@@ -36,7 +36,7 @@ static uint64_t unit(unsigned n)
     for (unsigned k = 0; k < FUNCTIONS; k++) {
         uint8_t *at = code + k * BYTES;
         write_function(at, random_next());
-        uint64_t (*f)(uint64_t) = (uint64_t (*)(uint64_t))(uintptr_t)at;
+        uint64_t (*f)(uint64_t) = (uint64_t(*)(uint64_t))(uintptr_t)at;
         for (unsigned round = 0; round < 3000; round++)
             x = f(x);
     }

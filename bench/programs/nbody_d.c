@@ -5,7 +5,9 @@
 #include "../bench.h"
 
 enum { BODIES = 8 };
-static struct body { double x, y, z, vx, vy, vz, mass; } body[BODIES];
+static struct body {
+    double x, y, z, vx, vy, vz, mass;
+} body[BODIES];
 
 static double random_place(void)
 {

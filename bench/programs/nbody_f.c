@@ -5,7 +5,9 @@
 #include "../bench.h"
 
 enum { BODIES = 8 };
-static struct body { float x, y, z, vx, vy, vz, mass; } body[BODIES];
+static struct body {
+    float x, y, z, vx, vy, vz, mass;
+} body[BODIES];
 
 static float random_place(void)
 {

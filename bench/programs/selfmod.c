@@ -14,7 +14,7 @@ static void set_up(void)
     static const uint8_t bytes[] = {
         0x48, 0x31, 0xc0,                   /* xor rax, rax */
         0x89, 0x35, 0x02, 0x00, 0x00, 0x00, /* top: mov [rip + 2], esi */
-        0x48, 0x05, 0, 0, 0, 0,             /* add rax, imm32 */
+        0x48, 0x05, 0,    0,    0,    0,    /* add rax, imm32 */
         0xff, 0xc6, 0xff, 0xcf,             /* inc esi; dec edi */
         0x75, 0xee,                         /* jnz top */
         0xc3,
@@ -27,6 +27,6 @@ static void set_up(void)
 
 static uint64_t unit(unsigned n)
 {
-    uint64_t (*f)(uint32_t, uint32_t) = (uint64_t (*)(uint32_t, uint32_t))(uintptr_t)code;
+    uint64_t (*f)(uint32_t, uint32_t) = (uint64_t(*)(uint32_t, uint32_t))(uintptr_t)code;
     return f(4000, n);
 }

@@ -22,14 +22,14 @@ struct byte_ring {
 /* -ENOMEM. */
 MUST_CHECK static inline int byte_ring_init(struct byte_ring *ring, size_t cap)
 {
-    *ring = (struct byte_ring) { .data = malloc(cap), .cap = cap };
+    *ring = (struct byte_ring){ .data = malloc(cap), .cap = cap };
     return ring->data ? 0 : -ENOMEM;
 }
 
 static inline void byte_ring_done(struct byte_ring *ring)
 {
     free(ring->data);
-    *ring = (struct byte_ring) { 0 };
+    *ring = (struct byte_ring){ 0 };
 }
 
 static inline size_t byte_ring_room(const struct byte_ring *ring)

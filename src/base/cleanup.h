@@ -25,11 +25,11 @@ static inline void cleanup_close(int *fd)
 #define AUTO_CLOSE __attribute__((cleanup(cleanup_close)))
 
 /* The pointer's value; the variable becomes NULL, so that AUTO_FREE leaves it alone. */
-#define TAKE_PTR(p)                                                                                                    \
-    ({                                                                                                                 \
-        __typeof__(p) take_ptr_ = (p);                                                                                 \
-        (p) = NULL;                                                                                                    \
-        take_ptr_;                                                                                                     \
+#define TAKE_PTR(p)                                                                                                              \
+    ({                                                                                                                           \
+        __typeof__(p) take_ptr_ = (p);                                                                                           \
+        (p) = NULL;                                                                                                              \
+        take_ptr_;                                                                                                               \
     })
 
 /* The descriptor's value; the variable becomes -1. */

@@ -56,8 +56,8 @@ static void print_text(void)
 
 static void add_engine(void *list, const char *arch, const char *engine, const struct engine_probe *p)
 {
-    (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:f, s:s}", "arch", arch, "engine", engine, "usable",
-                                                p->usable, "mips", p->mips, "why", p->why));
+    (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:f, s:s}", "arch", arch, "engine", engine, "usable", p->usable,
+                                                "mips", p->mips, "why", p->why));
 }
 
 static int print_json(void)
@@ -74,8 +74,7 @@ static int print_json(void)
     }
     for (const struct registry_arch *a = registry_archs(); a->name; a++) {
         char dir[GUEST_PATH_MAX];
-        (void)json_object_set_new(guests, a->name,
-                                  guest_files_find(a->name, dir, NULL) == 0 ? json_string(dir) : json_null());
+        (void)json_object_set_new(guests, a->name, guest_files_find(a->name, dir, NULL) == 0 ? json_string(dir) : json_null());
     }
     (void)json_object_set_new(root, "version", json_string(DOPPEL_VERSION)); /* out of memory shows in the dump */
     (void)json_object_set_new(root, "engines", engines);

@@ -67,8 +67,10 @@ int guest_files_find(const char *arch, char ret_dir[GUEST_PATH_MAX], struct erro
     int n = home ? snprintf(share, sizeof(share), "%s/.local/share/doppel", home) : -1;
     if (n > 0 && n < (int)sizeof(share) && try_base(share, arch, ret_dir))
         return 0;
-    return error_set(err, -ENOENT, "no guest for %s: neither guests/%s near the program nor ~/.local/share/doppel/guests/%s is "
-                     "there (fetch one with: make guests, or give --kernel FILE)", arch, arch, arch);
+    return error_set(err, -ENOENT,
+                     "no guest for %s: neither guests/%s near the program nor ~/.local/share/doppel/guests/%s is "
+                     "there (fetch one with: make guests, or give --kernel FILE)",
+                     arch, arch, arch);
 }
 
 bool guest_files_of_kernel(const char *kernel, char ret_dir[GUEST_PATH_MAX])

@@ -26,10 +26,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define SET(fact, st, ...)                                                                                             \
-    do {                                                                                                               \
-        (fact)->state = (st);                                                                                          \
-        (void)snprintf((fact)->text, sizeof((fact)->text), __VA_ARGS__);                                               \
+#define SET(fact, st, ...)                                                                                                       \
+    do {                                                                                                                         \
+        (fact)->state = (st);                                                                                                    \
+        (void)snprintf((fact)->text, sizeof((fact)->text), __VA_ARGS__);                                                         \
     } while (0)
 
 static void fact_kernel(struct host_fact *f)
@@ -59,8 +59,8 @@ static void fact_level(struct host_fact *f)
         level = 2;
     if (level == 2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma"))
         level = 3;
-    if (level == 3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
+    if (level == 3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
         level = 4;
     SET(f, level >= 2 ? FACT_YES : FACT_NO, "x86-64-v%d", level);
 }
@@ -180,10 +180,18 @@ static const struct {
     const char *name;
     void (*fn)(struct host_fact *fact);
 } table[] = {
-    { "kernel", fact_kernel },         { "cpu", fact_cpu },           { "cpu level", fact_level },
-    { "hypervisor", fact_hypervisor }, { "tsc", fact_tsc },           { "kvm", fact_kvm },
-    { "memory", fact_memory },         { "memfd", fact_memfd },       { "membarrier", fact_membarrier },
-    { "executable memory", fact_jit }, { "userfaultfd", fact_userfaultfd }, { "seccomp", fact_seccomp },
+    { "kernel", fact_kernel },
+    { "cpu", fact_cpu },
+    { "cpu level", fact_level },
+    { "hypervisor", fact_hypervisor },
+    { "tsc", fact_tsc },
+    { "kvm", fact_kvm },
+    { "memory", fact_memory },
+    { "memfd", fact_memfd },
+    { "membarrier", fact_membarrier },
+    { "executable memory", fact_jit },
+    { "userfaultfd", fact_userfaultfd },
+    { "seccomp", fact_seccomp },
     { "limits", fact_limits },
 };
 

@@ -30,21 +30,22 @@
 #include "machine/initramfs.h"
 #include "machine/machine.h"
 
-/* quiet, no crypto self-tests and expedited RCU save seconds on an interpreter; panic=-1 makes a panic a reset, which ends the machine. */
+/* quiet, no crypto self-tests and expedited RCU save seconds on an interpreter; panic=-1 makes a panic a reset, which ends the
+ * machine. */
 #define CMDLINE_DEFAULT "console=ttyS0 panic=-1 quiet cryptomgr.notests rcupdate.rcu_expedited=1"
 
 struct run {
     struct run_options options;
     char guest_dir[GUEST_PATH_MAX];
     char kernel[GUEST_PATH_MAX + 16];
-    char *cmdline;         /* owned */
-    struct blob initramfs; /* owned */
-    struct loop *loop;     /* owned */
+    char *cmdline;                          /* owned */
+    struct blob initramfs;                  /* owned */
+    struct loop *loop;                      /* owned */
     struct chardev *console, *command_port; /* owned */
     struct escape_keys keys;
     struct machine *machine; /* owned */
     /* what happened; written with the machine's lock held */
-    bool quit_early;   /* Ctrl-A x before there was a machine */
+    bool quit_early;    /* Ctrl-A x before there was a machine */
     bool command_ready; /* the guest came so far as to start the command */
     bool command_exited;
 };
@@ -106,9 +107,7 @@ static void on_command(void *opaque, enum command_event event, int value)
 {
     struct run *run = opaque;
     switch (event) {
-    case COMMAND_READY:
-        run->command_ready = true;
-        break;
+    case COMMAND_READY: run->command_ready = true; break;
     case COMMAND_EXITED:
         run->command_exited = true;
         vm_request_end(machine_vm(run->machine), VM_END_EXIT, value, "the command ended");
@@ -225,12 +224,9 @@ static int conclude(const struct run *run)
     const struct vm *vm = machine_vm(run->machine);
     const bool command = run->options.command;
     switch (vm->end) {
-    case VM_END_EXIT:
-        return vm->end_status;
-    case VM_END_POWEROFF:
-        return command && !run->command_exited ? without_status(run, vm->end_why) : EXIT_OK;
-    case VM_END_RESET:
-        return command && !run->command_exited ? without_status(run, vm->end_why) : EXIT_OK;
+    case VM_END_EXIT: return vm->end_status;
+    case VM_END_POWEROFF: return command && !run->command_exited ? without_status(run, vm->end_why) : EXIT_OK;
+    case VM_END_RESET: return command && !run->command_exited ? without_status(run, vm->end_why) : EXIT_OK;
     case VM_END_SHUTDOWN:
     case VM_END_PANIC:
         if (command)
@@ -240,8 +236,7 @@ static int conclude(const struct run *run)
         if (command && !run->command_ready)
             print_console(run);
         return complain(vm->end_why, EXIT_TIMED_OUT);
-    case VM_END_QUIT:
-        return watcher_signal() ? complain(vm->end_why, EXIT_SIGNAL_BASE + watcher_signal()) : EXIT_OK;
+    case VM_END_QUIT: return watcher_signal() ? complain(vm->end_why, EXIT_SIGNAL_BASE + watcher_signal()) : EXIT_OK;
     case VM_END_ERROR:
     case VM_END_NONE:
         if (command)

@@ -15,8 +15,21 @@
 #include "base/checked.h"
 #include "base/log.h"
 
-enum option_id { OPT_ARCH, OPT_ENGINE, OPT_CPU, OPT_CPUS, OPT_MEMORY, OPT_KERNEL, OPT_INITRD, OPT_APPEND, OPT_TIMEOUT,
-    OPT_STATS, OPT_REBOOT, OPT_DEBUG, OPT_HELP };
+enum option_id {
+    OPT_ARCH,
+    OPT_ENGINE,
+    OPT_CPU,
+    OPT_CPUS,
+    OPT_MEMORY,
+    OPT_KERNEL,
+    OPT_INITRD,
+    OPT_APPEND,
+    OPT_TIMEOUT,
+    OPT_STATS,
+    OPT_REBOOT,
+    OPT_DEBUG,
+    OPT_HELP
+};
 enum { MEMORY_MIN = 32 << 20, TIMEOUT_MAX = 100000000 };
 #define MEMORY_DEFAULT (512UL << 20)
 
@@ -151,9 +164,8 @@ static int parse_one(struct run_options *o, int argc, char **argv, int *at, stru
     const char *value;
     const struct option_row *row = find_row(argv[*at], &value);
     if (!row)
-        return argv[*at][0] == '-'
-                   ? error_set(err, -EINVAL, "unknown option '%s'", argv[*at])
-                   : error_set(err, -EINVAL, "unexpected '%s': a command goes behind --", argv[*at]);
+        return argv[*at][0] == '-' ? error_set(err, -EINVAL, "unknown option '%s'", argv[*at])
+                                   : error_set(err, -EINVAL, "unexpected '%s': a command goes behind --", argv[*at]);
     if (!row->value && value)
         return error_set(err, -EINVAL, "%s takes no value", row->name);
     if (row->value && !value) {

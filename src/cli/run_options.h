@@ -10,11 +10,11 @@
 #include "machine/machine.h"
 
 struct run_options {
-    struct vm_config vm;   /* initramfs and cmdline are filled in later */
-    const char *append;    /* NULL: none */
-    double timeout;        /* seconds, 0: none */
+    struct vm_config vm; /* initramfs and cmdline are filled in later */
+    const char *append;  /* NULL: none */
+    double timeout;      /* seconds, 0: none */
     bool stats, help;
-    char *const *command;  /* after "--"; NULL: none; ends with NULL */
+    char *const *command; /* after "--"; NULL: none; ends with NULL */
 };
 
 /* Strings are borrowed from argv. -EINVAL: bad usage. */

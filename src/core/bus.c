@@ -96,8 +96,7 @@ static struct piece next_piece(const struct bus *bus, uint64_t addr, unsigned si
         n /= 2;
     unsigned io_size = MAX(n, (unsigned)r->ops->min_size);
     uint64_t start = ALIGN_DOWN(offset, io_size);
-    return (struct piece){ .range = r, .offset = start, .bytes = n, .io_size = io_size,
-                           .shift = 8 * (unsigned)(offset - start) };
+    return (struct piece){ .range = r, .offset = start, .bytes = n, .io_size = io_size, .shift = 8 * (unsigned)(offset - start) };
 }
 
 static uint64_t ones(unsigned bytes)

@@ -21,11 +21,11 @@ struct guest_errors {
     uint64_t count;
     struct log_limit limit;
 };
-#define guest_err(errs, ...)                                                                                           \
-    do {                                                                                                               \
-        (errs)->count++;                                                                                               \
-        if (log_limit_pass(&(errs)->limit, 8))                                                                         \
-            log_debug(__VA_ARGS__);                                                                                    \
+#define guest_err(errs, ...)                                                                                                     \
+    do {                                                                                                                         \
+        (errs)->count++;                                                                                                         \
+        if (log_limit_pass(&(errs)->limit, 8))                                                                                   \
+            log_debug(__VA_ARGS__);                                                                                              \
     } while (0)
 
 #endif

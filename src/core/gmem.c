@@ -74,8 +74,8 @@ void gmem_done(struct gmem *gm)
 int gmem_add_slot(struct gmem *gm, gpa_t base, uint64_t size, uint64_t offset, struct error *err)
 {
     uint64_t end, offset_end;
-    if (size == 0 || ((base | size | offset) & ~GPAGE_MASK) || ckd_add(&end, base, size - 1) ||
-        ckd_add(&offset_end, offset, size) || offset_end > gm->size)
+    if (size == 0 || ((base | size | offset) & ~GPAGE_MASK) || ckd_add(&end, base, size - 1) || ckd_add(&offset_end, offset, size)
+        || offset_end > gm->size)
         return error_set(err, -EINVAL, "memory slot at %#llx of %#llx bytes: misaligned or outside the guest's memory",
                          (unsigned long long)base, (unsigned long long)size);
     for (unsigned i = 0; i < gm->nr_slots; i++) {

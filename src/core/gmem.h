@@ -32,7 +32,7 @@ struct gmem {
     _Atomic uint32_t *code_gen; /* owned; one a page: counts noted writes to a page with code */
     _Atomic uint64_t nr_marks;  /* pages newly marked, ever: engines that cache the right to write look at it */
     _Atomic uint64_t nr_writes; /* noted writes to pages with code, ever */
-    bool need_fence; /* no membarrier(2) here: writers fence before they look at the code byte (see gmem_mark_code) */
+    bool need_fence;            /* no membarrier(2) here: writers fence before they look at the code byte (see gmem_mark_code) */
 };
 
 /* Maps `size` bytes (a multiple of the page size) of zeroed RAM without a slot. -ENOMEM, -EINVAL. */

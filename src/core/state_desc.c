@@ -37,16 +37,11 @@ static unsigned kind_size(enum state_kind kind)
     switch (kind) {
     case STATE_U8:
     case STATE_BOOL:
-    case STATE_BYTES:
-        return 1;
-    case STATE_U16:
-        return 2;
-    case STATE_U32:
-        return 4;
-    case STATE_U64:
-        return 8;
-    case STATE_STRUCT:
-        return 0;
+    case STATE_BYTES: return 1;
+    case STATE_U16: return 2;
+    case STATE_U32: return 4;
+    case STATE_U64: return 8;
+    case STATE_STRUCT: return 0;
     }
     return 0;
 }
@@ -122,8 +117,7 @@ int state_save(const struct state_desc *desc, void *object, struct state_buf *bu
     return r;
 }
 
-static int load_object(const struct state_desc *desc, uint8_t *object, struct state_buf *buf, unsigned depth,
-                       struct error *err);
+static int load_object(const struct state_desc *desc, uint8_t *object, struct state_buf *buf, unsigned depth, struct error *err);
 
 static int load_bools(const struct state_field *f, uint8_t *member, struct state_buf *buf, struct error *err)
 {
@@ -138,8 +132,7 @@ static int load_bools(const struct state_field *f, uint8_t *member, struct state
     return 0;
 }
 
-static int load_field(const struct state_field *f, uint8_t *member, struct state_buf *buf, unsigned depth,
-                      struct error *err)
+static int load_field(const struct state_field *f, uint8_t *member, struct state_buf *buf, unsigned depth, struct error *err)
 {
     uint32_t hash, count;
     uint8_t kind;
@@ -162,8 +155,7 @@ static int load_field(const struct state_field *f, uint8_t *member, struct state
     return 0;
 }
 
-static int load_object(const struct state_desc *desc, uint8_t *object, struct state_buf *buf, unsigned depth,
-                       struct error *err)
+static int load_object(const struct state_desc *desc, uint8_t *object, struct state_buf *buf, unsigned depth, struct error *err)
 {
     assert(depth < DEPTH_MAX);
     uint32_t hash, version, count;
@@ -172,8 +164,7 @@ static int load_object(const struct state_desc *desc, uint8_t *object, struct st
     if (hash != hash_name(desc->name))
         return error_set(err, -EINVAL, "state of %s: something else was saved here", desc->name);
     if (version != desc->version)
-        return error_set(err, -EINVAL, "state of %s: version %u, this program reads %u", desc->name, version,
-                         desc->version);
+        return error_set(err, -EINVAL, "state of %s: version %u, this program reads %u", desc->name, version, desc->version);
     if (count != field_count(desc))
         return error_set(err, -EINVAL, "state of %s: %u fields, not %u", desc->name, count, field_count(desc));
     for (const struct state_field *f = desc->fields; f->name; f++)

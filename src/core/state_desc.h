@@ -36,10 +36,10 @@ struct state_desc {
 
 /* Size of the kind's C type; a wrong member type makes the array size negative. */
 #define STATE_CHECK(cond) (0 * sizeof(char[(cond) ? 1 : -1]))
-#define STATE_SCALAR(type, member, k, ctype)                                                                           \
-    {                                                                                                                  \
-        .name = #member, .offset = offsetof(type, member),                                                             \
-        .size = sizeof(ctype) + STATE_CHECK(sizeof(((type *)0)->member) == sizeof(ctype)), .count = 1, .kind = (k)     \
+#define STATE_SCALAR(type, member, k, ctype)                                                                                     \
+    {                                                                                                                            \
+        .name = #member, .offset = offsetof(type, member),                                                                       \
+        .size = sizeof(ctype) + STATE_CHECK(sizeof(((type *)0)->member) == sizeof(ctype)), .count = 1, .kind = (k)               \
     }
 #define STATE_U8(type, member) STATE_SCALAR(type, member, STATE_U8, uint8_t)
 #define STATE_U16(type, member) STATE_SCALAR(type, member, STATE_U16, uint16_t)
@@ -47,31 +47,30 @@ struct state_desc {
 #define STATE_U64(type, member) STATE_SCALAR(type, member, STATE_U64, uint64_t)
 #define STATE_BOOL(type, member) STATE_SCALAR(type, member, STATE_BOOL, bool)
 /* An array member of integers of the given kind, e.g. STATE_ARRAY(struct x, reg, STATE_U64). */
-#define STATE_ARRAY(type, member, k)                                                                                   \
-    {                                                                                                                  \
-        .name = #member, .offset = offsetof(type, member), .size = sizeof(((type *)0)->member[0]),                     \
-        .count = sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), .kind = (k)                             \
+#define STATE_ARRAY(type, member, k)                                                                                             \
+    {                                                                                                                            \
+        .name = #member, .offset = offsetof(type, member), .size = sizeof(((type *)0)->member[0]),                               \
+        .count = sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), .kind = (k)                                       \
     }
 /* Any plain byte buffer (also two-dimensional byte arrays). */
-#define STATE_BYTES(type, member)                                                                                      \
-    {                                                                                                                  \
-        .name = #member, .offset = offsetof(type, member), .size = 1, .count = sizeof(((type *)0)->member),            \
-        .kind = STATE_BYTES                                                                                            \
+#define STATE_BYTES(type, member)                                                                                                \
+    {                                                                                                                            \
+        .name = #member, .offset = offsetof(type, member), .size = 1, .count = sizeof(((type *)0)->member), .kind = STATE_BYTES  \
     }
 /* A struct member, or an array of structs, with its own description. */
-#define STATE_STRUCT(type, member, desc)                                                                               \
-    {                                                                                                                  \
-        .name = #member, .offset = offsetof(type, member), .size = sizeof(((type *)0)->member), .count = 1,            \
-        .kind = STATE_STRUCT, .sub = (desc)                                                                            \
+#define STATE_STRUCT(type, member, desc)                                                                                         \
+    {                                                                                                                            \
+        .name = #member, .offset = offsetof(type, member), .size = sizeof(((type *)0)->member), .count = 1,                      \
+        .kind = STATE_STRUCT, .sub = (desc)                                                                                      \
     }
-#define STATE_STRUCTS(type, member, desc)                                                                              \
-    {                                                                                                                  \
-        .name = #member, .offset = offsetof(type, member), .size = sizeof(((type *)0)->member[0]),                     \
-        .count = sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), .kind = STATE_STRUCT, .sub = (desc)     \
+#define STATE_STRUCTS(type, member, desc)                                                                                        \
+    {                                                                                                                            \
+        .name = #member, .offset = offsetof(type, member), .size = sizeof(((type *)0)->member[0]),                               \
+        .count = sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), .kind = STATE_STRUCT, .sub = (desc)               \
     }
-#define STATE_END                                                                                                      \
-    {                                                                                                                  \
-        .name = NULL                                                                                                   \
+#define STATE_END                                                                                                                \
+    {                                                                                                                            \
+        .name = NULL                                                                                                             \
     }
 
 /* A growing byte buffer that state is written to. */

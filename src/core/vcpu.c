@@ -20,8 +20,8 @@ struct vcpu *vcpu_current(void)
     return current;
 }
 
-int vcpu_new(struct vm *vm, unsigned id, const struct isa_ops *isa, const struct engine_ops *engine,
-             const void *isa_config, struct vcpu **ret_vcpu, struct error *err)
+int vcpu_new(struct vm *vm, unsigned id, const struct isa_ops *isa, const struct engine_ops *engine, const void *isa_config,
+             struct vcpu **ret_vcpu, struct error *err)
 {
     struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
     if (!vcpu)
@@ -109,11 +109,8 @@ void *vcpu_thread(void *opaque)
             continue;
         }
         switch (vcpu->engine->run(vcpu)) {
-        case VCPU_EXIT_REQUEST:
-            break;
-        case VCPU_EXIT_SLEEP:
-            sleep_until_request(vcpu);
-            break;
+        case VCPU_EXIT_REQUEST: break;
+        case VCPU_EXIT_SLEEP: sleep_until_request(vcpu); break;
         case VCPU_EXIT_SHUTDOWN: /* the engine has said more; this only makes sure of the end */
             vm_request_end(vcpu->vm, VM_END_SHUTDOWN, 0, "CPU %u shut down", vcpu->id);
             break;

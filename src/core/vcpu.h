@@ -47,8 +47,8 @@ struct vcpu {
     unsigned id;   /* 0 is the boot CPU */
     const struct isa_ops *isa;
     const struct engine_ops *engine;
-    void *cpu;        /* owned; the ISA's architectural state, e.g. struct x86_cpu */
-    void *engine_cpu; /* owned; what the engine keeps for this vCPU */
+    void *cpu;                        /* owned; the ISA's architectural state, e.g. struct x86_cpu */
+    void *engine_cpu;                 /* owned; what the engine keeps for this vCPU */
     const struct vcpu_intc_ops *intc; /* NULL in bare tests */
     void *intc_dev;                   /* borrowed (the board frees it after the vCPU) */
     _Atomic uint32_t requests;

@@ -20,14 +20,14 @@ enum { VM_MAX_VCPUS = 64 };
 
 enum vm_end {
     VM_END_NONE,
-    VM_END_POWEROFF,   /* the guest switched itself off */
-    VM_END_RESET,      /* the guest asked for a reset */
-    VM_END_EXIT,       /* the guest gave an exit status (debug exit port) */
-    VM_END_SHUTDOWN,   /* triple fault, the CPU gave up */
-    VM_END_PANIC,      /* the guest kernel reported a panic */
-    VM_END_TIMEOUT,    /* --timeout */
-    VM_END_QUIT,       /* the user asked (Ctrl-A x, SIGINT, SIGTERM) */
-    VM_END_ERROR,      /* the monitor cannot go on */
+    VM_END_POWEROFF, /* the guest switched itself off */
+    VM_END_RESET,    /* the guest asked for a reset */
+    VM_END_EXIT,     /* the guest gave an exit status (debug exit port) */
+    VM_END_SHUTDOWN, /* triple fault, the CPU gave up */
+    VM_END_PANIC,    /* the guest kernel reported a panic */
+    VM_END_TIMEOUT,  /* --timeout */
+    VM_END_QUIT,     /* the user asked (Ctrl-A x, SIGINT, SIGTERM) */
+    VM_END_ERROR,    /* the monitor cannot go on */
 };
 
 struct vm {

@@ -22,26 +22,26 @@ typedef void (*vm_timer_fn)(void *opaque, ns_t now);
 
 struct vm_timer {
     vm_timer_fn fn;
-    void *opaque;          /* borrowed (the device that embeds the timer) */
+    void *opaque;           /* borrowed (the device that embeds the timer) */
     struct vm_clock *clock; /* borrowed (outlives devices) */
-    ns_t deadline;         /* guest ns, VM_TIME_NEVER when not armed */
-    struct vm_timer *next; /* in the clock's list, sorted by deadline */
+    ns_t deadline;          /* guest ns, VM_TIME_NEVER when not armed */
+    struct vm_timer *next;  /* in the clock's list, sorted by deadline */
 };
 
 struct vm_clock {
     pthread_mutex_t *lock; /* borrowed: the machine's */
     struct loop *loop;     /* borrowed; NULL in unit tests: then tests drive vm_clock_run() themselves */
     bool running;
-    bool manual;     /* unit tests: time is `frozen` and moves only by vm_clock_advance() */
-    ns_t host_base;  /* host ns that correspond to guest 0, while running */
-    ns_t frozen;     /* guest ns while paused or manual */
-    uint64_t tsc_hz; /* guest TSC rate = host TSC rate */
+    bool manual;         /* unit tests: time is `frozen` and moves only by vm_clock_advance() */
+    ns_t host_base;      /* host ns that correspond to guest 0, while running */
+    ns_t frozen;         /* guest ns while paused or manual */
+    uint64_t tsc_hz;     /* guest TSC rate = host TSC rate */
     uint64_t tsc_offset; /* guest TSC = host TSC + tsc_offset while running */
     uint64_t tsc_frozen; /* guest TSC while paused */
     ns_t wall_base;      /* CLOCK_REALTIME ns at guest time 0 */
     struct vm_timer *head;
-    ns_t told;    /* guest ns of the deadline the loop last heard of: only an earlier one wakes it */
-    bool in_run;  /* timers are being run: the loop hears of new deadlines afterwards anyway */
+    ns_t told;   /* guest ns of the deadline the loop last heard of: only an earlier one wakes it */
+    bool in_run; /* timers are being run: the loop hears of new deadlines afterwards anyway */
 };
 
 /* Starts paused at 0. loop may be NULL. */

@@ -184,7 +184,7 @@ const struct device_class acpipm_class = {
 void acpipm_init(struct acpipm *pm, struct vm_clock *clock, bool timer32, const struct irq_line *sci,
                  const struct irq_line *poweroff)
 {
-    *pm = (struct acpipm) { .clock = clock, .timer32 = timer32 };
+    *pm = (struct acpipm){ .clock = clock, .timer32 = timer32 };
     if (sci)
         pm->sci = *sci;
     if (poweroff)

@@ -42,5 +42,5 @@ const struct device_class debugexit_class = {
 
 void debugexit_init(struct debugexit *dev, debugexit_fn fn, void *opaque)
 {
-    *dev = (struct debugexit) { .fn = fn, .opaque = opaque };
+    *dev = (struct debugexit){ .fn = fn, .opaque = opaque };
 }

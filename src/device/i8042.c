@@ -175,7 +175,7 @@ const struct device_class i8042_class = { .name = "i8042", .reset = i8042_reset,
 
 void i8042_init(struct i8042 *kbc, const struct irq_line *irq, const struct irq_line *reset, const struct irq_line *a20)
 {
-    *kbc = (struct i8042) { .outport = OUT_NOT_RESET | OUT_A20 };
+    *kbc = (struct i8042){ .outport = OUT_NOT_RESET | OUT_A20 };
     if (irq)
         kbc->irq = *irq;
     if (reset)

@@ -280,7 +280,7 @@ static void write_control(struct i8254 *p, uint8_t v)
     }
     unsigned mode = v >> 1 & 7;
     uint32_t count = count_at(c, t);
-    *c = (struct i8254_channel) {
+    *c = (struct i8254_channel){
         .gate = c->gate,
         .mode = (uint8_t)(mode > 5 ? mode - 4 : mode), /* 6 and 7 are 2 and 3 */
         .access = v >> 4 & 3,
@@ -365,7 +365,7 @@ static void i8254_reset(void *dev)
 {
     struct i8254 *p = dev;
     for (unsigned n = 0; n < I8254_CHANNELS; n++)
-        p->ch[n] = (struct i8254_channel) { .access = ACCESS_BOTH, .reload = 0x10000, .gate = n != 2, .mode = 3 };
+        p->ch[n] = (struct i8254_channel){ .access = ACCESS_BOTH, .reload = 0x10000, .gate = n != 2, .mode = 3 };
     update(p);
 }
 
@@ -455,7 +455,7 @@ const struct device_class i8254_class = {
 
 void i8254_init(struct i8254 *pit, struct vm_clock *clock, const struct irq_line *irq)
 {
-    *pit = (struct i8254) { .clock = clock, .edge_at = VM_TIME_NEVER };
+    *pit = (struct i8254){ .clock = clock, .edge_at = VM_TIME_NEVER };
     if (irq)
         pit->irq = *irq;
     vm_timer_init(&pit->timer, clock, on_rise, pit);

@@ -288,7 +288,7 @@ const struct device_class i8259_class = { .name = "i8259", .reset = i8259_reset,
 
 void i8259_init(struct i8259 *pic, struct i8259 *slave, const struct irq_line *intr)
 {
-    *pic = (struct i8259) {
+    *pic = (struct i8259){
         .slave = slave,
         .is_slave = !slave,
         /* IRQ 0, 1, 2, 8 and 13 are always edges */

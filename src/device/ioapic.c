@@ -187,7 +187,7 @@ const struct device_class ioapic_class = { .name = "ioapic", .reset = ioapic_res
 
 void ioapic_init(struct ioapic *ioapic, struct lapic_bus *lapics)
 {
-    *ioapic = (struct ioapic) { .lapics = lapics };
+    *ioapic = (struct ioapic){ .lapics = lapics };
     ioapic_reset(ioapic);
     lapics->eoi = ioapic_eoi;
     lapics->ioapic = ioapic;

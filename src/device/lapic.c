@@ -473,7 +473,7 @@ const struct device_class lapic_class = {
 
 void lapic_init(struct lapic *apic, struct lapic_bus *bus, unsigned index, struct vcpu *vcpu, struct vm_clock *clock)
 {
-    *apic = (struct lapic) { .bus = bus, .vcpu = vcpu, .clock = clock, .index = index };
+    *apic = (struct lapic){ .bus = bus, .vcpu = vcpu, .clock = clock, .index = index };
     lapic_timer_init(apic);
     apic->timer_deadline = VM_TIME_NEVER;
     bus->lapic[index] = apic;

@@ -171,5 +171,5 @@ const struct state_desc lapic_bus_state = { .name = "lapic_bus", .version = 1, .
 
 void lapic_bus_init(struct lapic_bus *bus)
 {
-    *bus = (struct lapic_bus) { 0 };
+    *bus = (struct lapic_bus){ 0 };
 }

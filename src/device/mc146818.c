@@ -357,7 +357,7 @@ const struct device_class mc146818_class = {
 
 void mc146818_init(struct mc146818 *rtc, struct vm_clock *clock, const struct irq_line *irq)
 {
-    *rtc = (struct mc146818) { .clock = clock };
+    *rtc = (struct mc146818){ .clock = clock };
     if (irq)
         rtc->irq = *irq;
     rtc->ram[REG_A] = A_NORMAL | 6;

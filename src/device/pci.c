@@ -144,12 +144,12 @@ void pci_config_write(struct pci_bus *bus, uint8_t devfn, unsigned offset, uint3
 
 void pci_bus_init(struct pci_bus *bus, struct bus *mmio, struct bus *pio)
 {
-    *bus = (struct pci_bus) { .mmio = mmio, .pio = pio };
+    *bus = (struct pci_bus){ .mmio = mmio, .pio = pio };
 }
 
 void pci_func_init(struct pci_func *func, uint16_t vendor, uint16_t device, uint32_t class_code, uint8_t revision)
 {
-    *func = (struct pci_func) { 0 };
+    *func = (struct pci_func){ 0 };
     put16(func->config + PCI_VENDOR, vendor);
     put16(func->config + PCI_DEVICE, device);
     put32(func->config + PCI_REVISION, class_code << 8 | revision);
@@ -163,7 +163,7 @@ void pci_func_set_bar(struct pci_func *func, unsigned n, enum pci_bar_kind kind,
 {
     assert(n < PCI_BARS && (kind != PCI_BAR_MEM64 || n + 1 < PCI_BARS));
     assert(size >= (kind == PCI_BAR_IO ? 4 : 16) && (size & (size - 1)) == 0);
-    func->bar[n] = (struct pci_bar) { .kind = kind, .size = size, .ops = ops, .dev = dev, .name = name };
+    func->bar[n] = (struct pci_bar){ .kind = kind, .size = size, .ops = ops, .dev = dev, .name = name };
     unsigned reg = PCI_BAR0 + 4 * n;
     uint64_t mask = ~(size - 1);
     put32(func->config + reg, kind == PCI_BAR_IO ? BAR_IO : kind == PCI_BAR_MEM64 ? BAR_64 : 0);

@@ -110,7 +110,7 @@ const struct device_class pcihost_class = { .name = "pcihost", .reset = pcihost_
 
 void pcihost_init(struct pcihost *host, struct bus *mmio, struct bus *pio, const struct irq_line *reset)
 {
-    *host = (struct pcihost) { 0 };
+    *host = (struct pcihost){ 0 };
     if (reset)
         host->reset = *reset;
     pci_bus_init(&host->bus, mmio, pio);

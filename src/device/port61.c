@@ -62,5 +62,5 @@ const struct device_class port61_class = { .name = "port61", .reset = port61_res
 
 void port61_init(struct port61 *port, struct vm_clock *clock, struct i8254 *pit)
 {
-    *port = (struct port61) { .clock = clock, .pit = pit };
+    *port = (struct port61){ .clock = clock, .pit = pit };
 }

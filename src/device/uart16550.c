@@ -371,7 +371,7 @@ const struct device_class uart16550_class = {
 
 void uart16550_init(struct uart16550 *uart, struct vm_clock *clock, struct chardev *chardev, const struct irq_line *irq)
 {
-    *uart = (struct uart16550) { .clock = clock, .chardev = chardev };
+    *uart = (struct uart16550){ .clock = clock, .chardev = chardev };
     if (irq)
         uart->irq = *irq;
     vm_timer_init(&uart->timer, clock, on_timeout, uart);

@@ -31,26 +31,26 @@ struct host_mem {
 /* Arithmetic of the 80/81/83 group, in its encoding order. */
 enum host_alu { HOST_ADD, HOST_OR, HOST_ADC, HOST_SBB, HOST_AND, HOST_SUB, HOST_XOR, HOST_CMP };
 
-#define HOST_RAX ((struct host_gpr) { 0 })
-#define HOST_RCX ((struct host_gpr) { 1 })
-#define HOST_RDX ((struct host_gpr) { 2 })
-#define HOST_RBX ((struct host_gpr) { 3 })
-#define HOST_RSP ((struct host_gpr) { 4 })
-#define HOST_RBP ((struct host_gpr) { 5 })
-#define HOST_RSI ((struct host_gpr) { 6 })
-#define HOST_RDI ((struct host_gpr) { 7 })
-#define HOST_R8 ((struct host_gpr) { 8 })
-#define HOST_R9 ((struct host_gpr) { 9 })
-#define HOST_R10 ((struct host_gpr) { 10 })
-#define HOST_R11 ((struct host_gpr) { 11 })
-#define HOST_R12 ((struct host_gpr) { 12 })
-#define HOST_R13 ((struct host_gpr) { 13 })
-#define HOST_R14 ((struct host_gpr) { 14 })
-#define HOST_R15 ((struct host_gpr) { 15 })
+#define HOST_RAX ((struct host_gpr){ 0 })
+#define HOST_RCX ((struct host_gpr){ 1 })
+#define HOST_RDX ((struct host_gpr){ 2 })
+#define HOST_RBX ((struct host_gpr){ 3 })
+#define HOST_RSP ((struct host_gpr){ 4 })
+#define HOST_RBP ((struct host_gpr){ 5 })
+#define HOST_RSI ((struct host_gpr){ 6 })
+#define HOST_RDI ((struct host_gpr){ 7 })
+#define HOST_R8 ((struct host_gpr){ 8 })
+#define HOST_R9 ((struct host_gpr){ 9 })
+#define HOST_R10 ((struct host_gpr){ 10 })
+#define HOST_R11 ((struct host_gpr){ 11 })
+#define HOST_R12 ((struct host_gpr){ 12 })
+#define HOST_R13 ((struct host_gpr){ 13 })
+#define HOST_R14 ((struct host_gpr){ 14 })
+#define HOST_R15 ((struct host_gpr){ 15 })
 
 static inline struct host_mem host_mem(struct host_gpr base, int32_t disp)
 {
-    return (struct host_mem) { base, disp };
+    return (struct host_mem){ base, disp };
 }
 
 /* General registers; size is 4 or 8 bytes (4 clears the upper half of a destination register). */

@@ -36,7 +36,7 @@ int codebuf_init(struct codebuf *cb, size_t size, struct error *err)
         munmap(rw, size);
         return ret;
     }
-    *cb = (struct codebuf) { .rw = rw, .rx = rx, .size = size };
+    *cb = (struct codebuf){ .rw = rw, .rx = rx, .size = size };
     return 0;
 }
 
@@ -46,7 +46,7 @@ void codebuf_done(struct codebuf *cb)
         return;
     munmap(cb->rw, cb->size);
     munmap(cb->rx, cb->size);
-    *cb = (struct codebuf) { 0 };
+    *cb = (struct codebuf){ 0 };
 }
 
 void codebuf_reset(struct codebuf *cb)

@@ -76,8 +76,7 @@ struct fadt {
     uint16_t arm_boot;
     uint8_t minor;
     uint64_t x_facs, x_dsdt;
-    struct gas x_pm1a_evt, x_pm1b_evt, x_pm1a_cnt, x_pm1b_cnt, x_pm2_cnt, x_pm_tmr, x_gpe0, x_gpe1, sleep_control,
-        sleep_status;
+    struct gas x_pm1a_evt, x_pm1b_evt, x_pm1a_cnt, x_pm1b_cnt, x_pm2_cnt, x_pm_tmr, x_gpe0, x_gpe1, sleep_control, sleep_status;
     uint64_t hypervisor;
 } __attribute__((packed));
 static_assert(sizeof(struct fadt) == 276, "FADT revision 6 has 276 bytes");
@@ -217,8 +216,7 @@ static uint32_t put_fadt(struct area *a, uint32_t facs, uint32_t dsdt)
         .c3_latency = 0xffff,
         .century = 0x32,
         .boot_arch = BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM,
-        .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG |
-                 FADT_HEADLESS,
+        .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG | FADT_HEADLESS,
         .reset = io_register(PC_CF8 + PCIHOST_RESET_PORT, 1, 1),
         .reset_value = PCIHOST_RESET_VALUE,
         .minor = 5,

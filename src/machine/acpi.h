@@ -15,8 +15,8 @@
 #include "base/error.h"
 
 struct acpi_args {
-    uint32_t base;  /* guest physical address where the tables will lie, a multiple of 64 */
-    unsigned cpus;  /* local APIC IDs 0 .. cpus-1 */
+    uint32_t base; /* guest physical address where the tables will lie, a multiple of 64 */
+    unsigned cpus; /* local APIC IDs 0 .. cpus-1 */
 };
 
 /* Writes the tables to buf, `cap` bytes, the rest zeroed; the RSDP is at args->base. -ENOSPC. */

@@ -19,7 +19,7 @@ void blob_done(struct blob *b)
     if (!b)
         return;
     free(b->data);
-    *b = (struct blob) { 0 };
+    *b = (struct blob){ 0 };
 }
 
 int blob_reserve(struct blob *b, size_t more, size_t max, struct error *err)

@@ -25,8 +25,8 @@ struct board_ops {
     /* Mandatory. Maps RAM, wires the chips, makes vm->vcpu[] (the machine frees those, before free()). vm is
      * initialised; config and ports outlive the board. On failure the board may be half-made: *ret_board is set as soon
      * as there is something to free. */
-    int (*new)(const struct vm_config *config, const struct machine_ports *ports, const struct engine_ops *engine,
-               struct vm *vm, void **ret_board, struct error *err);
+    int (*new)(const struct vm_config *config, const struct machine_ports *ports, const struct engine_ops *engine, struct vm *vm,
+               void **ret_board, struct error *err);
     /* Mandatory. Takes half-made ones and NULL. */
     void (*free)(void *board);
     /* Mandatory. Power-on: memory, CPUs and chips to their reset state, then what firmware and boot loader do: the kernel is

@@ -96,15 +96,9 @@ static void on_frame(void *opaque, const struct stdio_event *e)
     case STDIO_EVENT_STDOUT:
         (void)byte_ring_put(&p->out.ring, e->data, e->len); /* fits: see port_write */
         break;
-    case STDIO_EVENT_STDERR:
-        (void)byte_ring_put(&p->err.ring, e->data, e->len);
-        break;
-    case STDIO_EVENT_CREDIT:
-        kick(p);
-        break;
-    case STDIO_EVENT_EXIT:
-        p->fn(p->opaque, COMMAND_EXITED, e->status);
-        break;
+    case STDIO_EVENT_STDERR: (void)byte_ring_put(&p->err.ring, e->data, e->len); break;
+    case STDIO_EVENT_CREDIT: kick(p); break;
+    case STDIO_EVENT_EXIT: p->fn(p->opaque, COMMAND_EXITED, e->status); break;
     }
 }
 

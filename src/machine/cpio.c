@@ -66,7 +66,7 @@ static int add_named(struct cpio *c, const char *name, const struct entry *e, st
 
 void cpio_init(struct cpio *c, size_t max)
 {
-    *c = (struct cpio) { .max = max, .next_ino = FIRST_INO };
+    *c = (struct cpio){ .max = max, .next_ino = FIRST_INO };
 }
 
 void cpio_done(struct cpio *c)
@@ -111,6 +111,6 @@ int cpio_finish(struct cpio *c, struct blob *ret_archive, struct error *err)
     if (r < 0)
         return r;
     *ret_archive = c->out;
-    *c = (struct cpio) { 0 };
+    *c = (struct cpio){ 0 };
     return 0;
 }

@@ -92,7 +92,7 @@ static Elf64_Ehdr read_ehdr(const uint8_t *data)
     }
     Elf32_Ehdr h32;
     memcpy(&h32, data, sizeof(h32));
-    return (Elf64_Ehdr) {
+    return (Elf64_Ehdr){
         .e_type = h32.e_type,
         .e_entry = h32.e_entry,
         .e_phoff = h32.e_phoff,
@@ -106,11 +106,11 @@ static struct phdr read_phdr(const uint8_t *p, bool is_64)
     if (is_64) {
         Elf64_Phdr h;
         memcpy(&h, p, sizeof(h));
-        return (struct phdr) { h.p_type, h.p_offset, h.p_vaddr, h.p_paddr, h.p_filesz, h.p_memsz };
+        return (struct phdr){ h.p_type, h.p_offset, h.p_vaddr, h.p_paddr, h.p_filesz, h.p_memsz };
     }
     Elf32_Phdr h;
     memcpy(&h, p, sizeof(h));
-    return (struct phdr) { h.p_type, h.p_offset, h.p_vaddr, h.p_paddr, h.p_filesz, h.p_memsz };
+    return (struct phdr){ h.p_type, h.p_offset, h.p_vaddr, h.p_paddr, h.p_filesz, h.p_memsz };
 }
 
 static int check_ehdr(const Elf64_Ehdr *h, size_t len, bool is_64, struct error *err)
@@ -141,7 +141,7 @@ static int add_segment(struct elfkernel *elf, const struct phdr *ph, struct erro
     if (elf->nr_segments == 0 || ph->paddr < elf->extent.start)
         elf->extent.start = ph->paddr;
     elf->extent.end = MAX(elf->extent.end, end);
-    elf->segment[elf->nr_segments++] = (struct elfkernel_segment) {
+    elf->segment[elf->nr_segments++] = (struct elfkernel_segment){
         .offset = ph->offset,
         .file_size = ph->filesz,
         .vaddr = ph->vaddr,

@@ -42,6 +42,6 @@ int initrd_load(struct gmem *gm, const struct kernel_args *args, uint64_t limit,
             return error_set(err, -ENOMEM, "no RAM at %#jx for the initrd", (uintmax_t)(at + offset));
         offset += args->modules[i].len;
     }
-    *ret_initrd = (struct load_extent) { .start = at, .end = at + size };
+    *ret_initrd = (struct load_extent){ .start = at, .end = at + size };
     return 0;
 }

@@ -40,9 +40,9 @@ static int write_e820(struct boot_params *bp, const struct kernel_args *args, st
     if (args->nr_map > E820_MAX_ENTRIES_ZEROPAGE)
         return error_set(err, -ENOMEM, "a memory map with more than %d ranges", E820_MAX_ENTRIES_ZEROPAGE);
     for (unsigned i = 0; i < args->nr_map; i++)
-        bp->e820_table[i] = (struct boot_e820_entry) { .addr = args->map[i].base,
-                                                       .size = args->map[i].size,
-                                                       .type = args->map[i].type };
+        bp->e820_table[i] = (struct boot_e820_entry){ .addr = args->map[i].base,
+                                                      .size = args->map[i].size,
+                                                      .type = args->map[i].type };
     bp->e820_entries = args->nr_map;
     return 0;
 }

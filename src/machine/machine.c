@@ -21,8 +21,8 @@
 struct machine {
     struct vm_config config;
     struct machine_ports ports;
-    const struct registry_arch *arch;  /* borrowed (static) */
-    const struct engine_ops *engine;   /* borrowed (static) */
+    const struct registry_arch *arch; /* borrowed (static) */
+    const struct engine_ops *engine;  /* borrowed (static) */
     char engine_why[160];
     struct vm vm;
     bool vm_made;
@@ -70,7 +70,7 @@ int machine_new(const struct vm_config *config, const struct machine_ports *port
         r = vm_init(&m->vm, ports->loop, err);
     m->vm_made = r == 0;
     if (r == 0)
-        r = m->arch->board->new(&m->config, &m->ports, m->engine, &m->vm, &m->board, err);
+        r = m->arch->board->new (&m->config, &m->ports, m->engine, &m->vm, &m->board, err);
     if (r == 0)
         r = m->arch->board->power_on(m->board, err);
     if (r < 0) {

@@ -133,8 +133,7 @@ int machine_state_save(struct vm *vm, const struct board_chip *chips, unsigned n
     return r;
 }
 
-static int load_parts(struct vm *vm, const struct board_chip *chips, unsigned nr_chips, struct state_buf *buf,
-                      struct error *err)
+static int load_parts(struct vm *vm, const struct board_chip *chips, unsigned nr_chips, struct state_buf *buf, struct error *err)
 {
     struct header h;
     int r = state_load(&header_desc, &h, buf, err);
@@ -160,8 +159,7 @@ static int load_parts(struct vm *vm, const struct board_chip *chips, unsigned nr
     return load_memory(&vm->gmem, buf, err);
 }
 
-int machine_state_load(struct vm *vm, const struct board_chip *chips, unsigned nr_chips, struct state_buf *buf,
-                       struct error *err)
+int machine_state_load(struct vm *vm, const struct board_chip *chips, unsigned nr_chips, struct state_buf *buf, struct error *err)
 {
     vm_lock(vm);
     int r = load_parts(vm, chips, nr_chips, buf, err);

@@ -121,7 +121,7 @@ static int load_by_addresses(struct gmem *gm, const uint8_t *data, size_t len, c
     const uint64_t end = h->bss_end_addr ? h->bss_end_addr : load_end;
     if (h->entry_addr < h->load_addr || h->entry_addr >= end)
         return error_set(err, -ENOEXEC, "broken Multiboot header: entry %#x is outside of the kernel", h->entry_addr);
-    *ret_extent = (struct load_extent) { .start = h->load_addr, .end = end };
+    *ret_extent = (struct load_extent){ .start = h->load_addr, .end = end };
     return place(gm, args, h->load_addr, data + start, load, end - h->load_addr, err);
 }
 
@@ -159,7 +159,7 @@ static int load_modules(struct gmem *gm, const struct kernel_args *args, gpa_t a
         if (room > sizeof(t->strings) - used)
             return error_set(err, -E2BIG, "the command lines of the modules have more than %zu bytes", sizeof(t->strings));
         memcpy(t->strings + used, cmdline, room);
-        t->modules[i] = (struct mb_module) {
+        t->modules[i] = (struct mb_module){
             .start = at,
             .end = at + m->len,
             .cmdline = X86_BOOT_TABLES + offsetof(struct mb_tables, strings) + used,
@@ -186,7 +186,7 @@ static int write_info(struct gmem *gm, const struct kernel_args *args, struct mb
     if (args->nr_map > MMAP_MAX)
         return error_set(err, -ENOMEM, "a memory map with more than %d ranges", MMAP_MAX);
     for (unsigned i = 0; i < args->nr_map; i++)
-        t->mmap[i] = (struct mb_mmap_entry) {
+        t->mmap[i] = (struct mb_mmap_entry){
             .size = sizeof(t->mmap[i]) - sizeof(t->mmap[i].size),
             .base = args->map[i].base,
             .length = args->map[i].size,

@@ -63,9 +63,7 @@ static void lapic_bus_nothing(void *dev)
     ((struct lapic_bus *)dev)->turn = 0;
 }
 
-static const struct device_class lapic_bus_class = {
-    .name = "lapic bus", .reset = lapic_bus_nothing, .state = &lapic_bus_state
-};
+static const struct device_class lapic_bus_class = { .name = "lapic bus", .reset = lapic_bus_nothing, .state = &lapic_bus_state };
 
 static void isa_irq(void *opaque, unsigned irq, bool level)
 {
@@ -300,8 +298,7 @@ static int load_kernel(struct pc *pc, struct x86_boot *ret_boot, struct error *e
         module[args.nr_modules++] = (struct kernel_module){ .data = initrd.data, .len = initrd.len };
     }
     if (pc->config->initramfs)
-        module[args.nr_modules++] =
-            (struct kernel_module){ .data = pc->config->initramfs, .len = pc->config->initramfs_len };
+        module[args.nr_modules++] = (struct kernel_module){ .data = pc->config->initramfs, .len = pc->config->initramfs_len };
     int r = kernel_load_file(&pc->vm->gmem, pc->config->kernel, &args, ret_boot, err);
     blob_done(&initrd);
     return r;

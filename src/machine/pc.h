@@ -15,11 +15,11 @@ enum {
     PC_TABLES = 0xe0000,      /* ACPI tables, written by us at power-on */
     PC_TABLES_END = 0x100000,
 };
-#define PC_RAM_HOLE 0xc0000000UL   /* RAM ends here, at 3 GiB; PCI memory window up to ECAM */
+#define PC_RAM_HOLE 0xc0000000UL /* RAM ends here, at 3 GiB; PCI memory window up to ECAM */
 #define PC_ECAM 0xe0000000UL
 #define PC_IOAPIC 0xfec00000UL
 #define PC_LAPIC 0xfee00000UL
-#define PC_RAM_HIGH 0x100000000UL  /* the rest of RAM */
+#define PC_RAM_HIGH 0x100000000UL /* the rest of RAM */
 
 enum { PC_PM_BASE = 0x600, PC_DEBUGEXIT = 0xf4, PC_CF8 = 0xcf8 };
 enum { PC_IRQ_PIT = 0, PC_IRQ_KBD = 1, PC_IRQ_COM2 = 3, PC_IRQ_COM1 = 4, PC_IRQ_RTC = 8, PC_IRQ_SCI = 9 };

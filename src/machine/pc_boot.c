@@ -38,9 +38,9 @@ static uint64_t region_size(const struct region *r, uint64_t ram_size)
 {
     if (!r->is_ram)
         return r->end - r->base;
-    uint64_t end = r->base < PC_RAM_HIGH       ? MIN(r->end, ram_size)
+    uint64_t end = r->base < PC_RAM_HIGH    ? MIN(r->end, ram_size)
                    : ram_size > PC_RAM_HOLE ? ram_size - PC_RAM_HOLE + PC_RAM_HIGH
-                                               : 0;
+                                            : 0;
     return end > r->base ? end - r->base : 0;
 }
 

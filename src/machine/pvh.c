@@ -60,9 +60,9 @@ static int write_tables(struct gmem *gm, const struct kernel_args *args, const s
     if (args->nr_map > ARRAY_SIZE(t.memmap))
         return error_set(err, -ENOMEM, "a memory map with more than %zu ranges", ARRAY_SIZE(t.memmap));
     for (unsigned i = 0; i < args->nr_map; i++)
-        t.memmap[i] = (struct hvm_memmap_entry) { .addr = args->map[i].base,
-                                                  .size = args->map[i].size,
-                                                  .type = args->map[i].type };
+        t.memmap[i] = (struct hvm_memmap_entry){ .addr = args->map[i].base,
+                                                 .size = args->map[i].size,
+                                                 .type = args->map[i].type };
     const struct hvm_start_info info = {
         .magic = START_MAGIC,
         .version = START_VERSION,

@@ -102,7 +102,7 @@ static size_t put_header(uint8_t *frame, uint8_t type, size_t len)
 
 void stdio_channel_init(struct stdio_channel *ch)
 {
-    *ch = (struct stdio_channel) { 0 };
+    *ch = (struct stdio_channel){ 0 };
 }
 
 int stdio_channel_receive(struct stdio_channel *ch, const void *data, size_t len, stdio_event_fn fn, void *opaque,

@@ -78,7 +78,7 @@ int x86_boot_tables(struct gmem *gm, enum x86_boot_mode mode, struct x86_boot *r
         if (r < 0)
             return r;
     }
-    *ret_boot = (struct x86_boot) {
+    *ret_boot = (struct x86_boot){
         .mode = mode,
         .rsp = X86_BOOT_STACK,
         .cr3 = mode == X86_BOOT_LONG64 ? X86_BOOT_PAGES : 0,

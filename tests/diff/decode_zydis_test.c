@@ -6,8 +6,8 @@
  * part), random strings biased towards prefixes, opcode maps, VEX and EVEX, the whole opcode space one by one, and mutants of
  * each table row until it was compared often enough. Every case counts for its row; a row that no case ever reaches fails.
  * Environment: DOPPEL_TEST_CASES random strings (10 million, each in three modes), DOPPEL_TEST_SEED (1; printed),
- * DOPPEL_TEST_KERNEL a kernel to sweep (bzImage), DOPPEL_TEST_SHOW mismatches to show a row (2), DOPPEL_TEST_LIST=1 lists the rows
- * that no program had.
+ * DOPPEL_TEST_KERNEL a kernel to sweep (bzImage), DOPPEL_TEST_SHOW mismatches to show a row (2), DOPPEL_TEST_LIST=1 lists the
+ * rows that no program had.
  */
 #include <elf.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ enum {
     SAMPLES = 4,     /* kept a row, to mutate */
     ROW_CASES = 500, /* comparisons each row must have */
     ROW_TRIES = 400 * ROW_CASES,
-    KERNEL_MAX = 1 << 28, /* bytes, packed or not */
+    KERNEL_MAX = 1 << 28,    /* bytes, packed or not */
     OFFSET_SAMPLE = 1 << 20, /* bytes of a file decoded at every offset, in all modes */
     SHOWN_MAX = 200,
 };

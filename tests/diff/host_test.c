@@ -69,7 +69,7 @@ static void set_up_cpu(struct bench *b)
     c->tlb = x86_tlb_new();
     assert_non_null(c->tlb);
     for (unsigned n = 0; n <= SEG_GS; n++)
-        c->seg[n] = (struct x86_seg) { .sel = 0x2b, .limit = 0xffffffff, .attr = data };
+        c->seg[n] = (struct x86_seg){ .sel = 0x2b, .limit = 0xffffffff, .attr = data };
     c->seg[SEG_CS].attr = SEG_P | SEG_S | SEG_DPL | SEG_TYPE_CODE | SEG_TYPE_RW | SEG_TYPE_A | SEG_L | SEG_G;
     c->cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE | CR0_WP | CR0_MP;
     c->cr3 = TABLES;

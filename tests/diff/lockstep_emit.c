@@ -38,7 +38,7 @@ bool ls_room(const struct ls_gen *g, unsigned bytes)
 
 unsigned ls_any_reg(struct ls_gen *g)
 {
-    static const uint8_t special[] = { RCX, R10, R11, R15, RSP };
+    static const uint8_t special[] = { RCX, R10, R11, R13, R14, R15, RSP };
     unsigned reg = percent(g, 45) ? special[below(g, sizeof(special))] : below(g, 16);
     return reg == RSP && (g->in_function || percent(g, 50)) ? R10 : reg;
 }

@@ -7,7 +7,7 @@
 
 #include "lockstep_gen.h"
 
-enum { LS_FUNCTIONS = 4, LS_DATA_KINDS = 16 };
+enum { LS_FUNCTIONS = 4 };
 
 struct ls_gen {
     struct x86_profile profile; /* all that the host has */
@@ -33,12 +33,6 @@ static inline unsigned below(struct ls_gen *g, unsigned n)
 static inline bool percent(struct ls_gen *g, unsigned n)
 {
     return rng_percent(&g->r, n);
-}
-
-/* Linear address of an offset in the program. */
-static inline uint64_t ls_code_va(unsigned off)
-{
-    return LS_V_WINDOW + (LS_W_CODE << 12) + off;
 }
 
 static inline uint64_t ls_alias_va(unsigned off)

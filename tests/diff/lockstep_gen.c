@@ -104,7 +104,8 @@ static void branch_over(struct ls_gen *g)
 /* A short loop, counted in memory or by LOOP. */
 static void inner_loop(struct ls_gen *g)
 {
-    uint32_t counter = LS_V_WINDOW + (LS_W_COUNTERS << 12) + 8 + 4 * below(g, 100);
+    /* an inner one's is another */
+    uint32_t counter = LS_V_WINDOW + (LS_W_COUNTERS << 12) + 8 + 4 * (16 * g->depth + below(g, 16));
     if (percent(g, 20)) {
         ls_mov(g, RCX, 1 + below(g, 20));
         PUT(g, 0x04, (uint8_t)below(g, 256));
@@ -357,21 +358,77 @@ static void trap(struct ls_gen *g)
     }
 }
 
+/* A plain load or store at [reg + disp]. */
+static void plain_access(struct ls_gen *g, unsigned reg)
+{
+    static const uint8_t opcode[] = { 0x8b, 0x89, 0x03, 0x01, 0x3b, 0x85, 0x88, 0x8a, 0x33, 0x29 };
+    static const uint8_t vector[] = { 0x10, 0x11, 0x6f, 0x7f };
+    int disp = percent(g, 70) ? 8 * ((int)below(g, 24) - 8) : (int)below(g, 300) - 150;
+    unsigned n = 0, other = below(g, 16);
+    uint8_t b[16];
+    if (percent(g, 20))
+        b[n++] = percent(g, 50) ? 0x66 : 0xf3;
+    bool is_vector = n || percent(g, 15);
+    b[n++] = (uint8_t)(0x40 | (percent(g, 70) && !is_vector) << 3 | (other >> 3) << 2 | reg >> 3);
+    if (is_vector)
+        b[n++] = 0x0f;
+    b[n++] = is_vector ? vector[below(g, 4)] : opcode[below(g, sizeof(opcode))];
+    if (!is_vector && (other == reg || other == RSP)) /* keep the base, most often */
+        other ^= percent(g, 90) ? 1 : 0;
+    b[n++] = (uint8_t)(0x80 | (other & 7) << 3 | (reg & 7));
+    if ((reg & 7) == RSP)
+        b[n++] = 0x24;
+    ls_put32(g, b, n, (uint32_t)disp);
+}
+
+/* The register changes on the way: by a known amount, or not. */
+static void move_base(struct ls_gen *g, unsigned reg)
+{
+    unsigned b = reg >> 3, low = reg & 7, imm = below(g, 256);
+    bool plus = percent(g, 50);
+    switch (below(g, reg == RSP ? 4 : 12)) {
+    case 0: case 1: PUT(g, (uint8_t)(0x48 | b), 0x83, (uint8_t)((plus ? 0xc0 : 0xe8) | low), (uint8_t)imm); break;
+    case 2: PUT(g, (uint8_t)(0x48 | b), 0xff, (uint8_t)((plus ? 0xc0 : 0xc8) | low)); break; /* inc, dec */
+    case 3: PUT(g, (uint8_t)(0x48 | b), 0x83, (uint8_t)(0xe0 | low), 0xf0); break;          /* and reg, -16 */
+    case 4: case 5:
+        PUT(g, (uint8_t)(0x48 | b | b << 2), 0x8d, (uint8_t)(0x44 | low << 3), (uint8_t)(0x20 | low), (uint8_t)imm);
+        break;
+    case 6: PUT(g, (uint8_t)(0x40 | b), 0x83, (uint8_t)((plus ? 0xc0 : 0xe8) | low), (uint8_t)imm); break; /* 32 bits */
+    case 7: PUT(g, (uint8_t)(0x40 | b), (uint8_t)(0xb0 | low), (uint8_t)imm); break;                       /* the low byte */
+    case 8:
+        if (reg < 4)
+            PUT(g, (uint8_t)(0xb4 | reg), (uint8_t)imm); /* AH, CH, DH, BH */
+        break;
+    case 9: { /* without naming it */
+        static const uint8_t implicit[][6] = { { 2, 0x48, 0x99 },       { 2, 0x48, 0x98 },       { 1, 0x9f },
+                                               { 3, 0x48, 0xf7, 0xe3 }, { 3, 0x0f, 0xb1, 0xd9 }, { 4, 0x48, 0x0f, 0xb1, 0xfa } };
+        unsigned k = below(g, 6);
+        ls_put(g, implicit[k] + 1, implicit[k][0]);
+        if (k == 3)
+            ls_define_flags(g);
+        break;
+    }
+    case 10: PUT(g, 0x66, 0x0f, 0x3a, 0x63, (uint8_t)(0xc0 | below(g, 64)), (uint8_t)below(g, 128)); break; /* pcmpistri */
+    default: PUT(g, (uint8_t)(0x48 | b), 0x0f, 0xc1, (uint8_t)(0xc0 | below(g, 8) << 3 | low)); break;      /* xadd */
+    }
+}
+
 /* Some instructions off one register. */
 static void cluster(struct ls_gen *g)
 {
-    unsigned reg = percent(g, 20) ? RSP : ls_any_reg(g), b = reg >> 3, low = reg & 7;
+    unsigned reg = percent(g, 20) ? RSP : percent(g, 30) ? below(g, 3) : ls_any_reg(g);
+    bool plain = percent(g, 70);
     if (reg == RSP && g->in_function)
-        reg = RBX, b = 0, low = 3;
-    ls_mov(g, reg, ls_aliased(g, ls_data(g, 64)));
+        reg = RBX;
+    ls_mov(g, reg, ls_aliased(g, percent(g, 12) ? ls_alias_va(below(g, g->pos + 200)) : ls_data(g, 64)));
     g->cluster = (int)reg;
     for (unsigned n = 2 + below(g, 8); n > 0; n--) {
-        if (percent(g, 20)) /* add, sub reg, imm8; lea reg, [reg + disp8] */
-            PUT(g, (uint8_t)(0x48 | b), 0x83, (uint8_t)((percent(g, 50) ? 0xc0 : 0xe8) | low), (uint8_t)below(g, 256));
-        else if (percent(g, 10) && reg != RSP)
-            PUT(g, (uint8_t)(0x48 | b | b << 2), 0x8d, (uint8_t)(0x44 | low << 3), (uint8_t)(0x20 | low), (uint8_t)below(g, 256));
+        if (percent(g, 25))
+            move_base(g, reg);
         else if (reg == RSP && percent(g, 50))
             PUT(g, (uint8_t)(0x50 | below(g, 16)));
+        else if (plain && percent(g, 80))
+            plain_access(g, reg);
         else
             ls_insn(g);
     }
@@ -403,8 +460,10 @@ static void functions(struct ls_gen *g)
 {
     g->in_function = true;
     for (unsigned k = 0; k < LS_FUNCTIONS; k++) {
-        if (percent(g, 50)) /* to another page, at times */
-            g->pos = (g->pos + 4095) / 4096 * 4096 % (2 * 4096) + below(g, 200);
+        if (percent(g, 30)) /* to another page, at times */
+            g->pos = (g->pos + 4095) / 4096 * 4096 + below(g, 200);
+        if (g->pos > 2 * 4096)
+            break;
         unsigned begin = g->pos;
         for (unsigned n = below(g, 4); n > 0; n--)
             item(g);
@@ -457,12 +516,11 @@ void ls_gen_program(struct ls_gen *g, uint64_t seed, struct ls_program *p)
     g->cluster = -1;
     choose_machine(g);
     functions(g);
-    unsigned last = 0;
-    for (unsigned k = 0; k < g->nr_functions; k++)
-        last = g->function[k] > last ? g->function[k] : last;
-    g->pos = (last + 4095) / 4096 * 4096 + (percent(g, 50) ? 4096 - below(g, 400) : below(g, 2000));
-    if (g->pos > LS_CODE_BYTES - 4096)
-        g->pos = LS_CODE_BYTES - 4096 - below(g, 1500);
+    unsigned page_end = (g->pos + 4095) / 4096 * 4096;
+    if (percent(g, 50)) /* close to a page's end */
+        g->pos = page_end - below(g, page_end - g->pos > 400 ? 400 : page_end - g->pos + 1);
+    else
+        g->pos = page_end + below(g, 2000);
     p->entry = g->pos;
     p->rounds = 20 + below(g, 60);
     for (unsigned n = 3 + below(g, 50); n > 0; n--)

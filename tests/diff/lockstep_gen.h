@@ -27,6 +27,12 @@ struct ls_program {
     uint64_t fs_base, gs_base;
 };
 
+/* Linear address of an offset in the program. */
+static inline uint64_t ls_code_va(unsigned off)
+{
+    return LS_V_WINDOW + (LS_W_CODE << 12) + off;
+}
+
 struct ls_gen;
 
 /* NULL when out of memory. */

@@ -38,6 +38,7 @@
 #define LS_W_CODE 1
 #define LS_W_COUNTERS 8
 #define LS_W_DATA 16       /* 16: see lockstep_machine.c */
+#define LS_DATA_KINDS 16
 #define LS_W_CODE_ALIAS 40 /* writable */
 #define LS_CODE_PAGES 4
 #define LS_CODE_BYTES (LS_CODE_PAGES * 4096)

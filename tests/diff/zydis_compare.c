@@ -119,7 +119,7 @@ __attribute__((format(printf, 2, 3))) static bool differ(struct zc *z, const cha
 
 static struct x86_opnd register_opnd(enum x86_opnd_kind kind, unsigned number, unsigned size)
 {
-    return (struct x86_opnd) { .kind = kind, .reg = (uint8_t)number, .size = (uint8_t)size };
+    return (struct x86_opnd){ .kind = kind, .reg = (uint8_t)number, .size = (uint8_t)size };
 }
 
 /* A register as (kind, number, size). */

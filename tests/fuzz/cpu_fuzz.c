@@ -14,19 +14,19 @@
 #include "isa/x86/disasm.h"
 #include "fuzz.h"
 
-#define CHECK(cond)                                                                                                    \
-    do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            printf("case %lu: " #cond " does not hold\n", (unsigned long)f->cases);                                    \
-            abort();                                                                                                   \
-        }                                                                                                              \
+#define CHECK(cond)                                                                                                              \
+    do {                                                                                                                         \
+        if (!(cond)) {                                                                                                           \
+            printf("case %lu: " #cond " does not hold\n", (unsigned long)f->cases);                                              \
+            abort();                                                                                                             \
+        }                                                                                                                        \
     } while (0)
 
 /* Bytes that are likely to be instructions: prefixes and maps, then noise. */
 static void random_code(struct fuzz *f, uint8_t *code, unsigned len)
 {
-    static const uint8_t likely[] = { 0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x0f, 0x0f, 0x0f, 0x48, 0x41, 0x4c, 0xc5, 0xc4, 0x62, 0x2e,
-                                      0x64, 0x8e, 0xcf, 0xcd, 0xff, 0xd9, 0xdd, 0xf7, 0xc7 };
+    static const uint8_t likely[] = { 0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x0f, 0x0f, 0x0f, 0x48, 0x41, 0x4c, 0xc5,
+                                      0xc4, 0x62, 0x2e, 0x64, 0x8e, 0xcf, 0xcd, 0xff, 0xd9, 0xdd, 0xf7, 0xc7 };
     for (unsigned k = 0; k < len; k++)
         code[k] = fuzz_below(f, 4) ? (uint8_t)fuzz_u64(f) : likely[fuzz_below(f, sizeof(likely))];
 }

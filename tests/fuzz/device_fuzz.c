@@ -171,8 +171,8 @@ static const struct part *parts(unsigned *ret_nr)
         PART(pm, acpipm_class),      PART(pci, pcihost_class),
     };
     memcpy(p, all, sizeof(all));
-    p[ARRAY_SIZE(all)] = (struct part) { &lapic_bus_state, offsetof(struct rig, lapics), NULL };
-    p[ARRAY_SIZE(all) + 1] = (struct part) { &pci_func_state, offsetof(struct rig, func), NULL };
+    p[ARRAY_SIZE(all)] = (struct part){ &lapic_bus_state, offsetof(struct rig, lapics), NULL };
+    p[ARRAY_SIZE(all) + 1] = (struct part){ &pci_func_state, offsetof(struct rig, func), NULL };
     *ret_nr = ARRAY_SIZE(all) + 2;
     return p;
 #undef PART
@@ -188,11 +188,11 @@ static void rig_init(struct rig *r)
     bus_init(&r->pio);
     if (chardev_buffer_new(32, &r->host, NULL) < 0)
         abort();
-#define IRQ(n) (&(const struct irq_line) { .fn = isa_irq, .opaque = r, .pin = (n) })
+#define IRQ(n) (&(const struct irq_line){ .fn = isa_irq, .opaque = r, .pin = (n) })
     lapic_bus_init(&r->lapics);
     ioapic_init(&r->ioapic, &r->lapics);
-    i8259_init(&r->pic[0], &r->pic[1], &(const struct irq_line) { .fn = lapic_bus_set_lint0, .opaque = &r->lapics });
-    i8259_init(&r->pic[1], NULL, &(const struct irq_line) { .fn = i8259_set_irq, .opaque = &r->pic[0], .pin = 2 });
+    i8259_init(&r->pic[0], &r->pic[1], &(const struct irq_line){ .fn = lapic_bus_set_lint0, .opaque = &r->lapics });
+    i8259_init(&r->pic[1], NULL, &(const struct irq_line){ .fn = i8259_set_irq, .opaque = &r->pic[0], .pin = 2 });
     r->lapics.extint = i8259_inta;
     r->lapics.pic = &r->pic[0];
     i8254_init(&r->pit, &r->clock, IRQ(0));

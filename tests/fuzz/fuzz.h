@@ -2,8 +2,8 @@
 /*
  * What the standalone fuzz drivers share: arguments, a seeded generator, and the clock that ends them.
  *
- * usage of every driver: NAME [SECONDS [SEED]], without them FUZZ_SECONDS from the environment, or the driver's default; the seed is
- * printed first, so that a finding can be repeated.
+ * usage of every driver: NAME [SECONDS [SEED]], without them FUZZ_SECONDS from the environment, or the driver's default; the seed
+ * is printed first, so that a finding can be repeated.
  */
 #ifndef DOPPEL_TESTS_FUZZ_H
 #define DOPPEL_TESTS_FUZZ_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bare x86 machine for tests: RAM, one vCPU under `interp`, no chips.
+ * A bare x86 machine for tests: RAM, one vCPU under `interp` or another engine, no chips.
  *
  * bare_long() puts it into 64-bit mode at CPL 0 with the first 2 MiB identity-mapped by 4 KiB pages; tables stand at
  * BARE_TABLES, code belongs at BARE_CODE, the stack grows down from BARE_STACK. All three are below 1 MiB.
@@ -51,15 +51,20 @@ static inline uint64_t bare_peek64(struct bare *b, gpa_t at)
 }
 
 /* In real mode at 0:BARE_CODE's low part; most tests go on with bare_long(). */
-static inline void bare_init(struct bare *b)
+static inline void bare_init_engine(struct bare *b, const struct engine_ops *engine)
 {
     struct error err = { 0 };
     memset(b, 0, sizeof(*b));
     assert_int_equal(vm_init(&b->vm, NULL, &err), 0);
     assert_int_equal(gmem_init(&b->vm.gmem, BARE_RAM, &err), 0);
     assert_int_equal(gmem_add_slot(&b->vm.gmem, 0, BARE_RAM, 0, &err), 0);
-    assert_int_equal(vcpu_new(&b->vm, 0, &x86_isa_ops, &interp_engine_ops, NULL, &b->vcpu, &err), 0);
+    assert_int_equal(vcpu_new(&b->vm, 0, &x86_isa_ops, engine, NULL, &b->vcpu, &err), 0);
     b->c = b->vcpu->cpu;
+}
+
+static inline void bare_init(struct bare *b)
+{
+    bare_init_engine(b, &interp_engine_ops);
 }
 
 static inline void bare_done(struct bare *b)

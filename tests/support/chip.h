@@ -36,7 +36,7 @@ static inline void probe_set(void *opaque, unsigned pin, bool level)
     p->level = level;
 }
 
-#define PROBE_LINE(p) (&(const struct irq_line) { .fn = probe_set, .opaque = (p) })
+#define PROBE_LINE(p) (&(const struct irq_line){ .fn = probe_set, .opaque = (p) })
 
 /* Time stands until the test moves it; wall time starts at 2026-01-01 00:00:00, a Thursday. */
 static inline void test_clock(struct vm_clock *clock)

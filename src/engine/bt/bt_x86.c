@@ -201,9 +201,18 @@ static void take_over(struct bt_x86 *e, struct translation *t, unsigned bank, co
 {
     if (t->made[bank])
         x86_code_redirect(&e->code, &t->native[bank], n);
-    for (struct translation *old = e->page[t->block->page]; old; old = old->in_page)
-        if (old != t && old->killed && old->made[bank] && old->block->key == t->block->key)
+    for (struct translation **p = &e->page[t->block->page]; *p;) {
+        struct translation *old = *p;
+        bool stale = old != t && old->killed && old->block->key == t->block->key; /* its block is in no table any more */
+        if (stale && old->made[bank]) {
             x86_code_redirect(&e->code, &old->native[bank], n);
+            old->made[bank] = false;
+        }
+        if (stale && !old->made[0] && !old->made[1] && !old->made[2])
+            *p = old->in_page;
+        else
+            p = &old->in_page;
+    }
     t->native[bank] = *n;
     t->made[bank] = true;
     t->again[bank] = false;

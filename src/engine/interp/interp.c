@@ -99,8 +99,7 @@ static void interp_probe(struct engine_probe *ret_probe)
         return;
     }
     ret_probe->usable = probe_run(&vm, &ret_probe->mips, &err) >= 0;
-    (void)snprintf(ret_probe->why, sizeof(ret_probe->why), "%.150s",
-                   ret_probe->usable ? "needs nothing from the host" : err.msg);
+    (void)snprintf(ret_probe->why, sizeof(ret_probe->why), "%.150s", ret_probe->usable ? "needs nothing from the host" : err.msg);
     vm_done(&vm);
 }
 

@@ -276,8 +276,7 @@ static bool crossing_holds(const struct x86_cpu *c, const struct crossing *x, gv
 }
 
 /* Decodes across the page end; remembered when both pages are RAM. */
-static const struct x86_insn *fetch_crossing(struct x86_cpu *c, gva_t lin, const uint8_t *host, unsigned left,
-                                             struct crossing *x)
+static const struct x86_insn *fetch_crossing(struct x86_cpu *c, gva_t lin, const uint8_t *host, unsigned left, struct crossing *x)
 {
     uint8_t bytes[X86_INSN_MAX];
     unsigned more;

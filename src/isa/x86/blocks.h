@@ -28,10 +28,10 @@ struct x86_block {
     uint64_t page;          /* index in guest memory */
     uint32_t gen;           /* of the page when the bytes were last compared */
     uint16_t nr;
-    uint16_t bytes; /* of code */
-    uint8_t oldest; /* of the successors: the one to be replaced next */
-    uint16_t heat;          /* times an engine that translates has met it; the engine's */
-    void *translation;      /* the engine's; NULL: none. Gone, like the block, when x86_blocks_drop() was called */
+    uint16_t bytes;    /* of code */
+    uint8_t oldest;    /* of the successors: the one to be replaced next */
+    uint16_t heat;     /* times an engine that translates has met it; the engine's */
+    void *translation; /* the engine's; NULL: none. Gone, like the block, when x86_blocks_drop() was called */
     struct x86_block_ref after[BLOCK_SUCCESSORS]; /* where execution went on, lately */
     struct x86_insn insn[];
 };

@@ -26,10 +26,10 @@ enum x86_opnd_kind {
     OPND_SEG,  /* segment register */
     OPND_CR,
     OPND_DR,
-    OPND_ST,   /* x87 ST(reg) */
+    OPND_ST, /* x87 ST(reg) */
     OPND_MMX,
-    OPND_VEC,  /* xmm/ymm/zmm reg, `size` bytes of it */
-    OPND_K,    /* opmask register */
+    OPND_VEC, /* xmm/ymm/zmm reg, `size` bytes of it */
+    OPND_K,   /* opmask register */
 };
 
 enum { OPND_R = 1, OPND_W = 2 }; /* access bits */
@@ -38,8 +38,8 @@ enum { OPND_R = 1, OPND_W = 2 }; /* access bits */
 enum x86_slot { SLOT_FIXED, SLOT_REG, SLOT_RM, SLOT_VVVV, SLOT_OPCODE, SLOT_IMM };
 
 struct x86_opnd {
-    uint8_t kind;   /* enum x86_opnd_kind */
-    uint8_t slot;   /* enum x86_slot */
+    uint8_t kind; /* enum x86_opnd_kind */
+    uint8_t slot; /* enum x86_slot */
     uint8_t reg;
     uint8_t size;   /* bytes; for OPND_MEM the bytes accessed (0: depends on more, e.g. XSAVE, or no access: LEA) */
     uint8_t access; /* OPND_R | OPND_W */
@@ -86,9 +86,9 @@ struct x86_insn {
     uint8_t vvvv; /* register number, already inverted and extended by V' */
     uint8_t aaa;  /* opmask register, 0 = no masking */
     bool zeroing, evex_b, rex_w;
-    uint8_t rc;   /* evex_b on a register form: rounding control (L'L) */
-    uint8_t elem; /* EVEX: element size in bytes for masking and broadcast, 0 if none */
-    bool bcst;    /* EVEX memory operand is one element, broadcast */
+    uint8_t rc;    /* evex_b on a register form: rounding control (L'L) */
+    uint8_t elem;  /* EVEX: element size in bytes for masking and broadcast, 0 if none */
+    bool bcst;     /* EVEX memory operand is one element, broadcast */
     uint8_t modrm; /* the byte, valid if layout.modrm */
     struct x86_layout layout;
     uint8_t bytes[X86_INSN_MAX];
@@ -109,20 +109,20 @@ enum {
     ROW_AVX = 1 << 10,    /* VEX: #UD unless OSXSAVE and XCR0 has SSE+AVX, #NM on TS */
     ROW_AVX512 = 1 << 11, /* EVEX and opmask: XCR0 opmask+ZMM too */
     ROW_NOWAIT = 1 << 12,
-    ROW_FPEXC = 1 << 13,  /* can raise #XM */
-    ROW_ALIGN = 1 << 14,  /* #GP when the memory operand is not aligned to its size (legacy SSE; VMOVAPS kin) */
+    ROW_FPEXC = 1 << 13,      /* can raise #XM */
+    ROW_ALIGN = 1 << 14,      /* #GP when the memory operand is not aligned to its size (legacy SSE; VMOVAPS kin) */
     ROW_MASKED_MEM = 1 << 15, /* EVEX memory operand under mask: masked-off elements do not fault */
     ROW_NO64 = 1 << 16,
     ROW_ONLY64 = 1 << 17,
-    ROW_NEARBR = 1 << 18, /* near branch/push/pop: 64-bit operand size by default in 64-bit mode */
+    ROW_NEARBR = 1 << 18,  /* near branch/push/pop: 64-bit operand size by default in 64-bit mode */
     ROW_XCR_GPR = 1 << 19, /* VEX-coded on general registers (BMI): no vector state needed, real mode #UD */
 };
 
 /* One row of the instruction table. */
 struct x86_row {
-    const char *name; /* upper-case mnemonic */
-    uint32_t flags;   /* ROW_* */
-    uint8_t feat[2];  /* enum x86_feature; 0: baseline */
+    const char *name;                                /* upper-case mnemonic */
+    uint32_t flags;                                  /* ROW_* */
+    uint8_t feat[2];                                 /* enum x86_feature; 0: baseline */
     uint16_t flags_read, flags_written, flags_undef; /* arithmetic FLAG_* (low 12 bits) */
 };
 
@@ -132,9 +132,11 @@ extern const unsigned x86_nr_rows;
 x86_step_fn x86_row_step(unsigned row);
 
 #define X(name, leaf, sub, reg, bit) X86_FEAT_##name,
-enum x86_feature { X86_FEAT_NONE,
+enum x86_feature {
+    X86_FEAT_NONE,
 #include "isa/x86/features.def"
-    X86_FEAT_END };
+    X86_FEAT_END
+};
 #undef X
 
 /* Results of x86_decode() below 0. */

@@ -30,8 +30,8 @@ __attribute__((format(printf, 2, 3))) static void append(struct text *t, const c
 
 static void general_register(struct text *t, unsigned reg, unsigned size)
 {
-    static const char *const old[8] = {"ax", "cx", "dx", "bx", "sp", "bp", "si", "di"};
-    static const char *const byte[8] = {"al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil"};
+    static const char *const old[8] = { "ax", "cx", "dx", "bx", "sp", "bp", "si", "di" };
+    static const char *const byte[8] = { "al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil" };
     if (reg >= 8)
         append(t, "r%u%s", reg, size == 8 ? "" : size == 4 ? "d" : size == 2 ? "w" : "b");
     else if (size == 1)
@@ -42,7 +42,7 @@ static void general_register(struct text *t, unsigned reg, unsigned size)
 
 static void segment_register(struct text *t, unsigned reg)
 {
-    static const char *const names[SEG_NR] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
+    static const char *const names[SEG_NR] = { "es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr" };
     append(t, "%s", reg < SEG_NR ? names[reg] : "?");
 }
 
@@ -94,8 +94,8 @@ static void memory_operand(struct text *t, const struct x86_insn *i, unsigned si
     static const struct {
         uint8_t size;
         char name[8];
-    } names[] = {{1, "byte"}, {2, "word"}, {4, "dword"}, {6, "fword"}, {8, "qword"}, {10, "tbyte"},
-                 {16, "xmmword"}, {32, "ymmword"}, {64, "zmmword"}};
+    } names[] = { { 1, "byte" },   { 2, "word" },     { 4, "dword" },    { 6, "fword" },   { 8, "qword" },
+                  { 10, "tbyte" }, { 16, "xmmword" }, { 32, "ymmword" }, { 64, "zmmword" } };
     for (unsigned n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
         if (names[n].size == size)
             append(t, "%s ptr ", names[n].name);
@@ -107,7 +107,7 @@ static void memory_operand(struct text *t, const struct x86_insn *i, unsigned si
 
 static void operand(struct text *t, const struct x86_insn *i, const struct x86_opnd *o, gva_t rip)
 {
-    static const char high[4][3] = {"ah", "ch", "dh", "bh"};
+    static const char high[4][3] = { "ah", "ch", "dh", "bh" };
     unsigned width = o->size && o->size < 8 ? o->size : 8;
     switch ((enum x86_opnd_kind)o->kind) {
     case OPND_NONE: break;
@@ -140,14 +140,14 @@ static void mnemonic(struct text *t, const struct x86_insn *i)
 
 static void rounding(struct text *t, const struct x86_insn *i)
 {
-    static const char *const modes[4] = {"rn", "rd", "ru", "rz"};
+    static const char *const modes[4] = { "rn", "rd", "ru", "rz" };
     if (i->evex_b && !i->bcst)
         append(t, ", {%s-sae}", modes[i->rc & 3]);
 }
 
 void x86_disasm(const struct x86_insn *i, gva_t rip, char *buf, unsigned cap)
 {
-    struct text t = {buf, cap, 0};
+    struct text t = { buf, cap, 0 };
     if (!cap)
         return;
     buf[0] = '\0';

@@ -19,10 +19,10 @@ enum { X86_FRAME_MAX = 36 };
  * is pushed unless all fits. */
 struct x86_frame {
     struct x86_seg ss;
-    uint64_t sp;       /* before the pushes */
-    uint8_t width;     /* of the stack pointer: 2, 4, 8 */
-    uint8_t bank;      /* enum x86_tlb_bank */
-    uint8_t size;      /* bytes of each value */
+    uint64_t sp;   /* before the pushes */
+    uint8_t width; /* of the stack pointer: 2, 4, 8 */
+    uint8_t bank;  /* enum x86_tlb_bank */
+    uint8_t size;  /* bytes of each value */
     uint8_t n;
     uint32_t ss_error; /* code of the #SS raised when it does not fit */
     uint64_t value[X86_FRAME_MAX];

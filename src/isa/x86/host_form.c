@@ -89,7 +89,7 @@ static unsigned address_bytes(const struct x86_insn *i, uint8_t modrm, uint8_t s
 
 static bool parse(const struct x86_insn *i, enum x86_mode mode, struct parts *p)
 {
-    *p = (struct parts) { 0 };
+    *p = (struct parts){ 0 };
     unsigned at = parse_opcode(i, parse_prefixes(i, mode, p), p);
     /* EMMS, VZEROUPPER, VZEROALL have none, and are nobody else's opcode */
     p->has_modrm = !(p->map == HOST_MAP_0F && p->opcode == 0x77);

@@ -177,10 +177,10 @@ static void emit_loads(struct codebuf *cb, const struct plan *p, const struct ho
 {
     for (uint8_t n = 0; n < 32; n++)
         if (p->vec_load >> n & 1)
-            asm_vec_load(cb, p->vec_size, (struct host_vec) { n }, vec_mem(n));
+            asm_vec_load(cb, p->vec_size, (struct host_vec){ n }, vec_mem(n));
     for (uint8_t n = 0; n < 8; n++)
         if (p->k_load >> n & 1)
-            asm_mask_load(cb, (struct host_mask) { n }, mask_mem(n));
+            asm_mask_load(cb, (struct host_mask){ n }, mask_mem(n));
     if (p->flags_load) {
         asm_load(cb, 4, HOST_RAX, cpu_mem(offsetof(struct x86_cpu, rflags)));
         asm_alu_imm(cb, HOST_AND, 4, HOST_RAX, FLAGS_ARITH);
@@ -210,10 +210,10 @@ static void emit_stores(struct codebuf *cb, const struct plan *p, const struct h
     }
     for (uint8_t n = 0; n < 32; n++)
         if (p->vec_store >> n & 1)
-            asm_vec_store(cb, p->vec_size, vec_mem(n), (struct host_vec) { n });
+            asm_vec_store(cb, p->vec_size, vec_mem(n), (struct host_vec){ n });
     for (uint8_t n = 0; n < 8; n++)
         if (p->k_store >> n & 1)
-            asm_mask_store(cb, mask_mem(n), (struct host_mask) { n });
+            asm_mask_store(cb, mask_mem(n), (struct host_mask){ n });
 }
 
 static void emit_tramp(struct codebuf *cb, const struct plan *p, const struct host_form *f, const struct x86_insn *i,
@@ -424,7 +424,7 @@ const struct host_tramp *host_tramp_get(struct host_code *h, const struct x86_in
     if (__builtin_expect(q->tramp && q->key.lo == k.lo && q->key.hi == k.hi, 1))
         return q->tramp;
     const struct host_tramp *t = get_slow(h, i, mode);
-    *q = (struct quick) { k, t };
+    *q = (struct quick){ k, t };
     return t;
 }
 

@@ -26,7 +26,9 @@
 /* ---- signals ---- */
 
 /* Translated code of this thread, see hostexec_watch(). */
-static _Thread_local struct { uintptr_t begin, size, resume; } watched;
+static _Thread_local struct {
+    uintptr_t begin, size, resume;
+} watched;
 
 void hostexec_watch(uintptr_t begin, size_t size, uintptr_t resume)
 {

@@ -198,7 +198,8 @@ static gva_t wrap(const struct x86_cpu *c, gva_t lin)
 }
 
 /* The one or two pieces of an access; both translated before anything is touched. Returns how many. */
-static unsigned pieces(struct x86_cpu *c, gva_t lin, unsigned len, enum x86_access access, enum x86_tlb_bank bank, struct piece p[2])
+static unsigned pieces(struct x86_cpu *c, gva_t lin, unsigned len, enum x86_access access, enum x86_tlb_bank bank,
+                       struct piece p[2])
 {
     unsigned first = GPAGE_SIZE - (lin & ~GPAGE_MASK);
     if (first >= len) {

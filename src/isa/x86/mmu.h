@@ -47,8 +47,8 @@ void x86_mem_read_bytes(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, v
 void x86_mem_write_bytes(struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, const void *buf, unsigned len);
 
 /* ---- instruction fetch ---- */
-/* Host address of the code byte at linear `lin` for execution at c->cpl, with ret_left = bytes left in its page; raises #PF. NULL when the code
- * is not in RAM. */
+/* Host address of the code byte at linear `lin` for execution at c->cpl, with ret_left = bytes left in its page; raises #PF. NULL
+ * when the code is not in RAM. */
 const uint8_t *x86_fetch_page(struct x86_cpu *c, gva_t lin, unsigned *ret_left);
 
 /* ---- the software TLB ---- */
@@ -59,7 +59,7 @@ void x86_tlb_free(struct x86_tlb *tlb);
 /* ---- paging ---- */
 struct x86_walk {
     gpa_t gpa;
-    uint64_t page_size; /* 4 KiB, 2 MiB, 4 MiB, 1 GiB */
+    uint64_t page_size;              /* 4 KiB, 2 MiB, 4 MiB, 1 GiB */
     bool writable, user, nx, global; /* rights combined over all levels */
     bool dirty;                      /* D is set in the leaf */
 };
@@ -71,7 +71,7 @@ bool x86_translate_quiet(const struct x86_cpu *c, gva_t lin, gpa_t *ret_gpa);
 /* Loads the PAE PDPTEs for a CR3 value; false when a reserved bit is set (#GP). */
 bool x86_load_pdptes(struct x86_cpu *c, uint64_t cr3);
 
-void x86_tlb_flush_all(struct x86_cpu *c);           /* also global entries: CR0/CR4/EFER changes */
+void x86_tlb_flush_all(struct x86_cpu *c);             /* also global entries: CR0/CR4/EFER changes */
 void x86_tlb_flush_page(struct x86_cpu *c, gva_t lin); /* INVLPG */
 /* A new CR3 is in force: picks the address space for its PCID, dropping its old translations unless keep. */
 void x86_tlb_switch(struct x86_cpu *c, bool keep);

@@ -105,7 +105,7 @@ static void cut_to_host(struct x86_profile *p)
 
 static void fill(const struct model *m, struct x86_profile *p)
 {
-    *p = (struct x86_profile) { .phys_bits = PHYS_BITS };
+    *p = (struct x86_profile){ .phys_bits = PHYS_BITS };
     for (unsigned f = 0; f < X86_FEAT_END; f++)
         p->has[f] = true;
     p->has[X86_FEAT_MONITOR] = false;

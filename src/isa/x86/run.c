@@ -157,7 +157,8 @@ static void take_startup(struct x86_cpu *c, uint32_t reqs)
         x86_cpu_init_signal(c);
     }
     if (vcpu_take(c->vcpu, VCPU_REQ_SIPI) && c->activity == X86_WAIT_SIPI)
-        start_up(c, atomic_load_explicit(&c->vcpu->sipi_vector, memory_order_acquire)); /* partner: lapic's store before the request */
+        start_up(
+            c, atomic_load_explicit(&c->vcpu->sipi_vector, memory_order_acquire)); /* partner: lapic's store before the request */
 }
 
 /* Nothing to execute: sleeps unless something has come. Requests that cannot wake are cleared, so that sleeping is quiet. */

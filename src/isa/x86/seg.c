@@ -205,9 +205,9 @@ static bool all_flat(const struct x86_cpu *c)
     enum { DATA_MASK = SEG_TYPE_CODE | SEG_TYPE_EC | SEG_TYPE_RW, CODE_MASK = SEG_TYPE_CODE | SEG_TYPE_RW };
     if (c->mode == X86_MODE_64 || x86_real_style(c))
         return false;
-    return seg_is_flat(&c->seg[SEG_CS], CODE_MASK, SEG_TYPE_CODE | SEG_TYPE_RW) &&
-           seg_is_flat(&c->seg[SEG_DS], DATA_MASK, SEG_TYPE_RW) && seg_is_flat(&c->seg[SEG_ES], DATA_MASK, SEG_TYPE_RW) &&
-           seg_is_flat(&c->seg[SEG_SS], DATA_MASK, SEG_TYPE_RW);
+    return seg_is_flat(&c->seg[SEG_CS], CODE_MASK, SEG_TYPE_CODE | SEG_TYPE_RW)
+           && seg_is_flat(&c->seg[SEG_DS], DATA_MASK, SEG_TYPE_RW) && seg_is_flat(&c->seg[SEG_ES], DATA_MASK, SEG_TYPE_RW)
+           && seg_is_flat(&c->seg[SEG_SS], DATA_MASK, SEG_TYPE_RW);
 }
 
 void x86_flags_update(struct x86_cpu *c)

@@ -54,11 +54,11 @@ static void reset_common(struct x86_cpu *c)
     c->rip = c->next_rip = 0xfff0;
     c->rflags = FLAG_ONE;
     for (unsigned s = 0; s < SEG_NR; s++)
-        c->seg[s] = (struct x86_seg) { .limit = 0xffff, .attr = RESET_ATTR_DATA };
-    c->seg[SEG_CS] = (struct x86_seg) { .base = 0xffff0000, .limit = 0xffff, .attr = RESET_ATTR_CODE, .sel = 0xf000 };
+        c->seg[s] = (struct x86_seg){ .limit = 0xffff, .attr = RESET_ATTR_DATA };
+    c->seg[SEG_CS] = (struct x86_seg){ .base = 0xffff0000, .limit = 0xffff, .attr = RESET_ATTR_CODE, .sel = 0xf000 };
     c->seg[SEG_LDTR].attr = RESET_ATTR_LDT;
     c->seg[SEG_TR].attr = RESET_ATTR_TSS;
-    c->gdtr = c->idtr = (struct x86_table_reg) { .limit = 0xffff };
+    c->gdtr = c->idtr = (struct x86_table_reg){ .limit = 0xffff };
     c->cr0 = CR0_ET | CR0_CD | CR0_NW;
     c->cr2 = c->cr3 = c->cr4 = c->efer = 0;
     memset(c->dr, 0, sizeof(c->dr));

@@ -84,11 +84,11 @@ enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4, XCR0_OPMASK = 32, XCR0_ZMM_HI25
 /* Bits of x86_seg.attr: bytes 5 and 6 of the descriptor, with the limit's bits taken out. Spec: SDM 3A 3.4.5 */
 enum {
     SEG_TYPE = 0xf,
-    SEG_TYPE_A = 1,      /* accessed */
-    SEG_TYPE_RW = 2,     /* code: readable, data: writable */
-    SEG_TYPE_EC = 4,     /* code: conforming, data: expand-down */
+    SEG_TYPE_A = 1,  /* accessed */
+    SEG_TYPE_RW = 2, /* code: readable, data: writable */
+    SEG_TYPE_EC = 4, /* code: conforming, data: expand-down */
     SEG_TYPE_CODE = 8,
-    SEG_S = 1 << 4,      /* code or data, not system */
+    SEG_S = 1 << 4, /* code or data, not system */
     SEG_DPL_SHIFT = 5,
     SEG_DPL = 3 << 5,
     SEG_P = 1 << 7,
@@ -162,30 +162,30 @@ struct x86_cpu {
 
     /* ---- derived ---- */
     uint8_t cpl;
-    uint8_t mode;      /* enum x86_mode: width of the code segment */
-    bool long_mode;    /* EFER.LMA */
-    bool flat;         /* not 64-bit, but DS, ES, SS, CS are present with base 0 and limit 4 GiB: a segment check cannot fail */
-    uint8_t stack_size; /* of the stack pointer: 2, 4 or 8 bytes */
-    uint8_t bank;       /* enum x86_tlb_bank for explicit data accesses */
-    bool align_check;  /* CR0.AM, EFLAGS.AC and CPL 3: misaligned data accesses raise #AC */
-    bool slow;          /* TF, RF, an enabled breakpoint, a pending #DB, or a shadow: the run loop steps singly */
-    bool step_trap;     /* the instruction in progress began with TF set (x86_check_breakpoint_fetch); INT n clears it */
-    bool code_written;  /* the run loop must leave its block: memory or mappings of code may have changed */
-    uint64_t ip_mask;   /* 0xffff, 0xffffffff or ~0 */
-    uint64_t asid;      /* low 12 bits of a TLB tag, from CR3 and PCID */
+    uint8_t mode;        /* enum x86_mode: width of the code segment */
+    bool long_mode;      /* EFER.LMA */
+    bool flat;           /* not 64-bit, but DS, ES, SS, CS are present with base 0 and limit 4 GiB: a segment check cannot fail */
+    uint8_t stack_size;  /* of the stack pointer: 2, 4 or 8 bytes */
+    uint8_t bank;        /* enum x86_tlb_bank for explicit data accesses */
+    bool align_check;    /* CR0.AM, EFLAGS.AC and CPL 3: misaligned data accesses raise #AC */
+    bool slow;           /* TF, RF, an enabled breakpoint, a pending #DB, or a shadow: the run loop steps singly */
+    bool step_trap;      /* the instruction in progress began with TF set (x86_check_breakpoint_fetch); INT n clears it */
+    bool code_written;   /* the run loop must leave its block: memory or mappings of code may have changed */
+    uint64_t ip_mask;    /* 0xffff, 0xffffffff or ~0 */
+    uint64_t asid;       /* low 12 bits of a TLB tag, from CR3 and PCID */
     struct x86_tlb *tlb; /* owned */
     struct vcpu *vcpu;   /* borrowed: owns us; NULL in bare tests */
     struct gmem *gmem;   /* borrowed: the vm's */
     const struct x86_profile *profile; /* borrowed: the CPU model, static or the machine's */
-    uint64_t insns;      /* instructions retired */
+    uint64_t insns;                    /* instructions retired */
 
     /* A raised exception: x86_raise() fills this and jumps to the run loop. */
     struct x86_trap {
         uint8_t vector;
         bool has_error;
         uint32_t error;
-        uint64_t cr2;    /* #PF only */
-        uint64_t dr6;    /* #DB only: bits to merge */
+        uint64_t cr2; /* #PF only */
+        uint64_t dr6; /* #DB only: bits to merge */
     } trap;
     jmp_buf *trap_env; /* where x86_raise() goes; set by whoever steps */
 };

@@ -2,8 +2,8 @@
 /*
  * The definition of the instructions on segment registers, descriptor tables, the machine status word, and FS/GS bases.
  *
- * Spec: Intel SDM 2A ARPL, LAR, LDS, LGDT, LLDT, LMSW, LSL, LTR; 2B MOV, POP, PUSH, RDFSBASE, SGDT, SIDT, SLDT, SMSW, STR, SWAPGS, VERR,
- * WRFSBASE; 3A 5.10 (checking instructions); 1 for UMIP: 3A 2.5
+ * Spec: Intel SDM 2A ARPL, LAR, LDS, LGDT, LLDT, LMSW, LSL, LTR; 2B MOV, POP, PUSH, RDFSBASE, SGDT, SIDT, SLDT, SMSW, STR,
+ * SWAPGS, VERR, WRFSBASE; 3A 5.10 (checking instructions); 1 for UMIP: 3A 2.5
  */
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/seg.h"

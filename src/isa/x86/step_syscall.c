@@ -55,9 +55,7 @@ void step_syscall(struct x86_cpu *c, const struct x86_insn *i)
 
 void step_sysret(struct x86_cpu *c, const struct x86_insn *i)
 {
-    enum {
-        LOADED = FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID
-    };
+    enum { LOADED = FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID };
     bool wide = i->opsize == 8;
     if (!(c->efer & EFER_SCE) || c->mode != X86_MODE_64)
         x86_raise(c, X86_UD);

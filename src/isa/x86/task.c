@@ -16,8 +16,8 @@
 enum { TSS32_BYTES = 104, TSS16_BYTES = 44, TSS32_DYNAMIC = 0x20, TSS16_DYNAMIC = 0x0e, TSS_CR3 = 0x1c, TSS_TRAP = 0x64 };
 enum { BUSY = 2, DR6_BT = 1 << 15, DR7_LOCAL = 0x55 | 1 << 8 };
 enum {
-    FLAGS_TSS = FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF |
-                FLAG_VIP | FLAG_ID
+    FLAGS_TSS = FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF
+                | FLAG_VIP | FLAG_ID
 };
 
 /* The part of a TSS that a switch loads and saves. */
@@ -159,7 +159,8 @@ static struct x86_desc new_tss_desc(struct x86_cpu *c, uint16_t sel, enum x86_ta
 }
 
 /* Raises what writing the old task's state and both descriptors' busy bits would raise. */
-static void probe_old(struct x86_cpu *c, const struct x86_seg *tr, enum x86_task_switch kind, struct x86_desc *ret_desc, unsigned ext)
+static void probe_old(struct x86_cpu *c, const struct x86_seg *tr, enum x86_task_switch kind, struct x86_desc *ret_desc,
+                      unsigned ext)
 {
     bool wide = (tr->attr & SEG_TYPE) >= SYS_TSS;
     if (tr->attr & SEG_UNUSABLE || tr->limit < (wide ? TSS32_BYTES : TSS16_BYTES) - 1u)

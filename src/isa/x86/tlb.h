@@ -28,9 +28,9 @@ struct x86_tlb {
     bool global[X86_BANK_NR][TLB_ENTRIES];        /* the page is global: it is in every address space */
     uint16_t asid_of_pcid[4096];                  /* 0: none */
     uint16_t next_asid;
-    bool has_large;        /* entries of large pages exist: INVLPG must look at all */
-    uint64_t fetch_gen;    /* changes whenever a translation for fetches may have gone */
-    uint64_t misses[3];    /* by enum x86_access */
+    bool has_large;     /* entries of large pages exist: INVLPG must look at all */
+    uint64_t fetch_gen; /* changes whenever a translation for fetches may have gone */
+    uint64_t misses[3]; /* by enum x86_access */
     uint64_t flushes, page_flushes, switches;
 };
 

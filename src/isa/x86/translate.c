@@ -191,6 +191,13 @@ static void put_tail(struct xl *x, const struct tail *t)
         (void)xl_jmp(x, x->code->stub_bail);
         break;
     case TAIL_EXIT: put_exit(x, t); break;
+    case TAIL_FAR:
+        put_insn_off(x, t->off);
+        XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
+        codebuf_put4(x->cb, (uint32_t)FRAME(undo));
+        codebuf_put4(x->cb, (uint32_t)t->undo);
+        (void)xl_jmp(x, x->code->stub_victim[x->bank]);
+        break;
     }
 }
 

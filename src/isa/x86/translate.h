@@ -69,6 +69,8 @@ struct x86_frame {
     uint64_t group_block;       /* the block of the group check that missed */
     uint64_t link_page;         /* of the block that `link` is in */
     uint64_t align_mask[3];     /* 15, 31, 63: for operands that must be aligned */
+    uint64_t upper_mask;        /* bits 63:48 */
+    uint64_t undo;              /* what to add to rSP if the branch in progress is interpreted after all */
     uint8_t *vec;               /* borrowed: c->fpu.zmm */
     uint32_t *mxcsr;            /* borrowed: c->fpu.mxcsr */
     uint32_t host_mxcsr;

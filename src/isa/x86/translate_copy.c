@@ -163,9 +163,7 @@ static void put_legacy(struct xl *x, const struct copy *p)
 static void put_vex(struct xl *x, const struct copy *p)
 {
     const struct x86_insn *i = p->i;
-    const uint8_t *v = i->bytes;
-    while (is_legacy_prefix(*v))
-        v++;
+    const uint8_t *v = i->bytes + i->layout.rex;
     bool two = v[0] == 0xc5;
     unsigned map = two ? 1 : v[1] & 31, last = two ? v[1] & 0x7f : v[2], ext = extension_bits(p);
     if (p->vvvv_used)

@@ -54,13 +54,14 @@ struct xl {
     bool fpu_here;   /* guest vector registers are known to be loaded */
     unsigned nr_tails;
     struct tail {    /* out-of-line code, emitted behind the block */
-        enum { TAIL_MISS, TAIL_BAIL, TAIL_EXIT } kind;
+        enum { TAIL_MISS, TAIL_BAIL, TAIL_EXIT, TAIL_FAR } kind;
         size_t from;  /* position of the rel32 that leads here */
         size_t again; /* TAIL_MISS: where to go on */
         uint32_t what; /* TAIL_MISS: access | bank << 8 */
         int32_t sub;   /* TAIL_MISS: frame offset of the tags whose entry (index in rcx) was added to r11; 0: none */
         bool group;    /* TAIL_MISS: a group's check */
         int32_t off;   /* instruction, or TAIL_EXIT: target */
+        int32_t undo;  /* TAIL_FAR: what to add to rSP should the target be no address */
         bool link;
     } tail[BLOCK_MAX_INSNS * 6];
 };

@@ -25,33 +25,52 @@ static void put_jump_index(struct xl *x)
     xl_pext(x, H_RCX, H_RCX, FRAME(jump_mask));
 }
 
-/* Looks r11 up in one way of the bank's jump cache and goes there; falls to `miss`. */
-static void lookup(struct xl *x, unsigned way, const uint8_t *miss)
+/* Looks r11 up in one way of the bank's jump cache and goes there. Returns the position of the rel32 that leads to where a miss
+ * goes. */
+static size_t lookup(struct xl *x, unsigned way)
 {
     int32_t plus = (int32_t)(way * sizeof(uint64_t) * FRAME_JUMPS);
     put_jump_index(x);
     xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)) + plus);
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
     XL_BYTES(x, 0xe3, 5); /* jrcxz over the jump */
-    (void)xl_jmp(x, miss);
+    size_t miss = xl_jmp(x, NULL);
     put_jump_index(x);
     XL_BYTES(x, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + jump_code] */
     codebuf_put4(x->cb, (uint32_t)(bank_offset(x, offsetof(struct x86_frame_bank, jump_code)) + plus));
+    return miss;
 }
 
-/* To the block at linear address r11. */
-static void goto_r11(struct xl *x)
+/* To the block at linear address r11. If that is no address the branch is interpreted, with rSP moved back by `undo`: it faults. */
+static void goto_r11(struct xl *x, int32_t undo)
 {
-    lookup(x, 0, x->code->stub_victim[x->bank]);
+    size_t miss = lookup(x, 0);
+    xl_tail(x, (struct tail){ .kind = TAIL_FAR, .from = miss, .off = x->off, .undo = undo });
+}
+
+/* rcx = 0 when r11 is canonical. */
+static void put_canonical(struct xl *x)
+{
+    asm_mov_imm(x->cb, HOST_RCX, 1ULL << 47);
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
+    xl_pext(x, H_RCX, H_RCX, FRAME(upper_mask));
 }
 
 void xl_victim_stub(struct xl *x)
 {
-    const uint8_t *miss = codebuf_here(x->cb);
+    x->code->stub_victim[x->bank] = codebuf_here(x->cb);
+    size_t miss = lookup(x, 1);
+    xl_patch(x, miss, x->cb->pos);
+    put_canonical(x);
+    XL_BYTES(x, 0xe3, 0); /* jrcxz over the bail */
+    size_t from = x->cb->pos;
+    xl_load(x, H_RCX, FRAME(undo));
+    xl_lea(x, 8, H_R15, H_R15, H_RCX, 1, 0);
+    (void)xl_jmp(x, x->code->stub_bail);
+    if (!x->cb->failed)
+        x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
     xl_store(x, FRAME(rip), H_R11);
     (void)xl_jmp(x, x->code->stub_exit);
-    x->code->stub_victim[x->bank] = codebuf_here(x->cb);
-    lookup(x, 1, miss);
 }
 
 void xl_goto(struct xl *x, int32_t off)
@@ -62,7 +81,7 @@ void xl_goto(struct xl *x, int32_t off)
     }
     xl_load(x, H_R11, FRAME(page_va));
     xl_lea(x, 8, H_R11, H_R11, SIB_NONE, 1, off);
-    goto_r11(x);
+    goto_r11(x, 0);
 }
 
 static int32_t next_off(const struct xl *x, const struct x86_insn *i)
@@ -198,18 +217,22 @@ static bool call_indirect(struct xl *x, const struct x86_insn *i)
 {
     if (!indirect_target(x, i))
         return false;
+    put_canonical(x); /* before anything is pushed */
+    XL_BYTES(x, 0xe3, 5);
+    xl_tail(x, (struct tail){ .kind = TAIL_BAIL, .from = xl_jmp(x, NULL), .off = x->off });
     xl_store(x, FRAME(tmp), H_R11);
     push_return(x, i);
     xl_load(x, H_R11, FRAME(tmp));
-    goto_r11(x);
+    goto_r11(x, 0);
     return true;
 }
 
 static void ret(struct xl *x, const struct x86_insn *i)
 {
+    int32_t moves = 8 + (i->nr_opnds ? (int32_t)(i->imm & 0xffff) : 0);
     load_at(x, xl_stack(x, RSP, 0, X86_READ), H_R11);
-    xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, 8 + (i->nr_opnds ? (int32_t)(i->imm & 0xffff) : 0));
-    goto_r11(x);
+    xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, moves);
+    goto_r11(x, -moves);
 }
 
 static void leave(struct xl *x)
@@ -256,7 +279,7 @@ bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)
     if (f == step_jmp_near_ind) {
         if (!indirect_target(x, i))
             return false;
-        goto_r11(x);
+        goto_r11(x, 0);
         return true;
     }
     if (f == step_call_near_ind)

@@ -376,6 +376,7 @@ static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err
     f->align_mask[0] = 15;
     f->align_mask[1] = 31;
     f->align_mask[2] = 63;
+    f->upper_mask = 0xffffULL << 48;
     assert(jump_index(0) == 0 && jump_index(1) != 0); /* what x86_frame_flush_jumps() relies on */
     x86_frame_flush_all(f);
     return 0;

@@ -272,8 +272,8 @@ static void enter(struct x86_cpu *c, const struct entry *e)
 static bool is_fault(unsigned vector)
 {
     enum {
-        FAULTS = 1 << X86_DE | 1 << X86_BR | 1 << X86_UD | 1 << X86_NM | 1 << X86_TS | 1 << X86_NP | 1 << X86_SS | 1 << X86_GP |
-                 1 << X86_PF | 1 << X86_MF | 1 << X86_AC | 1 << X86_XM
+        FAULTS = 1 << X86_DE | 1 << X86_BR | 1 << X86_UD | 1 << X86_NM | 1 << X86_TS | 1 << X86_NP | 1 << X86_SS | 1 << X86_GP
+                 | 1 << X86_PF | 1 << X86_MF | 1 << X86_AC | 1 << X86_XM
     };
     return vector < 32 && (FAULTS >> vector & 1);
 }
@@ -281,7 +281,11 @@ static bool is_fault(unsigned vector)
 static struct entry make_entry(unsigned vector, enum x86_event event, bool has_error, uint32_t error)
 {
     bool soft = event == X86_EVENT_SOFT || event == X86_EVENT_SOFT_EXC;
-    return (struct entry){ .vector = vector, .event = event, .has_error = has_error, .error = error, .ext = !soft,
+    return (struct entry){ .vector = vector,
+                           .event = event,
+                           .has_error = has_error,
+                           .error = error,
+                           .ext = !soft,
                            .set_rf = event == X86_EVENT_EXCEPTION && is_fault(vector) };
 }
 

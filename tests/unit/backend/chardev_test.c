@@ -75,7 +75,7 @@ static void pipe_input_arrives_whole_and_ends(void **state)
     (void)state;
     static struct front f;
     int p[2];
-    f = (struct front) { .want = BIG };
+    f = (struct front){ .want = BIG };
     assert_int_equal(pipe2(p, O_CLOEXEC), 0);
     assert_int_equal(loop_new(&f.loop, NULL), 0);
     assert_int_equal(chardev_fd_new(f.loop, p[0], -1, &f.dev, NULL), 0);
@@ -106,7 +106,7 @@ static void file_input_needs_no_loop(void **state)
     (void)unlink(name);
     assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-    f = (struct front) { 0 };
+    f = (struct front){ 0 };
     assert_int_equal(loop_new(&f.loop, NULL), 0);
     assert_int_equal(chardev_fd_new(f.loop, fd, -1, &f.dev, NULL), 0);
     chardev_attach(f.dev, NULL, on_notify, &f);
@@ -153,7 +153,7 @@ static void slow_reader_loses_nothing(void **state)
     for (unsigned i = 0; i < BIG; i++)
         from[i] = (uint8_t)(i * 2654435761u >> 24);
     int p[2];
-    f = (struct front) { 0 };
+    f = (struct front){ 0 };
     assert_int_equal(pipe2(p, O_CLOEXEC), 0);
     assert_int_equal(loop_new(&f.loop, NULL), 0);
     assert_int_equal(chardev_fd_new(f.loop, -1, p[1], &f.dev, NULL), 0);
@@ -179,7 +179,7 @@ static void dead_reader_does_not_hold_up_the_guest(void **state)
     static uint8_t bytes[200000];
     int p[2];
     (void)signal(SIGPIPE, SIG_IGN);
-    f = (struct front) { 0 };
+    f = (struct front){ 0 };
     assert_int_equal(pipe2(p, O_CLOEXEC), 0);
     assert_int_equal(loop_new(&f.loop, NULL), 0);
     assert_int_equal(chardev_fd_new(f.loop, -1, p[1], &f.dev, NULL), 0);
@@ -199,7 +199,7 @@ static void held_output_is_written_at_the_end(void **state)
     static struct front f;
     static uint8_t bytes[100000], back[100000];
     int s[2];
-    f = (struct front) { 0 };
+    f = (struct front){ 0 };
     for (unsigned i = 0; i < sizeof(bytes); i++)
         bytes[i] = (uint8_t)(i >> 4);
     assert_int_equal(pipe2(s, O_CLOEXEC), 0);
@@ -236,7 +236,7 @@ static void filter_edits_input_on_a_socket_used_both_ways(void **state)
     static struct front f;
     int s[2];
     char back[8] = { 0 };
-    f = (struct front) { .want = 4 };
+    f = (struct front){ .want = 4 };
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
     assert_int_equal(loop_new(&f.loop, NULL), 0);
     assert_int_equal(chardev_fd_new(f.loop, s[0], s[0], &f.dev, NULL), 0);

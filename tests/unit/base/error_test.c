@@ -74,10 +74,8 @@ static void a_limit_passes_its_burst_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(set_returns_and_stores_the_code),
-        cmocka_unit_test(prefix_stands_in_front_and_keeps_the_code),
-        cmocka_unit_test(a_message_is_one_line),
-        cmocka_unit_test(long_messages_are_cut_and_terminated),
+        cmocka_unit_test(set_returns_and_stores_the_code), cmocka_unit_test(prefix_stands_in_front_and_keeps_the_code),
+        cmocka_unit_test(a_message_is_one_line),           cmocka_unit_test(long_messages_are_cut_and_terminated),
         cmocka_unit_test(a_limit_passes_its_burst_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

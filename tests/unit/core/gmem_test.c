@@ -20,8 +20,8 @@ static int setup(void **state)
 {
     static struct gmem gm;
     *state = &gm;
-    return gmem_init(&gm, PAGES * GPAGE_SIZE, NULL) < 0 || gmem_add_slot(&gm, 0, 8 * GPAGE_SIZE, 0, NULL) < 0 ||
-           gmem_add_slot(&gm, 1ULL << 32, 8 * GPAGE_SIZE, 8 * GPAGE_SIZE, NULL) < 0;
+    return gmem_init(&gm, PAGES * GPAGE_SIZE, NULL) < 0 || gmem_add_slot(&gm, 0, 8 * GPAGE_SIZE, 0, NULL) < 0
+           || gmem_add_slot(&gm, 1ULL << 32, 8 * GPAGE_SIZE, 8 * GPAGE_SIZE, NULL) < 0;
 }
 
 static int teardown(void **state)
@@ -45,8 +45,8 @@ static void outside_nothing_is_copied(void **state)
 {
     struct gmem *gm = *state;
     uint8_t buf[32] = { [0 ... 31] = 0x5a }, back[16];
-    static const gpa_t bad[] = { 8 * GPAGE_SIZE - 16, 8 * GPAGE_SIZE, (1ULL << 32) - 1, (1ULL << 32) + 8 * GPAGE_SIZE - 31,
-                                 ~0ULL, ~0ULL - 31 };
+    static const gpa_t bad[] = { 8 * GPAGE_SIZE - 16, 8 * GPAGE_SIZE, (1ULL << 32) - 1, (1ULL << 32) + 8 * GPAGE_SIZE - 31, ~0ULL,
+                                 ~0ULL - 31 };
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(gmem_write(gm, bad[i], buf, 32), -EFAULT);
         assert_int_equal(gmem_read(gm, bad[i], buf, 32), -EFAULT);

@@ -65,9 +65,7 @@ static enum vcpu_exit toy_run(struct vcpu *vcpu)
 }
 
 static const struct isa_ops toy_isa = { .name = "toy", .cpu_new = toy_cpu_new, .cpu_free = toy_cpu_free };
-static const struct engine_ops toy_engine = {
-    .name = "toy", .vcpu_init = toy_init, .vcpu_done = toy_done, .run = toy_run
-};
+static const struct engine_ops toy_engine = { .name = "toy", .vcpu_init = toy_init, .vcpu_done = toy_done, .run = toy_run };
 
 enum { CPUS = 2 };
 

@@ -197,16 +197,11 @@ static void a_saved_time_is_restored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        M(timers_fire_at_their_deadlines_in_order),
-        M(a_disarmed_timer_does_not_fire),
-        M(arming_again_moves_the_deadline),
-        M(a_callback_may_arm_its_timer_again),
-        M(the_manual_tsc_counts_nanoseconds),
-        M(tsc_conversion_saturates),
-        M(a_run_with_endless_due_timers_returns),
-        R(time_and_tsc_stand_while_paused_and_go_on_without_a_jump),
-        R(due_timers_wait_for_the_clock_to_run),
-        R(a_saved_time_is_restored),
+        M(timers_fire_at_their_deadlines_in_order), M(a_disarmed_timer_does_not_fire),
+        M(arming_again_moves_the_deadline),         M(a_callback_may_arm_its_timer_again),
+        M(the_manual_tsc_counts_nanoseconds),       M(tsc_conversion_saturates),
+        M(a_run_with_endless_due_timers_returns),   R(time_and_tsc_stand_while_paused_and_go_on_without_a_jump),
+        R(due_timers_wait_for_the_clock_to_run),    R(a_saved_time_is_restored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

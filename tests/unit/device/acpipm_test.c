@@ -14,7 +14,7 @@ static struct probe sci, power;
 
 static void make(bool timer32)
 {
-    sci = power = (struct probe) { 0 };
+    sci = power = (struct probe){ 0 };
     test_clock(&vclock);
     acpipm_init(&pm, &vclock, timer32, PROBE_LINE(&sci), PROBE_LINE(&power));
     acpipm_class.reset(&pm);

@@ -13,7 +13,7 @@ static struct probe irq, reset_line, a20;
 static int setup(void **state)
 {
     (void)state;
-    irq = reset_line = a20 = (struct probe) { 0 };
+    irq = reset_line = a20 = (struct probe){ 0 };
     i8042_init(&kbc, PROBE_LINE(&irq), PROBE_LINE(&reset_line), PROBE_LINE(&a20));
     i8042_class.reset(&kbc);
     return 0;

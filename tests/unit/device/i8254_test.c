@@ -14,7 +14,7 @@ static struct port61 port61;
 static int setup(void **state)
 {
     (void)state;
-    irq = (struct probe) { 0 };
+    irq = (struct probe){ 0 };
     test_clock(&vclock);
     i8254_init(&pit, &vclock, PROBE_LINE(&irq));
     port61_init(&port61, &vclock, &pit);

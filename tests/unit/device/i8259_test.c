@@ -36,7 +36,7 @@ static void program(uint8_t icw4)
 static int setup(void **state)
 {
     (void)state;
-    intr = (struct probe) { 0 };
+    intr = (struct probe){ 0 };
     const struct irq_line cascade = { .fn = i8259_set_irq, .opaque = &master, .pin = I8259_CASCADE_PIN };
     i8259_init(&master, &slave, PROBE_LINE(&intr));
     i8259_init(&slave, NULL, &cascade);

@@ -538,7 +538,7 @@ static struct i8259 pic;
 /* An 8259 with vectors from 30h, wired to LINT0. */
 static void add_pic(void)
 {
-    i8259_init(&pic, NULL, &(const struct irq_line) { .fn = lapic_bus_set_lint0, .opaque = &bus });
+    i8259_init(&pic, NULL, &(const struct irq_line){ .fn = lapic_bus_set_lint0, .opaque = &bus });
     i8259_class.reset(&pic);
     wr(&i8259_io_ops, &pic, 0, 0x13);
     wr(&i8259_io_ops, &pic, 1, 0x30);

@@ -28,7 +28,7 @@ static void put(unsigned reg, uint8_t v)
 static int setup(void **state)
 {
     (void)state;
-    irq = (struct probe) { 0 };
+    irq = (struct probe){ 0 };
     test_clock(&vclock);
     mc146818_init(&rtc, &vclock, PROBE_LINE(&irq));
     mc146818_class.reset(&rtc);

@@ -32,7 +32,7 @@ static const struct io_ops dev_ops = { .read = dev_read, .write = dev_write, .mi
 static int setup(void **state)
 {
     (void)state;
-    reset_line = (struct probe) { 0 };
+    reset_line = (struct probe){ 0 };
     bus_init(&mmio);
     bus_init(&pio);
     pcihost_init(&host, &mmio, &pio, PROBE_LINE(&reset_line));

@@ -99,7 +99,7 @@ static void divisor_latch_hides_data_and_ier(void **state)
     assert_int_equal(in(IER), 0x12);
     out(LCR, 3);
     assert_int_equal(in(IER), 5);
-    assert_int_equal(chardev_buffer_take(f.host, &(char[1]) { 0 }, 1), 0);
+    assert_int_equal(chardev_buffer_take(f.host, &(char[1]){ 0 }, 1), 0);
 }
 
 static void scratch_keeps_any_byte(void **state)
@@ -255,7 +255,7 @@ static void loopback_keeps_output_from_the_host(void **state)
     out(MCR, 0x10);
     out(DATA, 'z');
     assert_int_equal(in(DATA), 'z');
-    assert_int_equal(chardev_buffer_take(f.host, &(char[1]) { 0 }, 1), 0);
+    assert_int_equal(chardev_buffer_take(f.host, &(char[1]){ 0 }, 1), 0);
 }
 
 static void trailing_edge_of_ri_is_latched_leading_is_not(void **state)

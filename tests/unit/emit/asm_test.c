@@ -61,7 +61,7 @@ static void every_base_register_and_displacement_size_encodes(void **state)
                 snprintf(want, sizeof(want), "mov r9, qword ptr [%s+0x%X]", names[base], (unsigned)disps[d]);
             else
                 snprintf(want, sizeof(want), "mov r9, qword ptr [%s]", names[base]);
-            asm_load(&cb, 8, HOST_R9, host_mem((struct host_gpr) { base }, disps[d]));
+            asm_load(&cb, 8, HOST_R9, host_mem((struct host_gpr){ base }, disps[d]));
             /* [rbp] and [r13] need a displacement of 0, which Zydis does not show */
             assert_string_equal(text(), want);
         }
@@ -106,17 +106,17 @@ static void operations_are_what_they_are_called(void **state)
 static void vector_moves_reach_all_registers_and_scaled_displacements(void **state)
 {
     (void)state;
-    asm_vec_load(&cb, 16, (struct host_vec) { 9 }, host_mem(HOST_RDI, 0x140));
+    asm_vec_load(&cb, 16, (struct host_vec){ 9 }, host_mem(HOST_RDI, 0x140));
     assert_string_equal(text(), "movups xmm9, xmmword ptr [rdi+0x140]");
-    asm_vec_store(&cb, 32, host_mem(HOST_R12, 0x20), (struct host_vec) { 13 });
+    asm_vec_store(&cb, 32, host_mem(HOST_R12, 0x20), (struct host_vec){ 13 });
     assert_string_equal(text(), "vmovups ymmword ptr [r12+0x20], ymm13");
-    asm_vec_load(&cb, 64, (struct host_vec) { 31 }, host_mem(HOST_RDI, 0x140));
+    asm_vec_load(&cb, 64, (struct host_vec){ 31 }, host_mem(HOST_RDI, 0x140));
     assert_string_equal(text(), "vmovups zmm31, zmmword ptr [rdi+0x140]");
-    asm_vec_store(&cb, 64, host_mem(HOST_RDI, 0x141), (struct host_vec) { 17 });
+    asm_vec_store(&cb, 64, host_mem(HOST_RDI, 0x141), (struct host_vec){ 17 });
     assert_string_equal(text(), "vmovups zmmword ptr [rdi+0x141], zmm17");
-    asm_mask_load(&cb, (struct host_mask) { 7 }, host_mem(HOST_RDI, 8));
+    asm_mask_load(&cb, (struct host_mask){ 7 }, host_mem(HOST_RDI, 8));
     assert_string_equal(text(), "kmovq k7, qword ptr [rdi+0x08]");
-    asm_mask_store(&cb, host_mem(HOST_R9, 8), (struct host_mask) { 3 });
+    asm_mask_store(&cb, host_mem(HOST_R9, 8), (struct host_mask){ 3 });
     assert_string_equal(text(), "kmovq qword ptr [r9+0x08], k3");
 }
 

@@ -36,12 +36,12 @@ static void loop_that_patches_itself_runs_every_version(void **state)
 {
     struct bare *b = *state;
     const uint8_t code[] = {
-        0x31, 0xdb,                               /* xor ebx, ebx */
-        0xb9, 0x64, 0x00, 0x00, 0x00,             /* mov ecx, 100 */
-        0x83, 0xc3, 0x00,                         /* 1: add ebx, imm8 */
-        0xfe, 0x05, 0xf9, 0xff, 0xff, 0xff,       /* inc byte [rip - 7]: that imm8 */
-        0xff, 0xc9,                               /* dec ecx */
-        0x75, 0xf3,                               /* jnz 1b */
+        0x31, 0xdb,                         /* xor ebx, ebx */
+        0xb9, 0x64, 0x00, 0x00, 0x00,       /* mov ecx, 100 */
+        0x83, 0xc3, 0x00,                   /* 1: add ebx, imm8 */
+        0xfe, 0x05, 0xf9, 0xff, 0xff, 0xff, /* inc byte [rip - 7]: that imm8 */
+        0xff, 0xc9,                         /* dec ecx */
+        0x75, 0xf3,                         /* jnz 1b */
         0xf4,
     };
     bare_code(b, BARE_CODE, code, sizeof(code));
@@ -93,11 +93,11 @@ static void remapped_code_page_runs_the_new_page_after_invlpg(void **state)
     struct bare *b = *state;
     /* calls page 12h, maps another frame there, invalidates, calls again */
     const uint8_t code[] = {
-        0xe8, 0xfb, 0x1f, 0x00, 0x00,                               /* call 12000h */
-        0x89, 0xc3,                                                 /* mov ebx, eax */
+        0xe8, 0xfb, 0x1f, 0x00, 0x00,                                     /* call 12000h */
+        0x89, 0xc3,                                                       /* mov ebx, eax */
         0xc7, 0x04, 0x25, 0x90, 0x30, 0x10, 0x00, 0x07, 0x50, 0x01, 0x00, /* mov dword [103090h], 15007h */
-        0x0f, 0x01, 0x3c, 0x25, 0x00, 0x20, 0x01, 0x00,             /* invlpg [12000h] */
-        0xe8, 0xe1, 0x1f, 0x00, 0x00,                               /* call 12000h */
+        0x0f, 0x01, 0x3c, 0x25, 0x00, 0x20, 0x01, 0x00,                   /* invlpg [12000h] */
+        0xe8, 0xe1, 0x1f, 0x00, 0x00,                                     /* call 12000h */
         0xf4,
     };
     const uint8_t one[] = { 0xb8, 1, 0, 0, 0, 0xc3 }, two[] = { 0xb8, 2, 0, 0, 0, 0xc3 };

@@ -56,8 +56,7 @@ static int setup(void **state)
         return -1;
     (void)fcntl(f.out[0], F_SETFL, O_NONBLOCK);
     (void)fcntl(f.err[0], F_SETFL, O_NONBLOCK);
-    if (loop_new(&f.loop, NULL) < 0 ||
-        command_port_new(f.loop, f.in[0], f.out[1], f.err[1], on_event, &f, &f.port, NULL) < 0)
+    if (loop_new(&f.loop, NULL) < 0 || command_port_new(f.loop, f.in[0], f.out[1], f.err[1], on_event, &f, &f.port, NULL) < 0)
         return -1;
     chardev_attach(f.port, NULL, on_notify, &f);
     return 0;

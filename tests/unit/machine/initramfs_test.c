@@ -81,7 +81,7 @@ static struct cpio_entry find(const struct blob *b, const char *name)
     do
         e = cpio_read_entry(b, &at);
     while (strcmp(e.name, name) != 0 && strcmp(e.name, "TRAILER!!!") != 0);
-    return strcmp(e.name, name) == 0 ? e : (struct cpio_entry) { 0 };
+    return strcmp(e.name, name) == 0 ? e : (struct cpio_entry){ 0 };
 }
 
 static void expect_file(const struct blob *b, const char *name, unsigned mode, const char *data, size_t len)

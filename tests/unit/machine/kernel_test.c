@@ -35,7 +35,7 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
     assert_int_equal(gmem_init(&f->gm, RAM, NULL), 0);
     assert_int_equal(gmem_add_slot(&f->gm, 0, RAM, 0, NULL), 0);
-    f->args = (struct kernel_args) { .cmdline = "console=ttyS0", .map = map, .nr_map = ARRAY_SIZE(map), .rsdp = 0xe0010 };
+    f->args = (struct kernel_args){ .cmdline = "console=ttyS0", .map = map, .nr_map = ARRAY_SIZE(map), .rsdp = 0xe0010 };
     *state = f;
     return 0;
 }
@@ -54,7 +54,7 @@ static int load(struct fixture *f, const struct blob *image)
     uint8_t *exact = malloc(image->len ? image->len : 1);
     if (image->len)
         memcpy(exact, image->data, image->len);
-    f->err = (struct error) { 0 };
+    f->err = (struct error){ 0 };
     int r = kernel_load(&f->gm, exact, image->len, &f->args, &f->boot, &f->err);
     assert_true(r == 0 || (r < 0 && f->err.code == r && f->err.msg[0]));
     free(exact);
@@ -79,12 +79,12 @@ static struct blob bytes(const void *data, size_t len)
 
 static struct image_elf vmlinux(void)
 {
-    return (struct image_elf) { .entry = LINK_AT + 16,
-                                .vaddr = 0xffffffff81000000,
-                                .paddr = LINK_AT,
-                                .code = code,
-                                .code_len = sizeof(code),
-                                .mem_size = 0x5000 };
+    return (struct image_elf){ .entry = LINK_AT + 16,
+                               .vaddr = 0xffffffff81000000,
+                               .paddr = LINK_AT,
+                               .code = code,
+                               .code_len = sizeof(code),
+                               .mem_size = 0x5000 };
 }
 
 static const void *at(struct fixture *f, gpa_t gpa, size_t len)
@@ -341,14 +341,14 @@ static const struct kernel_module two_modules[] = { { "first", 5, "a b" }, { "se
 
 static struct image_elf multiboot_elf(void)
 {
-    return (struct image_elf) { .is_32 = true,
-                                .entry = 0x100010,
-                                .vaddr = 0x100000,
-                                .paddr = 0x100000,
-                                .code = code,
-                                .code_len = sizeof(code),
-                                .multiboot = true,
-                                .mb_flags = 3 };
+    return (struct image_elf){ .is_32 = true,
+                               .entry = 0x100010,
+                               .vaddr = 0x100000,
+                               .paddr = 0x100000,
+                               .code = code,
+                               .code_len = sizeof(code),
+                               .multiboot = true,
+                               .mb_flags = 3 };
 }
 
 static void multiboot_elf_gets_information(void **state)

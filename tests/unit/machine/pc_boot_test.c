@@ -14,8 +14,8 @@
 #include "machine/pc.h"
 #include "support/bare_x86.h"
 
-static const uint64_t sizes[] = { 16ULL << 20,          32ULL << 20,        1ULL << 30,   PC_RAM_HOLE - 4096, PC_RAM_HOLE,
-                                  PC_RAM_HOLE + 4096, 4ULL << 30, 5ULL << 30, 64ULL << 30 };
+static const uint64_t sizes[] = { 16ULL << 20,        32ULL << 20, 1ULL << 30, PC_RAM_HOLE - 4096, PC_RAM_HOLE,
+                                  PC_RAM_HOLE + 4096, 4ULL << 30,  5ULL << 30, 64ULL << 30 };
 enum { NR_SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
 static void the_map_is_sorted_and_does_not_overlap(void **state)
@@ -63,8 +63,8 @@ static void all_mapped_ram_can_be_pinned_and_no_two_places_share_a_byte(void **s
         }
         for (unsigned a = 0; a < gm.nr_slots; a++)
             for (unsigned b = 0; b < a; b++)
-                assert_true(gm.slot[a].offset + gm.slot[a].size <= gm.slot[b].offset ||
-                            gm.slot[b].offset + gm.slot[b].size <= gm.slot[a].offset);
+                assert_true(gm.slot[a].offset + gm.slot[a].size <= gm.slot[b].offset
+                            || gm.slot[b].offset + gm.slot[b].size <= gm.slot[a].offset);
         assert_null(gmem_pin(&gm, PC_LOW_RAM_END, 1));
         assert_null(gmem_pin(&gm, PC_RAM_HOLE, 1));
         gmem_done(&gm);
@@ -78,7 +78,12 @@ static void the_boot_state_is_what_the_protocol_says(void **state)
     bare_init(&bare);
     struct x86_cpu *cpu = bare.c;
     const struct x86_boot boot = {
-        .mode = X86_BOOT_FLAT32, .entry = 0x123456, .rax = 0x2badb002, .rbx = 0x9000, .gdt_base = 0x800, .gdt_limit = 0x27,
+        .mode = X86_BOOT_FLAT32,
+        .entry = 0x123456,
+        .rax = 0x2badb002,
+        .rbx = 0x9000,
+        .gdt_base = 0x800,
+        .gdt_limit = 0x27,
     };
     pc_apply_boot(cpu, &boot);
     assert_int_equal(cpu->rip, 0x123456);

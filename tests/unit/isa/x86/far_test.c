@@ -42,8 +42,7 @@ static void push_values(struct machine *m, unsigned size, unsigned n, const uint
         put(m, m->c.gpr[RSP], *v++, size);
     }
 }
-#define PUSH(m, size, ...) \
-    push_values(m, size, sizeof((uint64_t[]){ __VA_ARGS__ }) / 8, (const uint64_t[]){ __VA_ARGS__ })
+#define PUSH(m, size, ...) push_values(m, size, sizeof((uint64_t[]){ __VA_ARGS__ }) / 8, (const uint64_t[]){ __VA_ARGS__ })
 
 /* The machine a failed instruction must have left behind. */
 static void expect_unchanged(struct machine *m, const struct x86_cpu *before)
@@ -98,9 +97,20 @@ static void far_jump_enters_protected_and_64_bit_code(void **state)
 
 static void far_code_targets_are_checked(void **state)
 {
-    static const struct { uint16_t sel; unsigned vector; uint32_t error; } bad[] = {
-        { 0, X86_GP, 0 }, { 3, X86_GP, 0 }, { 0xff8, X86_GP, 0xff8 }, { DATA0, X86_GP, DATA0 }, { CODE3, X86_GP, CODE3 & ~3 },
-        { CODE0 | 1, X86_GP, CODE0 }, { SPARE, X86_NP, SPARE }, { SPARE2, X86_GP, SPARE2 }, { CODE0 | 4, X86_GP, CODE0 | 4 },
+    static const struct {
+        uint16_t sel;
+        unsigned vector;
+        uint32_t error;
+    } bad[] = {
+        { 0, X86_GP, 0 },
+        { 3, X86_GP, 0 },
+        { 0xff8, X86_GP, 0xff8 },
+        { DATA0, X86_GP, DATA0 },
+        { CODE3, X86_GP, CODE3 & ~3 },
+        { CODE0 | 1, X86_GP, CODE0 },
+        { SPARE, X86_NP, SPARE },
+        { SPARE2, X86_GP, SPARE2 },
+        { CODE0 | 4, X86_GP, CODE0 | 4 },
     };
     struct machine *m = machine_protected(0);
     struct x86_cpu before = m->c;
@@ -328,10 +338,20 @@ static void iret_to_outer_level_pops_stack(void **state)
 
 static void faulting_iret_leaves_everything(void **state)
 {
-    static const struct { uint64_t ss, cs; unsigned vector; uint32_t error; } bad[] = {
-        { DATA3, 0, X86_GP, 0 }, { DATA3, DATA3, X86_GP, DATA3 & ~3 }, { DATA3, CODE0 | 3, X86_GP, CODE0 },
-        { 0, CODE3, X86_GP, 0 }, { DATA0, CODE3, X86_GP, DATA0 }, { DATA0 | 3, CODE3, X86_GP, DATA0 },
-        { CODE3, CODE3, X86_GP, CODE3 & ~3 }, { SPARE | 3, CODE3, X86_SS, SPARE }, { 0xffb, CODE3, X86_GP, 0xff8 },
+    static const struct {
+        uint64_t ss, cs;
+        unsigned vector;
+        uint32_t error;
+    } bad[] = {
+        { DATA3, 0, X86_GP, 0 },
+        { DATA3, DATA3, X86_GP, DATA3 & ~3 },
+        { DATA3, CODE0 | 3, X86_GP, CODE0 },
+        { 0, CODE3, X86_GP, 0 },
+        { DATA0, CODE3, X86_GP, DATA0 },
+        { DATA0 | 3, CODE3, X86_GP, DATA0 },
+        { CODE3, CODE3, X86_GP, CODE3 & ~3 },
+        { SPARE | 3, CODE3, X86_SS, SPARE },
+        { 0xffb, CODE3, X86_GP, 0xff8 },
         { DATA3, SPARE2 | 3, X86_NP, SPARE2 },
     };
     (void)state;
@@ -420,8 +440,10 @@ static void long_iret_to_user_64_and_compatibility(void **state)
 
 static void long_iret_refuses_null_ss_for_ring3_and_bad_rip(void **state)
 {
-    static const uint64_t bad[][3] = { { 3, CODE3_64, AT_HANDLER }, { DATA3, CODE3_64, 0x800000000000 },
-                                       { DATA3, CODE3, 0x100000000 }, { 3, CODE0_64, AT_HANDLER } };
+    static const uint64_t bad[][3] = { { 3, CODE3_64, AT_HANDLER },
+                                       { DATA3, CODE3_64, 0x800000000000 },
+                                       { DATA3, CODE3, 0x100000000 },
+                                       { 3, CODE0_64, AT_HANDLER } };
     (void)state;
     for (unsigned n = 0; n < sizeof(bad) / sizeof(bad[0]); n++) {
         struct machine *m = machine_long(0, true);

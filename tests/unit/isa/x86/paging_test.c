@@ -58,9 +58,9 @@ static void faulting_walk_sets_no_bits(void **state)
 static void rights_follow_user_write_nx_and_wp(void **state)
 {
     struct bare *b = *state;
-    map(b, 1, 0x1000 | P | W);           /* supervisor */
-    map(b, 2, 0x2000 | P | U);           /* user, read only */
-    map(b, 3, 0x3000 | P | W | U | NX);  /* user, no execute */
+    map(b, 1, 0x1000 | P | W);          /* supervisor */
+    map(b, 2, 0x2000 | P | U);          /* user, read only */
+    map(b, 3, 0x3000 | P | W | U | NX); /* user, no execute */
     map(b, 4, 0);
     assert_int_equal(fault(b, 0x1000, X86_READ, X86_BANK_USER), PF_P | PF_U);
     assert_int_equal(fault(b, 0x1000, X86_WRITE, X86_BANK_KERNEL), -1);
@@ -121,8 +121,8 @@ static void pae_and_32_bit_tables_translate(void **state)
     assert_false(x86_load_pdptes(b->c, b->c->cr3));
     b->c->cr4 = CR4_PSE;
     b->c->cr3 = 0x200000;
-    bare_poke64(b, 0x200000, 0x201007);                  /* PDE 0, and PDE 1 = 0 */
-    bare_poke64(b, 0x201000, 0x0000700700006007ULL);     /* PTE 0 -> 6000h, PTE 1 -> 7000h */
+    bare_poke64(b, 0x200000, 0x201007);                   /* PDE 0, and PDE 1 = 0 */
+    bare_poke64(b, 0x201000, 0x0000700700006007ULL);      /* PTE 0 -> 6000h, PTE 1 -> 7000h */
     bare_poke64(b, 0x200008, (0x400000ULL | 0x87) << 32); /* PDE 3: a 4 MiB page */
     assert_int_equal(x86_walk(b->c, 0x1234, X86_READ, X86_BANK_USER, &w), 0);
     assert_int_equal(w.gpa, 0x7234);

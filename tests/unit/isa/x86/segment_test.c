@@ -8,8 +8,14 @@
 
 static struct x86_insn mem_operand(unsigned n, unsigned size, unsigned opsize)
 {
-    struct x86_insn i = { .len = 3, .opsize = (uint8_t)opsize, .addrsize = 4, .seg = SEG_DS, .base = X86_NO_REG,
-                          .index = X86_NO_REG, .disp = AT_DATA, .nr_opnds = 2 };
+    struct x86_insn i = { .len = 3,
+                          .opsize = (uint8_t)opsize,
+                          .addrsize = 4,
+                          .seg = SEG_DS,
+                          .base = X86_NO_REG,
+                          .index = X86_NO_REG,
+                          .disp = AT_DATA,
+                          .nr_opnds = 2 };
     i.op[n] = (struct x86_opnd){ .kind = OPND_MEM, .size = (uint8_t)size };
     i.op[!n] = (struct x86_opnd){ .kind = OPND_REG, .reg = RAX, .size = (uint8_t)opsize };
     return i;
@@ -35,9 +41,17 @@ static bool load(struct machine *m, enum x86_seg_reg reg, uint16_t sel)
 
 static void data_loads_follow_the_rules(void **state)
 {
-    static const struct { uint16_t sel; unsigned vector; uint32_t error; } bad[] = {
-        { 0xff8, X86_GP, 0xff8 }, { TSS, X86_GP, TSS }, { SPARE, X86_GP, SPARE }, { DATA0 | 3, X86_GP, DATA0 },
-        { NOT_PRESENT, X86_NP, NOT_PRESENT }, { 0x0c, X86_GP, 0x0c },
+    static const struct {
+        uint16_t sel;
+        unsigned vector;
+        uint32_t error;
+    } bad[] = {
+        { 0xff8, X86_GP, 0xff8 },
+        { TSS, X86_GP, TSS },
+        { SPARE, X86_GP, SPARE },
+        { DATA0 | 3, X86_GP, DATA0 },
+        { NOT_PRESENT, X86_NP, NOT_PRESENT },
+        { 0x0c, X86_GP, 0x0c },
     };
     struct machine *m = machine_protected(0);
     (void)state;
@@ -72,9 +86,17 @@ static void ring3_may_load_conforming_code_but_not_inner_data(void **state)
 
 static void ss_loads_follow_the_rules(void **state)
 {
-    static const struct { uint16_t sel; unsigned vector; uint32_t error; } bad[] = {
-        { 0, X86_GP, 0 }, { CODE0, X86_GP, CODE0 }, { DATA3, X86_GP, DATA3 & ~3 }, { DATA0 | 1, X86_GP, DATA0 },
-        { NOT_PRESENT, X86_SS, NOT_PRESENT }, { SPARE, X86_GP, SPARE },
+    static const struct {
+        uint16_t sel;
+        unsigned vector;
+        uint32_t error;
+    } bad[] = {
+        { 0, X86_GP, 0 },
+        { CODE0, X86_GP, CODE0 },
+        { DATA3, X86_GP, DATA3 & ~3 },
+        { DATA0 | 1, X86_GP, DATA0 },
+        { NOT_PRESENT, X86_SS, NOT_PRESENT },
+        { SPARE, X86_GP, SPARE },
     };
     struct machine *m = machine_protected(0);
     (void)state;
@@ -278,7 +300,8 @@ static void arpl_raises_rpl_only(void **state)
 
 static void checking_instructions_need_protected_mode(void **state)
 {
-    static const x86_step_fn fns[] = { step_lar, step_lsl, step_verr, step_verw, step_arpl, step_sldt, step_str, step_lldt, step_ltr };
+    static const x86_step_fn fns[] = { step_lar,  step_lsl, step_verr, step_verw, step_arpl,
+                                       step_sldt, step_str, step_lldt, step_ltr };
     struct x86_insn i = reg_operands(RBX, RAX, 2);
     struct machine *m = machine_real();
     (void)state;
@@ -465,7 +488,10 @@ static void bound_is_signed_and_inclusive(void **state)
     (void)state;
     put(m, AT_DATA, 0xfffffffe, 4); /* -2 */
     put(m, AT_DATA + 4, 5, 4);
-    static const struct { uint32_t index; bool ok; } c[] = { { 0xfffffffe, true }, { 5, true }, { 6, false }, { 0xfffffffd, false } };
+    static const struct {
+        uint32_t index;
+        bool ok;
+    } c[] = { { 0xfffffffe, true }, { 5, true }, { 6, false }, { 0xfffffffd, false } };
     for (unsigned n = 0; n < 4; n++) {
         m->c.gpr[RAX] = c[n].index;
         assert_int_equal(step(m, step_bound, &i), c[n].ok);

@@ -42,8 +42,8 @@ static void fill(struct x86_cpu *c, uint64_t seed)
     c->rflags = FLAG_ONE | FLAG_IF | (next(&seed) & FLAGS_ARITH);
     for (unsigned s = SEG_FS; s <= SEG_GS; s++)
         c->seg[s].base = next(&seed) >> 20;
-    c->gdtr = (struct x86_table_reg) { next(&seed) >> 20, (uint16_t)next(&seed) };
-    c->idtr = (struct x86_table_reg) { next(&seed) >> 20, (uint16_t)next(&seed) };
+    c->gdtr = (struct x86_table_reg){ next(&seed) >> 20, (uint16_t)next(&seed) };
+    c->idtr = (struct x86_table_reg){ next(&seed) >> 20, (uint16_t)next(&seed) };
     c->cr2 = next(&seed);
     for (unsigned k = 0; k < 4; k++) {
         c->dr[k] = next(&seed);

@@ -46,7 +46,7 @@ static int setup(void **state)
 {
     static struct rig rig;
     struct error err = { 0 };
-    rig.tape = (struct tape) { 0 };
+    rig.tape = (struct tape){ 0 };
     bare_init(&rig.b);
     bare_long(&rig.b);
     vm_clock_set_manual(&rig.b.vm.clock);
@@ -390,7 +390,7 @@ static void user_io_asks_iopl_then_the_bitmap(void **state)
     tss[104 + PORT / 8] = 1 << 2; /* PORT + 2 is denied */
     tss[104 + 32] = 0xff;
     bare_code(b, TSS, tss, sizeof(tss));
-    c->seg[SEG_TR] = (struct x86_seg) { .base = TSS, .limit = sizeof(tss) - 1, .attr = SEG_P | 11, .sel = 0x28 };
+    c->seg[SEG_TR] = (struct x86_seg){ .base = TSS, .limit = sizeof(tss) - 1, .attr = SEG_P | 11, .sel = 0x28 };
     go_user(c);
     PASSES(b, 0xe4, PORT);
     PASSES(b, 0xe4, PORT + 1);

@@ -640,7 +640,7 @@ static void data_breakpoints_match_overlap_kind_and_length(void **state)
     assert_int_equal(m->c.pending_dbg, 0);
     x86_check_breakpoint_data(&m->c, 0x1000, 5, true, false);
     assert_int_equal(m->c.pending_dbg, 1);
-    m->c.dr[1] = 0x2003; /* low bits are ignored: 8 bytes at 0x2000 */
+    m->c.dr[1] = 0x2003;        /* low bits are ignored: 8 bytes at 0x2000 */
     m->c.dr7 |= 8 | 0xbU << 20; /* G1, reads and writes, 8 bytes */
     x86_check_breakpoint_data(&m->c, 0x2008, 1, false, false);
     assert_int_equal(m->c.pending_dbg, 1);
