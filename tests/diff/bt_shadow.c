@@ -29,6 +29,7 @@ struct shadow {
     struct gmem *real; /* borrowed: the machine's */
     jmp_buf env;
     bool raised, dead_flags;
+    unsigned undefined; /* arithmetic flags that the last instruction to touch them left so */
     gva_t from;
     uint64_t misses;
     volatile sig_atomic_t nr_dirty; /* may pass DIRTY_MAX: then all is dropped */
@@ -135,6 +136,7 @@ static bool run_block(struct shadow *s)
         c->next_rip = c->rip + i->len;
         i->step(c, i);
         c->rip = c->next_rip;
+        s->undefined = (s->undefined & ~(unsigned)x86_rows[i->row].flags_written) | x86_rows[i->row].flags_undef;
         if ((x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS)) || c->rip != at + i->len || c->slow || c->pending_dbg)
             return n > 0 || c->rip != at; /* a jump to itself tells nothing */
     }
@@ -153,6 +155,7 @@ bool shadow_run(struct shadow *s, const struct x86_cpu *c)
     mine->trap_env = &s->env;
     x86_tlb_flush_all(mine);
     s->from = c->rip;
+    s->undefined = 0;
     s->raised = s->dead_flags = false;
     s->misses = s->vm.mmio.misses;
     if (!_setjmp(s->env)) {
@@ -201,11 +204,10 @@ static gpa_t pushed_flags(const struct shadow *s)
 
 const char *shadow_compare(struct shadow *s, struct x86_cpu *c)
 {
-    uint64_t flags = c->rflags;
+    uint64_t flags = c->rflags, open = s->dead_flags ? FLAGS_ARITH : s->undefined;
     if (c->rip != s->cpu->rip)
         return "rip";
-    if (s->dead_flags)
-        c->rflags = (flags & ~(uint64_t)FLAGS_ARITH) | (s->cpu->rflags & FLAGS_ARITH);
+    c->rflags = (flags & ~open) | (s->cpu->rflags & open);
     const char *differ = state_diff(&x86_state_desc, c, s->cpu);
     c->rflags = flags;
     if (differ)

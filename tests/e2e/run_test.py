@@ -54,6 +54,15 @@ def one_line(err):
     expect(err.startswith(b'doppel: '), True, f'prefix of {err!r}')
 
 
+def wait_for(condition, what, limit=20):
+    """Polls until the condition holds."""
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f'waited {limit} s for {what}')
+        time.sleep(0.01)
+
+
 # ---- board ----
 
 def each_end_has_its_status_and_at_most_one_line():
@@ -110,7 +119,7 @@ def a_signal_or_the_time_limit_ends_any_guest_within_a_second():
         for sig in (signal.SIGINT, signal.SIGTERM):
             p = subprocess.Popen([DOPPEL, 'run', '--kernel', BOARD, '--append', what], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            time.sleep(0.3)
+            wait_for(lambda: len(os.listdir(f'/proc/{p.pid}/task')) >= 4, 'the threads of a running machine')
             begin = time.monotonic()
             p.send_signal(sig)
             _, err = p.communicate(timeout=10)
