@@ -4,7 +4,7 @@
  *
  * The machine is an ordinary one, made for `bt`; then its vCPU gets an engine of ours that drives both. The guest runs a command
  * whose output is known to be the same each time. Skipped unless DOPPEL_TEST_KERNEL names the kernel that `make guests` fetched.
- * BT_BOOT_SEED chooses the random places, BT_BOOT_PERIOD about how many turns of `bt` lie between two checks.
+ * BT_BOOT_SEED chooses the random places, BT_BOOT_PERIOD twice how many turns of `bt` lie between two bursts of checks, on average.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -34,7 +34,7 @@
 #include "machine/initramfs.h"
 #include "machine/machine.h"
 
-enum { OUTPUT_MAX = 1 << 16, MISMATCHES_MAX = 3, MATCH_TURNS = 8, PATH_CAP = 4096 };
+enum { OUTPUT_MAX = 1 << 16, MISMATCHES_MAX = 3, MATCH_TURNS = 8, BURST_MAX = 20, PATH_CAP = 4096 };
 
 /* What the engine of ours does. */
 enum driving { DRIVE_PLAIN, DRIVE_SWITCHING, DRIVE_CHECKING };
@@ -77,10 +77,10 @@ static bool wants_out(struct vcpu *vcpu)
 static enum vcpu_exit run_switching(struct vcpu *vcpu, struct driver *d)
 {
     for (;;) {
-        enum vcpu_exit exit = bt_x86_run_turns(d->bt, vcpu->cpu, 1 + rng_below(&d->r, 3000), rng_percent(&d->r, 20));
+        enum vcpu_exit exit = bt_x86_run_turns(d->bt, vcpu->cpu, 1 + rng_below(&d->r, 400), rng_percent(&d->r, 20));
         if (exit != VCPU_EXIT_REQUEST || wants_out(vcpu))
             return exit;
-        exit = x86_run_blocks(d->interp, vcpu->cpu, 1 + rng_below(&d->r, rng_percent(&d->r, 50) ? 10 : 3000));
+        exit = x86_run_blocks(d->interp, vcpu->cpu, 1 + rng_below(&d->r, rng_percent(&d->r, 50) ? 10 : 1000));
         if (exit != VCPU_EXIT_REQUEST || wants_out(vcpu))
             return exit;
         d->switches += 2;
@@ -134,7 +134,8 @@ static enum vcpu_exit run_checking(struct vcpu *vcpu, struct driver *d)
         enum vcpu_exit exit = bt_x86_run_turns(d->bt, vcpu->cpu, 1 + rng_below(&d->r, d->period), rng_percent(&d->r, 10));
         if (exit != VCPU_EXIT_REQUEST || wants_out(vcpu))
             return exit;
-        exit = check_block(vcpu, d);
+        for (unsigned n = rng_below(&d->r, BURST_MAX); n > 0 && exit == VCPU_EXIT_REQUEST && !wants_out(vcpu); n--)
+            exit = check_block(vcpu, d);
         if (exit != VCPU_EXIT_REQUEST || wants_out(vcpu))
             return exit;
     }

@@ -140,7 +140,7 @@ static bool run_block(struct shadow *s)
         if ((x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS)) || c->rip != at + i->len || c->slow || c->pending_dbg)
             return n > 0 || c->rip != at; /* a jump to itself tells nothing */
     }
-    return true;
+    return (c->rip & GPAGE_MASK) != page; /* not by count: bt may go on in the middle, and further */
 }
 
 bool shadow_run(struct shadow *s, const struct x86_cpu *c)

@@ -20,6 +20,10 @@ struct ls_gen {
     unsigned pos, depth;
     bool in_function; /* the stack pointer must survive */
     unsigned nr_functions, function[LS_FUNCTIONS];
+    struct ls_target {
+        unsigned at;    /* offset of the byte to change */
+        uint8_t change; /* by XOR */
+    } target[LS_FUNCTIONS];
     int cluster; /* a register that points to data for the next instructions, -1: none */
     unsigned cluster_left;
     uint64_t cluster_at;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DATA_IN_CODE = 2048 }; /* so many bytes of the first code page are data */
+
 static void item(struct ls_gen *g);
 
 /* ---- stack and branches ---- */
@@ -37,7 +39,7 @@ static void set_flags(struct ls_gen *g)
     unsigned flags = below(g, 4096) & 0x8d5;
     ls_set_stack(g);
     flags |= percent(g, 20) ? 0x400 : 0;
-    flags |= percent(g, 15) ? 1 << 18 : 0;
+    flags |= percent(g, g->p->am ? 50 : 15) ? 1 << 18 : 0;
     flags |= g->p->irqs && percent(g, 80) ? 0x200 : 0;
     flags |= g->p->steps && percent(g, 30) ? 0x100 : 0;
     PUT32(g, flags, 0x68);
@@ -146,33 +148,78 @@ static uint32_t code_address(struct ls_gen *g, unsigned off)
     return (uint32_t)(percent(g, 60) ? ls_code_va(off) : ls_alias_va(off));
 }
 
-/* op eax, imm32, whose opcode an XOR changes to another's every time. None of them reads flags: see docs/decisions/0006. */
-static void changing_opcode(struct ls_gen *g)
+/* Not in every round: code must stay the same for a while to get hot. Returns what seldom_end() wants. */
+static unsigned seldom(struct ls_gen *g)
 {
-    static const uint8_t opcode[] = { 0x05, 0x0d, 0x25, 0x2d, 0x35, 0x3d };
-    uint8_t a = opcode[below(g, 6)], b = opcode[below(g, 6)];
-    bool before = percent(g, 60);
-    unsigned store = 0, target;
-    if (before) { /* xor byte [target], a ^ b */
-        PUT(g, 0x80, 0x34, 0x25, 0, 0, 0, 0, a ^ b);
-        store = g->pos;
-        for (unsigned n = below(g, 3); n > 0; n--)
-            item(g);
-    }
-    target = g->pos;
-    PUT32(g, rng_next(&g->r), a);
-    uint32_t at = code_address(g, target);
-    if (before)
-        memcpy(g->p->code + store - 5, &at, 4);
-    else
-        PUT(g, 0x80, 0x34, 0x25, (uint8_t)at, (uint8_t)(at >> 8), (uint8_t)(at >> 16), (uint8_t)(at >> 24), a ^ b);
+    static const uint8_t bits[] = { 0, 1, 7, 15, 15, 31 };
+    uint32_t counter = LS_V_WINDOW + (LS_W_COUNTERS << 12);
+    PUT(g, 0xf6, 0x04, 0x25, (uint8_t)counter, (uint8_t)(counter >> 8), (uint8_t)(counter >> 16), (uint8_t)(counter >> 24),
+        bits[below(g, sizeof(bits))]);
+    PUT32(g, 0, 0x0f, 0x85);
+    return g->pos;
 }
 
-static void changing_immediate(struct ls_gen *g)
+static void seldom_end(struct ls_gen *g, unsigned begin)
 {
-    unsigned at = g->pos + 1;
-    PUT32(g, rng_next(&g->r), (uint8_t)(0xb8 | (below(g, 8) & 3))); /* mov eax..ebx, imm32 */
-    PUT32(g, code_address(g, at), 0xff, 0x04, 0x25);               /* inc dword [its immediate] */
+    ls_patch_rel(g, begin, g->pos);
+}
+
+/* An instruction that changing it makes another of: op eax, imm32 by its opcode, or mov reg, imm32 by its immediate. None of them
+ * reads flags: see docs/decisions/0006. */
+static struct ls_target put_target(struct ls_gen *g)
+{
+    static const uint8_t opcode[] = { 0x05, 0x0d, 0x25, 0x2d, 0x35, 0x3d };
+    struct ls_target t = { .at = g->pos };
+    uint8_t a = opcode[below(g, 6)];
+    if (percent(g, 50)) {
+        t.change = a ^ opcode[below(g, 6)];
+        PUT32(g, rng_next(&g->r), a);
+    } else {
+        t.at++;
+        t.change = (uint8_t)(1 + below(g, 255));
+        PUT32(g, rng_next(&g->r), (uint8_t)(0xb8 | below(g, 4)));
+    }
+    return t;
+}
+
+/* xor byte [target], change */
+static void change(struct ls_gen *g, struct ls_target t)
+{
+    uint32_t at = code_address(g, t.at);
+    PUT(g, 0x80, 0x34, 0x25, (uint8_t)at, (uint8_t)(at >> 8), (uint8_t)(at >> 16), (uint8_t)(at >> 24), t.change);
+}
+
+/* A store before or behind what it changes, close to it. */
+static void changing_code(struct ls_gen *g)
+{
+    bool before = percent(g, 50);
+    struct ls_target t = before ? (struct ls_target){ 0, 0 } : put_target(g);
+    unsigned begin = seldom(g);
+    change(g, t);
+    uint8_t *store_end = g->p->code + g->pos;
+    seldom_end(g, begin);
+    if (!before)
+        return;
+    for (unsigned n = below(g, 3); n > 0; n--)
+        item(g);
+    t = put_target(g);
+    uint32_t at = code_address(g, t.at);
+    memcpy(store_end - 5, &at, 4);
+    store_end[-1] = t.change;
+}
+
+/* Some stores into a function, and a call of it. */
+static void changing_function(struct ls_gen *g)
+{
+    if (!g->nr_functions || g->in_function)
+        return;
+    unsigned k = below(g, g->nr_functions), begin = seldom(g);
+    for (unsigned n = 1 + below(g, 3); n > 0; n--)
+        change(g, g->target[k]);
+    seldom_end(g, begin);
+    ls_set_stack(g);
+    PUT32(g, 0, 0xe8);
+    ls_patch_rel(g, g->pos, g->function[k]);
 }
 
 /* Stores that change nothing. */
@@ -219,14 +266,27 @@ static void flush_tlb(struct ls_gen *g, unsigned index)
     }
 }
 
+/* Loads and stores in a page of the window, by any of its addresses. */
+static void access_page(struct ls_gen *g, unsigned index)
+{
+    for (unsigned n = 1 + below(g, 3); n > 0; n--) {
+        ls_mov(g, RSI, ls_aliased(g, LS_V_WINDOW + ((uint64_t)index << 12) + below(g, 4088)));
+        PUT(g, 0x48, percent(g, 50) ? 0x8b : 0x01, (uint8_t)(0x06 | below(g, 4) << 3)); /* mov reg, [rsi]; add [rsi], reg */
+    }
+}
+
 /* A page-table entry changes: absent, read-only, another frame. */
 static void change_mapping(struct ls_gen *g)
 {
     static const uint16_t changes[] = { 1, 2, 4, 0x1000, 0x1002, 3, 0x1000, 2 };
     unsigned index = LS_W_DATA + 12 + below(g, 4);
+    access_page(g, index);
+    unsigned begin = seldom(g);
     ls_mov(g, RAX, LS_V_TABLE + 8 * index);
     PUT32(g, changes[below(g, 8)], 0x48, 0x81, 0x30); /* xor qword [rax], imm32 */
     flush_tlb(g, index);
+    seldom_end(g, begin);
+    access_page(g, index);
 }
 
 /* An interrupt return to the next instruction, at any level. */
@@ -304,12 +364,15 @@ static void control(struct ls_gen *g)
         ls_mov(g, RCX, 0);
         PUT(g, 0x0f, 0x01, 0xd0); /* xgetbv */
         break;
-    default:
-        if (percent(g, 92))
+    default: {
+        if (percent(g, 60))
             return;
+        unsigned begin = seldom(g);
         PUT(g, 0x0f, 0x20, 0xc0);       /* mov rax, cr0 */
         PUT(g, 0x48, 0x83, 0xf0, 0x08); /* xor rax, TS */
         PUT(g, 0x0f, 0x22, 0xc0);
+        seldom_end(g, begin);
+    }
     }
 }
 
@@ -420,7 +483,7 @@ static void cluster(struct ls_gen *g)
     bool plain = percent(g, 70);
     if (reg == RSP && g->in_function)
         reg = RBX;
-    ls_mov(g, reg, ls_aliased(g, percent(g, 12) ? ls_alias_va(below(g, g->pos + 200)) : ls_data(g, 64)));
+    ls_mov(g, reg, ls_aliased(g, percent(g, 12) ? ls_alias_va(DATA_IN_CODE / 2 + below(g, 64)) : ls_data(g, 64)));
     g->cluster = (int)reg;
     for (unsigned n = 2 + below(g, 8); n > 0; n--) {
         if (percent(g, 25))
@@ -439,7 +502,8 @@ static void item(struct ls_gen *g)
 {
     static void (*const special[])(struct ls_gen *) = {
         push_pop,      push_pop, call,         call,           call,         branch_over,  branch_over, branch_over,
-        branch_over,   inner_loop, set_flags,  wild_branch,    changing_opcode, changing_immediate, same_code, change_mapping,
+        branch_over,   inner_loop, set_flags,  wild_branch,    changing_code, changing_function, same_code, change_mapping,
+        changing_code, changing_function, change_mapping, change_mapping,
         change_level,  change_level, compatibility, segments,  control,      floating_state, trap,      cluster,
         cluster,       cluster,  cluster,      cluster,
     };
@@ -465,7 +529,10 @@ static void functions(struct ls_gen *g)
         if (g->pos > 2 * 4096)
             break;
         unsigned begin = g->pos;
-        for (unsigned n = below(g, 4); n > 0; n--)
+        for (unsigned n = below(g, 3); n > 0; n--)
+            item(g);
+        g->target[g->nr_functions] = put_target(g);
+        for (unsigned n = below(g, 3); n > 0; n--)
             item(g);
         if (percent(g, 70)) {
             PUT(g, 0xc3);
@@ -487,7 +554,7 @@ static void choose_machine(struct ls_gen *g)
     p->no_avx = percent(g, 10);
     p->avx512 = percent(g, 10) && g->nr_rows[3];
     p->small_model = percent(g, 20) && !p->avx512;
-    p->exceptions_unmasked = percent(g, 10);
+    p->exceptions_unmasked = percent(g, 15);
     p->am = percent(g, 30);
     p->irqs = percent(g, 40);
     p->steps = percent(g, 10);
@@ -510,7 +577,7 @@ void ls_gen_program(struct ls_gen *g, uint64_t seed, struct ls_program *p)
     p->seed = seed;
     g->r.state = seed * 0x9e3779b97f4a7c15ULL;
     g->p = p;
-    g->pos = below(g, 64);
+    g->pos = DATA_IN_CODE + below(g, 64);
     g->depth = 0;
     g->nr_functions = 0;
     g->cluster = -1;

@@ -93,6 +93,17 @@ static void drop_rex(struct ls_gen *g, struct x86_insn *i)
     try_bytes(g, i, b, i->len - 1u);
 }
 
+/* [rax] instead of the register in ModRM.rm. */
+static void make_memory(struct ls_gen *g, struct x86_insn *i)
+{
+    uint8_t b[X86_INSN_MAX];
+    if (!i->layout.modrm || i->modrm < 0xc0)
+        return;
+    memcpy(b, i->bytes, i->len);
+    b[i->layout.modrm] = i->modrm & 0x38;
+    try_bytes(g, i, b, i->len);
+}
+
 /* Moves the register in ModRM.reg, or the one in rm or the opcode, to any. */
 static void move_register(struct ls_gen *g, struct x86_insn *i)
 {
@@ -336,6 +347,8 @@ void ls_insn(struct ls_gen *g)
             return;
         if (!gen_make(g->gen, &g->r, g->rows[kind][below(g, g->nr_rows[kind])], &i))
             continue;
+        if (percent(g, 50))
+            make_memory(g, &i);
         if (percent(g, 35))
             drop_rex(g, &i);
         if (percent(g, 50))

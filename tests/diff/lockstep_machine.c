@@ -270,6 +270,8 @@ void ls_machine_load(struct ls_machine *m, const struct ls_program *p)
     c->rflags = FLAG_ONE | (rng_next(&r) & (FLAGS_ARITH | FLAG_DF)) | (p->irqs ? FLAG_IF : 0);
     c->rip = ls_code_va(p->entry);
     c->fpu.fcw = 0x37f;
+    if (p->exceptions_unmasked)
+        c->fpu.mxcsr = 0x1f80 & ~(uint32_t)(rng_next(&r) & 0x1f80);
     c->fpu.ftw = 0;
     for (unsigned n = 0; n < (p->avx512 ? 32u : 16u); n++)
         for (unsigned k = 0; k < (p->no_avx ? 16u : p->avx512 ? 64u : 32u); k += 8) {

@@ -23,7 +23,7 @@
 #include "engine/bt/bt_x86.h"
 #include "support/dead_flags.h"
 
-enum { REF_BLOCKS_MAX = 100000, TURNS_MAX = 60000, STEPS_MAX = 700, WATCHDOG_S = 20 };
+enum { REF_BLOCKS_MAX = 100000, TURNS_MAX = 60000, STEPS_MAX = 700, PAUSES_MAX = 2000, WATCHDOG_S = 20 };
 
 struct lockstep {
     struct ls_gen *gen; /* owned */
@@ -237,12 +237,10 @@ static enum vcpu_exit run_switching(struct lockstep *t)
 static bool run_to_pauses(struct lockstep *t, uint64_t seed, enum vcpu_exit (*run)(struct lockstep *))
 {
     load(t, seed);
-    for (;;) {
+    for (unsigned n = 0; n < PAUSES_MAX; n++) {
         struct x86_cpu *c = ls_cpu(&t->b);
-        if (x86_run_blocks(interp_of(&t->b), c, REF_BLOCKS_MAX) == VCPU_EXIT_REQUEST && c->activity == X86_RUNNING) {
-            count_program(t, false); /* it hangs: nothing to compare at */
-            return true;
-        }
+        if (x86_run_blocks(interp_of(&t->b), c, REF_BLOCKS_MAX) == VCPU_EXIT_REQUEST && c->activity == X86_RUNNING)
+            break; /* it hangs: nothing to compare at */
         watch(t->a.b.vcpu);
         (void)run(t);
         watch(NULL);
@@ -252,13 +250,14 @@ static bool run_to_pauses(struct lockstep *t, uint64_t seed, enum vcpu_exit (*ru
             report(t, differ, c->rip);
             return false;
         }
-        bool end = c->activity != X86_HALTED || ls_finished(&t->b);
-        if (end) {
+        if (c->activity != X86_HALTED || ls_finished(&t->b)) {
             count_program(t, ls_finished(&t->b));
             return true;
         }
         wake(t);
     }
+    count_program(t, false);
+    return true;
 }
 
 static bool run_free(struct lockstep *t, uint64_t seed)

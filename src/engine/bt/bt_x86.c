@@ -340,6 +340,15 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     enter(e, c, b, n);
 }
 
+/* Whoever goes on with this CPU must know of the interrupt. */
+static void give_irq_back(struct bt_x86 *e, struct x86_cpu *c)
+{
+    if (!e->irq_held)
+        return;
+    e->irq_held = false;
+    vcpu_request(c->vcpu, VCPU_REQ_IRQ);
+}
+
 enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t turns, bool single)
 {
     enum vcpu_exit exit;
@@ -357,14 +366,13 @@ enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t tu
         e->turns_left--;
         hold_irq(e, c);
         if (x86_run_boundary(e->run, c, &exit)) {
-            if (e->irq_held && exit == VCPU_EXIT_REQUEST) {
-                e->irq_held = false;
-                vcpu_request(c->vcpu, VCPU_REQ_IRQ);
-            }
+            if (exit == VCPU_EXIT_REQUEST)
+                give_irq_back(e, c);
             return exit;
         }
         turn(e, c);
     }
+    give_irq_back(e, c);
     return VCPU_EXIT_REQUEST;
 }
 

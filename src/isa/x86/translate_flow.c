@@ -89,9 +89,14 @@ static int32_t next_off(const struct xl *x, const struct x86_insn *i)
     return x->off + i->len;
 }
 
-static void jcc(struct xl *x, const struct x86_insn *i)
+/* The target of a relative branch; false when it is too far for a displacement from the page. */
+static bool target_off(const struct xl *x, const struct x86_insn *i, int32_t *ret_off)
 {
-    int32_t to = next_off(x, i) + (int32_t)i->imm;
+    return !__builtin_add_overflow(next_off(x, i), (int32_t)i->imm, ret_off);
+}
+
+static void jcc(struct xl *x, const struct x86_insn *i, int32_t to)
+{
     unsigned cc = i->bytes[i->layout.opcode] & 15;
     if (to >= 0 && to < (int32_t)GPAGE_SIZE) {
         XL_BYTES(x, 0x0f, (uint8_t)(0x80 | cc));
@@ -258,18 +263,18 @@ static void swapgs(struct xl *x)
 bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)
 {
     x86_step_fn f = i->step;
+    int32_t to;
     *ret_ends = true;
-    if (f == step_jcc) {
-        jcc(x, i);
-        return true;
-    }
-    if (f == step_jmp_near) {
-        xl_goto(x, next_off(x, i) + (int32_t)i->imm);
-        return true;
-    }
-    if (f == step_call_near) {
-        push_return(x, i);
-        xl_goto(x, next_off(x, i) + (int32_t)i->imm);
+    if (f == step_jcc || f == step_jmp_near || f == step_call_near) {
+        if (!target_off(x, i, &to))
+            return false;
+        if (f == step_jcc) {
+            jcc(x, i, to);
+            return true;
+        }
+        if (f == step_call_near)
+            push_return(x, i);
+        xl_goto(x, to);
         return true;
     }
     if (f == step_ret_near) {

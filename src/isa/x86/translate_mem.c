@@ -113,8 +113,10 @@ bool xl_address(struct xl *x, const struct x86_insn *i, unsigned size, unsigned 
         return false;
     int32_t disp = (int32_t)i->disp;
     if (i->base == X86_RIP_REG) {
+        if (__builtin_add_overflow(x->off + i->len, disp, &disp))
+            return false;
         xl_load(x, H_R11, FRAME(page_va));
-        xl_lea(x, size, dst, H_R11, SIB_NONE, 1, x->off + i->len + disp);
+        xl_lea(x, size, dst, H_R11, SIB_NONE, 1, disp);
     } else if (i->base < 16) {
         unsigned base = in_register(x, i->base, H_R11);
         unsigned index = i->index < 16 ? in_register(x, i->index, H_RCX) : SIB_NONE;
