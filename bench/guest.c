@@ -3,10 +3,12 @@
  * Runs the benchmarks of a list and times each: as init of a guest, which it then powers off, or as a program on the host.
  *
  * usage: guest DIR. DIR/list holds a command a line: a name, the program and its arguments; a name of '-' prepares and is not
- * reported. Commands run in DIR; "@tree" writes a tree of files to ./tmp/tree, "@pair" in front runs two at once. For each it prints
+ * reported. Commands run in DIR; "@tree" writes a tree of files to ./tmp/tree, "@pair" in front runs two at once. For each it
+ * prints
  *     @begin NAME
  *     @end NAME SECONDS CPU-SECONDS LAST-LINE-OF-OUTPUT
- * SECONDS is from before fork to after wait, CLOCK_MONOTONIC; CPU-SECONDS are what the children used. A program that fails is "@fail NAME STATUS".
+ * SECONDS is from before fork to after wait, CLOCK_MONOTONIC; CPU-SECONDS are what the children used. A program that fails is
+ * "@fail NAME STATUS".
  */
 #include <errno.h>
 #include <fcntl.h>

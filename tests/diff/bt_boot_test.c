@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine `bt` over a boot of Linux: checked against `interp` block by block at random places, and exchanged with it while it runs.
+ * Engine `bt` over a boot of Linux: checked against `interp` block by block at random places, and exchanged with it while it
+ * runs.
  *
  * The machine is an ordinary one, made for `bt`; then its vCPU gets an engine of ours that drives both. The guest runs a command
  * whose output is known to be the same each time. Skipped unless DOPPEL_TEST_KERNEL names the kernel that `make guests` fetched.
- * BT_BOOT_SEED chooses the random places, BT_BOOT_PERIOD twice how many turns of `bt` lie between two bursts of checks, on average.
+ * BT_BOOT_SEED chooses the random places, BT_BOOT_PERIOD twice how many turns of `bt` lie between two bursts of checks, on
+ * average.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -42,9 +44,9 @@ enum driving { DRIVE_PLAIN, DRIVE_SWITCHING, DRIVE_CHECKING };
 /* What the vCPU's engine_cpu is. */
 struct driver {
     enum driving how;
-    struct bt_x86 *bt;        /* owned */
-    struct x86_run *interp;   /* owned */
-    struct shadow *shadow;    /* owned; DRIVE_CHECKING */
+    struct bt_x86 *bt;                /* owned */
+    struct x86_run *interp;           /* owned */
+    struct shadow *shadow;            /* owned; DRIVE_CHECKING */
     const struct vcpu_intc_ops *intc; /* borrowed: the real one */
     struct vcpu_intc_ops counting;    /* that, and counts */
     uint64_t accepts;
@@ -111,7 +113,8 @@ static enum vcpu_exit check_block(struct vcpu *vcpu, struct driver *d)
         shadow_drop(d->shadow);
         return exit;
     }
-    for (unsigned k = 0; k < MATCH_TURNS && differ && exit == VCPU_EXIT_REQUEST && !wants_out(vcpu) && d->accepts == accepts; k++) {
+    for (unsigned k = 0; k < MATCH_TURNS && differ && exit == VCPU_EXIT_REQUEST && !wants_out(vcpu) && d->accepts == accepts;
+         k++) {
         exit = bt_x86_run_turns(d->bt, c, 1, true);
         differ = shadow_compare(d->shadow, c);
         if (differ && !met && (strcmp(differ, "rip") != 0 || k == 0)) {
@@ -231,7 +234,8 @@ static void on_command(void *opaque, enum command_event event, int value)
 }
 
 static const char *const command[] = {
-    "sh", "-c",
+    "sh",
+    "-c",
     "seq 1 3000 | md5sum; sha256sum /bin/busybox | cut -c1-64; gzip -c /bin/busybox | sha1sum; echo 'scale=60; 4*a(1)' | bc -l;"
     "awk 'BEGIN { for (i = 1; i < 20000; i++) s += sin(i) / i; printf \"%.12f\\n\", s }';"
     "for i in 1 2 3 4 5 6 7 8; do (sleep 0.05; echo $i) | cat; done; sort -r /proc/filesystems | head -3; kill -SEGV $$",
@@ -257,7 +261,8 @@ static void guest_new(struct guest *g, const char *kernel)
     assert_int_equal(pipe2(g->pipe_out, O_NONBLOCK), 0);
     assert_int_equal(pipe(g->pipe_in), 0);
     (void)close(g->pipe_in[1]); /* the command reads nothing */
-    if (initramfs_build(&args, &g->initramfs, &err) < 0 || loop_new(&g->loop, &err) < 0 || console_new(NULL, &g->console, &err) < 0
+    if (initramfs_build(&args, &g->initramfs, &err) < 0 || loop_new(&g->loop, &err) < 0
+        || console_new(NULL, &g->console, &err) < 0
         || command_port_new(g->loop, g->pipe_in[0], g->pipe_out[1], g->pipe_out[1], on_command, g, &g->port, &err) < 0)
         fail_msg("%s", err.msg);
     config.initramfs = g->initramfs.data;

@@ -22,11 +22,11 @@
 enum { DIRTY_MAX = 64, PTE_AD = 0x60 };
 
 struct shadow {
-    struct x86_cpu *cpu; /* owned */
+    struct x86_cpu *cpu;       /* owned */
     struct x86_blocks *blocks; /* owned; only its decoder is used */
-    struct vm vm;     /* no devices: what is read from there is seen in mmio.misses */
-    struct vcpu vcpu; /* of that vm */
-    struct gmem *real; /* borrowed: the machine's */
+    struct vm vm;              /* no devices: what is read from there is seen in mmio.misses */
+    struct vcpu vcpu;          /* of that vm */
+    struct gmem *real;         /* borrowed: the machine's */
     jmp_buf env;
     bool raised, dead_flags;
     unsigned undefined; /* arithmetic flags that the last instruction to touch them left so */
@@ -107,9 +107,11 @@ void shadow_free(struct shadow *s)
 /* Its effect is not all in CPU and memory, or not the same twice. */
 static bool reaches_outside(const struct x86_insn *i)
 {
-    static const char *const names[] = { "IN",  "INSB",  "INSW", "OUT", "OUTS", "RDTSC", "RDPMC", "RDRAND", "RDSEED",
-                                         "HLT", "MWAIT", "VM",   "MOV", "CLTS", "LMSW",  "XSETBV" };
-    static const char *const allowed[] = { "IRET", "SYSCALL", "SYSRET", "SWAPGS", "CLI", "STI", "POPF", "STAC", "CLAC", "INVLPG" };
+    static const char *const names[] = { "IN",     "INSB", "INSW",  "OUT", "OUTS", "RDTSC", "RDPMC", "RDRAND",
+                                         "RDSEED", "HLT",  "MWAIT", "VM",  "MOV",  "CLTS",  "LMSW",  "XSETBV" };
+    static const char *const allowed[] = {
+        "IRET", "SYSCALL", "SYSRET", "SWAPGS", "CLI", "STI", "POPF", "STAC", "CLAC", "INVLPG"
+    };
     const struct x86_row *row = &x86_rows[i->row];
     if (!(row->flags & (ROW_SYS | ROW_PRIV))) {
         for (unsigned n = 0; n < 9; n++)
@@ -196,7 +198,8 @@ static bool memory_differs(const struct shadow *s, gpa_t flags_at)
 static gpa_t pushed_flags(const struct shadow *s)
 {
     gpa_t gpa;
-    static const uint32_t with_error = 1u << X86_DF | 1u << X86_TS | 1u << X86_NP | 1u << X86_SS | 1u << X86_GP | 1u << X86_PF | 1u << X86_AC;
+    static const uint32_t with_error = 1u << X86_DF | 1u << X86_TS | 1u << X86_NP | 1u << X86_SS | 1u << X86_GP | 1u << X86_PF
+                                       | 1u << X86_AC;
     gva_t at = s->cpu->gpr[RSP] + 16 + (with_error >> s->cpu->trap.vector & 1 ? 8 : 0);
     const uint8_t *p = s->raised && x86_translate_quiet(s->cpu, at, &gpa) ? gmem_pin(&s->vm.gmem, gpa, 8) : NULL;
     return p ? (gpa_t)(p - s->vm.gmem.host) : UINT64_MAX;

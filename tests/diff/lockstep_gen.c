@@ -28,7 +28,9 @@ static void push_pop(struct ls_gen *g)
         case 4: PUT(g, 0x66, (uint8_t)(0x40 | b), (uint8_t)((percent(g, 50) ? 0x50 : 0x58) | low)); break;
         case 5: PUT(g, 0xff, 0x74, 0x24, (uint8_t)(8 * below(g, 8))); break; /* push [rsp + disp] */
         case 6: PUT(g, 0x8f, 0x44, 0x24, (uint8_t)(8 * below(g, 8))); break; /* pop [rsp + disp] */
-        case 7: PUT(g, 0x48, percent(g, 50) ? 0x8b : 0x01, (uint8_t)(0x44 | below(g, 8) << 3), 0x24, (uint8_t)(8 * below(g, 8))); break;
+        case 7:
+            PUT(g, 0x48, percent(g, 50) ? 0x8b : 0x01, (uint8_t)(0x44 | below(g, 8) << 3), 0x24, (uint8_t)(8 * below(g, 8)));
+            break;
         default: PUT(g, 0x9c); break; /* pushf */
         }
     }
@@ -71,7 +73,7 @@ static void call(struct ls_gen *g)
         PUT32(g, m, 0xff, 0x14, 0x25);
         break;
     }
-    default: /* a pushed return address, and a jump there: what a return stack mispredicts */
+    default:               /* a pushed return address, and a jump there: what a return stack mispredicts */
         PUT32(g, 0, 0x68); /* push imm32 */
         {
             unsigned at = g->pos;
@@ -114,7 +116,8 @@ static void inner_loop(struct ls_gen *g)
         PUT(g, 0xe2, (uint8_t)-4);
         return;
     }
-    PUT32(g, 1 + below(g, 6), 0xc7, 0x04, 0x25, (uint8_t)counter, (uint8_t)(counter >> 8), (uint8_t)(counter >> 16), (uint8_t)(counter >> 24));
+    PUT32(g, 1 + below(g, 6), 0xc7, 0x04, 0x25, (uint8_t)counter, (uint8_t)(counter >> 8), (uint8_t)(counter >> 16),
+          (uint8_t)(counter >> 24));
     unsigned begin = g->pos;
     for (unsigned n = below(g, 4) + 1; n > 0; n--)
         item(g);
@@ -135,9 +138,7 @@ static void wild_branch(struct ls_gen *g)
     switch (below(g, 3)) {
     case 0: PUT(g, (uint8_t)(0x40 | b), 0xff, (uint8_t)(0xe0 | (reg & 7))); break;
     case 1: PUT(g, (uint8_t)(0x40 | b), 0xff, (uint8_t)(0xd0 | (reg & 7))); break;
-    default:
-        PUT(g, (uint8_t)(0x40 | b), (uint8_t)(0x50 | (reg & 7)));
-        PUT(g, 0xc3);
+    default: PUT(g, (uint8_t)(0x40 | b), (uint8_t)(0x50 | (reg & 7))); PUT(g, 0xc3);
     }
 }
 
@@ -259,8 +260,8 @@ static void flush_tlb(struct ls_gen *g, unsigned index)
         break;
     default:
         for (unsigned k = 0; k < 2; k++) {
-            PUT(g, 0x0f, 0x20, 0xe0);             /* mov rax, cr4 */
-            PUT32(g, 0x80, 0x48, 0x35);           /* xor rax, PGE */
+            PUT(g, 0x0f, 0x20, 0xe0);   /* mov rax, cr4 */
+            PUT32(g, 0x80, 0x48, 0x35); /* xor rax, PGE */
             PUT(g, 0x0f, 0x22, 0xe0);
         }
     }
@@ -385,7 +386,7 @@ static void floating_state(struct ls_gen *g)
     case 0:
     case 1:
         PUT32(g, values[below(g, g->p->exceptions_unmasked ? 8 : 6)], 0xc7, 0x07); /* mov dword [rdi], v */
-        PUT(g, 0x0f, 0xae, 0x17);                                                 /* ldmxcsr [rdi] */
+        PUT(g, 0x0f, 0xae, 0x17);                                                  /* ldmxcsr [rdi] */
         break;
     case 2: PUT(g, 0x0f, 0xae, 0x1f); break; /* stmxcsr */
     case 3:
@@ -449,13 +450,16 @@ static void move_base(struct ls_gen *g, unsigned reg)
 {
     unsigned b = reg >> 3, low = reg & 7, imm = below(g, 256);
     bool plus = percent(g, 50);
-    switch (below(g, reg == RSP ? 4 : 12)) {
-    case 0: case 1: PUT(g, (uint8_t)(0x48 | b), 0x83, (uint8_t)((plus ? 0xc0 : 0xe8) | low), (uint8_t)imm); break;
+    unsigned how = below(g, reg == RSP ? 4 : 12);
+    if (reg < 3 && percent(g, 40)) /* rAX, rCX, rDX: what writes them unnamed */
+        how = reg == RCX ? 10 : 9;
+    switch (how) {
+    case 0:
+    case 1: PUT(g, (uint8_t)(0x48 | b), 0x83, (uint8_t)((plus ? 0xc0 : 0xe8) | low), (uint8_t)imm); break;
     case 2: PUT(g, (uint8_t)(0x48 | b), 0xff, (uint8_t)((plus ? 0xc0 : 0xc8) | low)); break; /* inc, dec */
-    case 3: PUT(g, (uint8_t)(0x48 | b), 0x83, (uint8_t)(0xe0 | low), 0xf0); break;          /* and reg, -16 */
-    case 4: case 5:
-        PUT(g, (uint8_t)(0x48 | b | b << 2), 0x8d, (uint8_t)(0x44 | low << 3), (uint8_t)(0x20 | low), (uint8_t)imm);
-        break;
+    case 3: PUT(g, (uint8_t)(0x48 | b), 0x83, (uint8_t)(0xe0 | low), 0xf0); break;           /* and reg, -16 */
+    case 4:
+    case 5: PUT(g, (uint8_t)(0x48 | b | b << 2), 0x8d, (uint8_t)(0x44 | low << 3), (uint8_t)(0x20 | low), (uint8_t)imm); break;
     case 6: PUT(g, (uint8_t)(0x40 | b), 0x83, (uint8_t)((plus ? 0xc0 : 0xe8) | low), (uint8_t)imm); break; /* 32 bits */
     case 7: PUT(g, (uint8_t)(0x40 | b), (uint8_t)(0xb0 | low), (uint8_t)imm); break;                       /* the low byte */
     case 8:
@@ -479,11 +483,12 @@ static void move_base(struct ls_gen *g, unsigned reg)
 /* Some instructions off one register. */
 static void cluster(struct ls_gen *g)
 {
-    unsigned reg = percent(g, 20) ? RSP : percent(g, 30) ? below(g, 3) : ls_any_reg(g);
+    unsigned reg = percent(g, 20) ? RSP : percent(g, 40) ? below(g, 3) : ls_any_reg(g);
     bool plain = percent(g, 70);
     if (reg == RSP && g->in_function)
         reg = RBX;
-    ls_mov(g, reg, ls_aliased(g, percent(g, 12) ? ls_alias_va(DATA_IN_CODE / 2 + below(g, 64)) : ls_data(g, 64)));
+    uint64_t va = percent(g, 12) ? ls_alias_va(DATA_IN_CODE / 2 + below(g, 64)) : ls_data(g, 64);
+    ls_mov(g, reg, percent(g, 40) ? va - LS_V_WINDOW + LS_V_WINDOW_HIGH : ls_aliased(g, va));
     g->cluster = (int)reg;
     for (unsigned n = 2 + below(g, 8); n > 0; n--) {
         if (percent(g, 25))
@@ -501,11 +506,12 @@ static void cluster(struct ls_gen *g)
 static void item(struct ls_gen *g)
 {
     static void (*const special[])(struct ls_gen *) = {
-        push_pop,      push_pop, call,         call,           call,         branch_over,  branch_over, branch_over,
-        branch_over,   inner_loop, set_flags,  wild_branch,    changing_code, changing_function, same_code, change_mapping,
-        changing_code, changing_function, change_mapping, change_mapping,
-        change_level,  change_level, compatibility, segments,  control,      floating_state, trap,      cluster,
-        cluster,       cluster,  cluster,      cluster,
+        push_pop,       push_pop,          call,         call,           call,          branch_over,
+        branch_over,    branch_over,       branch_over,  inner_loop,     set_flags,     wild_branch,
+        changing_code,  changing_function, same_code,    change_mapping, changing_code, changing_function,
+        change_mapping, change_mapping,    change_level, change_level,   compatibility, segments,
+        control,        floating_state,    trap,         cluster,        cluster,       cluster,
+        cluster,        cluster,
     };
     unsigned n = below(g, percent(g, 40) ? sizeof(special) / sizeof(special[0]) : 200);
     if (g->depth > 3 || !ls_room(g, 1024))

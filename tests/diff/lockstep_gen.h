@@ -15,8 +15,8 @@
 struct ls_program {
     uint64_t seed;
     uint8_t code[LS_CODE_BYTES];
-    uint16_t resume[LS_CODE_BYTES];   /* offset of the instruction behind the one this byte belongs to */
-    bool flags_open[LS_CODE_BYTES];   /* arithmetic flags before this instruction are undefined */
+    uint16_t resume[LS_CODE_BYTES]; /* offset of the instruction behind the one this byte belongs to */
+    bool flags_open[LS_CODE_BYTES]; /* arithmetic flags before this instruction are undefined */
     unsigned entry, loop_end, size;
     unsigned rounds;
     /* the machine it runs on */

@@ -2,8 +2,8 @@
 /*
  * Random instructions of every innocuous row for lockstep_test's generator.
  *
- * host_gen.c gives the bytes; here the REX prefix is dropped at times (AH..BH), registers are moved to those the translator treats
- * specially, and a memory operand is encoded anew in some addressing form, behind moves that make it point to data.
+ * host_gen.c gives the bytes; here the REX prefix is dropped at times (AH..BH), registers are moved to those the translator
+ * treats specially, and a memory operand is encoded anew in some addressing form, behind moves that make it point to data.
  */
 #include "lockstep_emit.h"
 
@@ -36,8 +36,17 @@ bool ls_insn_init(struct ls_gen *g)
 static bool is_prefix(uint8_t b)
 {
     switch (b) {
-    case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
-        return true;
+    case 0x66:
+    case 0x67:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3:
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64:
+    case 0x65: return true;
     default: return false;
     }
 }
@@ -46,7 +55,7 @@ static bool is_prefix(uint8_t b)
 static unsigned head_of(const uint8_t *bytes)
 {
     unsigned at = 0;
-    while (is_prefix(bytes[at]))
+    while (is_prefix(bytes[at]) || ((bytes[at] & 0xf0) == 0x40 && is_prefix(bytes[at + 1])))
         at++;
     return at;
 }
@@ -91,6 +100,17 @@ static void drop_rex(struct ls_gen *g, struct x86_insn *i)
     memcpy(b, i->bytes, i->len);
     memmove(b + at, b + at + 1, i->len - at - 1);
     try_bytes(g, i, b, i->len - 1u);
+}
+
+/* A REX prefix that does not stand last is none. */
+static void add_stale_rex(struct ls_gen *g, struct x86_insn *i)
+{
+    static const uint8_t behind[] = { 0x2e, 0x3e, 0x67, 0x26 };
+    uint8_t b[X86_INSN_MAX + 2] = { (uint8_t)(0x40 | below(g, 16)), behind[below(g, 4)] };
+    if (i->len + 2 > X86_INSN_MAX)
+        return;
+    memcpy(b + 2, i->bytes, i->len);
+    try_bytes(g, i, b, i->len + 2u);
 }
 
 /* [rax] instead of the register in ModRM.rm. */
@@ -248,7 +268,7 @@ static void put_memory(struct ls_gen *g, struct parts *p, uint64_t va, uint64_t 
         put_with(g, p, X86_RIP_REG, X86_NO_REG, 1, (int64_t)ea);
     } else if (ea == (uint64_t)(int32_t)ea) {
         put_with(g, p, X86_NO_REG, X86_NO_REG, 1, (int64_t)ea); /* an absolute address */
-    } else { /* an index alone */
+    } else {                                                    /* an index alone */
         unsigned index = (base & 7) == 4 ? base ^ 1 : base;
         ls_mov(g, index, noise_above(g, p, ea - (uint64_t)disp));
         put_with(g, p, X86_NO_REG, index, 1, disp);
@@ -355,6 +375,8 @@ void ls_insn(struct ls_gen *g)
             move_register(g, &i);
         if (percent(g, 50))
             move_register(g, &i);
+        if (percent(g, 4))
+            add_stale_rex(g, &i);
         if (wanted(g, &i))
             break;
     }

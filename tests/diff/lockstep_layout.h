@@ -2,8 +2,8 @@
 /*
  * Where things stand in lockstep_test's guest, for its kernel (assembly) and its harness (C).
  *
- * One page table maps the program's window, and three upper-level entries reach it (low, high, and supervisor half), so that every
- * page has aliases. Its entries are never global. A second table maps the kernel.
+ * One page table maps the program's window, and three upper-level entries reach it (low, high, and supervisor half), so that
+ * every page has aliases. Its entries are never global. A second table maps the kernel.
  */
 #ifndef DOPPEL_TESTS_LOCKSTEP_LAYOUT_H
 #define DOPPEL_TESTS_LOCKSTEP_LAYOUT_H
@@ -37,7 +37,7 @@
 /* pages of the window, in its order */
 #define LS_W_CODE 1
 #define LS_W_COUNTERS 8
-#define LS_W_DATA 16       /* 16: see lockstep_machine.c */
+#define LS_W_DATA 16 /* 16: see lockstep_machine.c */
 #define LS_DATA_KINDS 16
 #define LS_W_CODE_ALIAS 40 /* writable */
 #define LS_CODE_PAGES 4

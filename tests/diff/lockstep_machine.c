@@ -15,8 +15,8 @@ extern const uint8_t lockstep_guest[], lockstep_guest_end[], lockstep_int_log[],
 
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_D = 0x40, PTE_G = 0x100 };
 #define PTE_NX (1ULL << 63)
-#define V(p) (LS_V_KERNEL + (p) - LS_P_KERNEL)
-#define V_HANDLER(symbol) (LS_V_KERNEL + (uint64_t)((symbol) - lockstep_guest))
+#define V(p) (LS_V_KERNEL + (p)-LS_P_KERNEL)
+#define V_HANDLER(symbol) (LS_V_KERNEL + (uint64_t)((symbol)-lockstep_guest))
 
 /* ---- device and interrupt line ---- */
 
@@ -137,7 +137,8 @@ static void map_window(struct ls_machine *m, const struct ls_program *p)
         if (p->kernel_only && k % 2)
             e &= ~(uint64_t)PTE_U;
         switch (k) {
-        case 6: case 11: e &= ~(uint64_t)PTE_W; break;
+        case 6:
+        case 11: e &= ~(uint64_t)PTE_W; break;
         case 7: e &= ~(uint64_t)PTE_P; break;
         case 8: e &= ~(uint64_t)PTE_U; break;
         case 9: e = LS_P_DEVICE | PTE_P | PTE_W | PTE_U | PTE_NX; break;
@@ -151,7 +152,7 @@ static void map_all(struct ls_machine *m, const struct ls_program *p)
 {
     const gpa_t t = LS_P_TABLES;
     const uint64_t rwu = PTE_P | PTE_W | PTE_U;
-    poke(m, t, (t + 0x1000) | rwu);                     /* the low window: 1 GiB */
+    poke(m, t, (t + 0x1000) | rwu); /* the low window: 1 GiB */
     poke(m, t + 0x1000 + 8, (t + 0x2000) | rwu);
     poke(m, t + 0x2000, (t + 0x3000) | rwu);
     poke(m, t + 8 * (LS_V_WINDOW_HIGH >> 39 & 511), (t + 0x4000) | rwu);
@@ -175,17 +176,13 @@ static void set_gate(struct ls_machine *m, unsigned vector, uint64_t to, unsigne
 
 static void set_tables(struct ls_machine *m, const struct ls_program *p)
 {
-    static const uint64_t gdt[] = { 0,
-                                    0x00af9b000000ffff,
-                                    0x00cf93000000ffff,
-                                    0x00cffb000000ffff,
-                                    0x00cff3000000ffff,
-                                    0x00affb000000ffff,
-                                    0x00cf9b000000ffff };
+    static const uint64_t gdt[] = {
+        0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff, 0x00cf9b000000ffff
+    };
     const gpa_t tss = LS_P_GDT + 0x800;
     uint64_t wild = ls_code_va(p->loop_end);
     memcpy(ls_ram(m) + LS_P_GDT, gdt, sizeof(gdt));
-    poke(m, tss + 4, V(LS_P_IST2) + 0xff0);  /* RSP0: not used */
+    poke(m, tss + 4, V(LS_P_IST2) + 0xff0); /* RSP0: not used */
     poke(m, tss + 36, V(LS_P_IST1) + 0xff0);
     poke(m, tss + 44, V(LS_P_IST2) + 0xff0);
     for (unsigned v = 0; v < 32; v++)
@@ -247,7 +244,8 @@ static void set_segments(struct x86_cpu *c, const struct ls_program *p)
     const uint32_t dpl = p->user ? SEG_DPL : 0;
     for (unsigned s = 0; s <= SEG_GS; s++)
         bare_segment(c, s, p->user ? LS_USER_SS : LS_SS, dpl | SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_A | SEG_DB | SEG_G);
-    bare_segment(c, SEG_CS, p->user ? LS_USER_CS : LS_CS, dpl | SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_RW | SEG_TYPE_A | SEG_L | SEG_G);
+    bare_segment(c, SEG_CS, p->user ? LS_USER_CS : LS_CS,
+                 dpl | SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_RW | SEG_TYPE_A | SEG_L | SEG_G);
     c->seg[SEG_FS].base = p->fs_base;
     c->seg[SEG_GS].base = p->gs_base;
     c->seg[SEG_TR] = (struct x86_seg){ .sel = LS_TSS, .base = V(LS_P_GDT + 0x800), .limit = 0x67, .attr = SEG_P | 11 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One of lockstep_test's two machines: RAM, one CPU under some engine, a device page, an interrupt line; and the comparison of two.
+ * One of lockstep_test's two machines: RAM, one CPU under some engine, a device page, an interrupt line; and the comparison of
+ * two.
  */
 #ifndef DOPPEL_TESTS_LOCKSTEP_MACHINE_H
 #define DOPPEL_TESTS_LOCKSTEP_MACHINE_H

@@ -26,12 +26,12 @@
 enum { REF_BLOCKS_MAX = 100000, TURNS_MAX = 60000, STEPS_MAX = 700, PAUSES_MAX = 2000, WATCHDOG_S = 20 };
 
 struct lockstep {
-    struct ls_gen *gen; /* owned */
+    struct ls_gen *gen;     /* owned */
     struct ls_machine a, b; /* under test; the reference */
     struct ls_program p;
     struct rng r; /* of what the harness decides */
-    int verbose; /* 1: name each program; 2: and turn; 3: list its code */
-    uint64_t programs, finished, abandoned, turns, pauses, faults, irqs, forgiven;
+    int verbose;  /* 1: name each program; 2: and turn; 3: list its code */
+    uint64_t programs, finished, abandoned, disturbances, turns, pauses, faults, irqs, forgiven;
 };
 
 static struct bt_x86 *bt_of(struct ls_machine *m)
@@ -46,7 +46,10 @@ static struct x86_run *interp_of(struct ls_machine *m)
 
 static void report(struct lockstep *t, const char *what, gva_t from)
 {
-    printf("program %lu (%s%s%s), %s differs; the code before:\n", t->p.seed, t->p.kernel_only ? "kernel" : t->p.user ? "user" : "both",
+    printf("program %lu (%s%s%s), %s differs; the code before:\n", t->p.seed,
+           t->p.kernel_only ? "kernel"
+           : t->p.user      ? "user"
+                            : "both",
            t->p.irqs ? ", interrupts" : "", t->p.avx512 ? ", AVX-512" : "", what);
     ls_print_code(&t->b, from, 50);
     ls_print_difference(&t->a, &t->b);
@@ -102,8 +105,8 @@ static bool step_ref(struct ls_machine *b)
     return true;
 }
 
-/* Both have just entered a fault's handler, and only the arithmetic flags of the interrupted code differ: makes bt's the reference's
- * if they were dead. */
+/* Both have just entered a fault's handler, and only the arithmetic flags of the interrupted code differ: makes bt's the
+ * reference's if they were dead. */
 static bool forgive_fault(struct lockstep *t)
 {
     struct x86_cpu *x = ls_cpu(&t->a), *y = ls_cpu(&t->b);
@@ -162,6 +165,21 @@ static const char *catch_up(struct lockstep *t)
     return first;
 }
 
+/* What may happen at any time and must not show: everything derived is lost, or part of it. */
+static void disturb(struct lockstep *t)
+{
+    struct ls_machine *a = &t->a;
+    switch (rng_below(&t->r, 2000)) {
+    case 0: bt_x86_drop(bt_of(a)); break;
+    case 1: vcpu_request(a->b.vcpu, VCPU_REQ_FLUSH); break;
+    case 2:
+    case 3:
+    case 4: x86_tlb_flush_all(ls_cpu(a)); break;
+    default: return;
+    }
+    t->disturbances++;
+}
+
 /* False on a difference. */
 static bool run_stepping(struct lockstep *t, uint64_t seed)
 {
@@ -174,6 +192,7 @@ static bool run_stepping(struct lockstep *t, uint64_t seed)
             ls_raise_irq(&t->b);
             t->irqs++;
         }
+        disturb(t);
         (void)bt_x86_run_turns(bt_of(&t->a), c, 1, true); /* why it came back shows in the state */
         if (t->verbose > 1)
             printf("turn %u: %lx to %lx\n", turn, from, c->rip);
@@ -225,6 +244,7 @@ static enum vcpu_exit run_switching(struct lockstep *t)
 {
     struct x86_cpu *c = ls_cpu(&t->a);
     for (;;) {
+        disturb(t);
         enum vcpu_exit exit = bt_x86_run_turns(bt_of(&t->a), c, 1 + rng_below(&t->r, 40), rng_percent(&t->r, 50));
         if (exit != VCPU_EXIT_REQUEST || c->activity != X86_RUNNING || (vcpu_requests(t->a.b.vcpu) & VCPU_REQ_STOP))
             return exit;
@@ -316,9 +336,11 @@ static void check_law(const char *law, bool (*run)(struct lockstep *, uint64_t),
             printf("program %lu\n", seed + n);
         failed += !run(t, seed + n);
     }
-    printf("%s: %lu programs, %lu to their end, %lu turns, %lu pauses, %lu faults, %lu interrupts, %lu times dead flags\n", law,
-           t->programs, t->finished, t->turns, t->pauses, t->faults, t->irqs, t->forgiven);
-    printf("  translated %lu blocks of %lu instructions, %lu native; %lu entries, %lu cold blocks, %lu links, %lu kills, %lu revivals\n",
+    printf("%s: %lu programs, %lu to their end, %lu turns, %lu pauses, %lu faults, %lu interrupts, %lu disturbances, "
+           "%lu times dead flags\n",
+           law, t->programs, t->finished, t->turns, t->pauses, t->faults, t->irqs, t->disturbances, t->forgiven);
+    printf("  translated %lu blocks of %lu instructions, %lu native; %lu entries, %lu cold blocks, %lu links, %lu kills, %lu "
+           "revivals\n",
            stat_of(&t->a, "bt_blocks_translated "), stat_of(&t->a, "bt_insns_translated "), stat_of(&t->a, "bt_insns_native "),
            stat_of(&t->a, "bt_entries "), stat_of(&t->a, "bt_cold_blocks "), stat_of(&t->a, "bt_links "),
            stat_of(&t->a, "bt_kills "), stat_of(&t->a, "bt_revivals "));

@@ -113,16 +113,16 @@ static inline void bare_run(struct bare *b)
 }
 
 /* Evaluates expr; true if it raised, with the trap in c->trap. */
-#define RAISES(cpu, expr)                                                                                              \
-    ({                                                                                                                 \
-        jmp_buf env_;                                                                                                  \
-        volatile bool raised_ = true;                                                                                  \
-        (cpu)->trap_env = &env_;                                                                                       \
-        if (!_setjmp(env_)) {                                                                                          \
-            (void)(expr);                                                                                              \
-            raised_ = false;                                                                                           \
-        }                                                                                                              \
-        raised_;                                                                                                       \
+#define RAISES(cpu, expr)                                                                                                        \
+    ({                                                                                                                           \
+        jmp_buf env_;                                                                                                            \
+        volatile bool raised_ = true;                                                                                            \
+        (cpu)->trap_env = &env_;                                                                                                 \
+        if (!_setjmp(env_)) {                                                                                                    \
+            (void)(expr);                                                                                                        \
+            raised_ = false;                                                                                                     \
+        }                                                                                                                        \
+        raised_;                                                                                                                 \
     })
 
 #endif
