@@ -45,9 +45,9 @@ struct bt_x86 {
     uint64_t nr_ram_pages;
     /* what was last seen */
     uint64_t asid, fetch_gen, marks, writes, config, drops;
-    bool single;         /* translated blocks are run one by one */
+    bool single; /* translated blocks are run one by one */
     uint64_t turns_left;
-    bool irq_held; /* a request was put aside until interrupts are on */
+    bool irq_held;      /* a request was put aside until interrupts are on */
     uint64_t ungrouped; /* blocks translated anew without groups */
     uint64_t entries, kills, revivals, links, exits[3], resets, cold_blocks;
 };
@@ -218,7 +218,8 @@ static void take_over(struct bt_x86 *e, struct translation *t, unsigned bank, co
     t->again[bank] = false;
 }
 
-/* The host code of a hot block; NULL while it is cold, or when the cache was full (it is empty then, and b is gone: *ret_gone). */
+/* The host code of a hot block; NULL while it is cold, or when the cache was full (it is empty then, and b is gone: *ret_gone).
+ */
 static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, struct x86_block *b, bool *ret_gone)
 {
     struct translation *t = b->translation;
@@ -311,7 +312,8 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     struct x86_frame *f = e->code.frame;
     bool gone;
     c->code_written = false;
-    if (c->slow || c->align_check || c->mode != X86_MODE_64 || c->cpl == 1 || c->cpl == 2) { /* translated code does not look at alignment */
+    if (c->slow || c->align_check || c->mode != X86_MODE_64 || c->cpl == 1
+        || c->cpl == 2) { /* translated code does not look at alignment */
         f->exit = FRAME_EXIT_NEXT;
         x86_run_interpret(e->run, c);
         return;
@@ -405,14 +407,16 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
 {
     const struct x86_frame *f = e->code.frame;
     size_t n = x86_run_stats(e->run, c, text, cap);
-    int m = snprintf(text + n, cap - n,
-                     "bt_blocks_translated %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries %lu\n"
-                     "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails_crossing %lu\nbt_bails_group %lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_kills %lu\n"
-                     "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_ungrouped %lu\n",
-                     e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos, e->entries, e->cold_blocks, e->links,
-                     f->misses, f->callouts, f->bails[FRAME_BAIL_CROSSING],
-                     f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM], f->bails[FRAME_BAIL_CODE], e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
-                     e->exits[FRAME_EXIT_LINK], e->exits[FRAME_EXIT_BAIL], e->ungrouped);
+    int m = snprintf(
+        text + n, cap - n,
+        "bt_blocks_translated %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries %lu\n"
+        "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails_crossing %lu\nbt_bails_group "
+        "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_kills %lu\n"
+        "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_ungrouped %lu\n",
+        e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos, e->entries, e->cold_blocks, e->links, f->misses,
+        f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM],
+        f->bails[FRAME_BAIL_CODE], e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK],
+        e->exits[FRAME_EXIT_BAIL], e->ungrouped);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     return n + callout_stats(f, text + n, cap - n);
 }

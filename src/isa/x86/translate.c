@@ -18,16 +18,16 @@ enum { BLOCK_CODE_MAX = BLOCK_MAX_INSNS * 420 };
 
 /* Innocuous integer instructions: the host's does what the guest's does, on the renamed registers. */
 static const x86_step_fn COPIED[] = {
-    step_mov,    step_movzx,     step_movsx,     step_movsxd, step_cmovcc, step_setcc,  step_xchg,      step_bswap,
-    step_movbe,  step_add,       step_or,        step_adc,    step_sbb,    step_and,    step_sub,       step_xor,
-    step_cmp,    step_test,      step_inc,       step_dec,    step_neg,    step_not,    step_xadd,      step_cmpxchg,
-    step_adcx,   step_adox,      step_cbw,       step_cwd,    step_clc,    step_stc,    step_cmc,       step_cld,
-    step_std,    step_lahf,      step_sahf,      step_bsf,    step_bsr,    step_tzcnt,  step_lzcnt,     step_popcnt,
-    step_crc32,  step_andn,      step_bextr,     step_blsi,   step_blsmsk, step_blsr,   step_bzhi,      step_mulx,
-    step_pdep,   step_pext,      step_rorx,      step_sarx,   step_shlx,   step_shrx,   step_mul,       step_imul_1op,
-    step_imul_2op, step_imul_3op, step_pause,    step_fence,
+    step_mov,  step_movzx,    step_movsx,    step_movsxd,   step_cmovcc, step_setcc,   step_xchg,  step_bswap, step_movbe,
+    step_add,  step_or,       step_adc,      step_sbb,      step_and,    step_sub,     step_xor,   step_cmp,   step_test,
+    step_inc,  step_dec,      step_neg,      step_not,      step_xadd,   step_cmpxchg, step_adcx,  step_adox,  step_cbw,
+    step_cwd,  step_clc,      step_stc,      step_cmc,      step_cld,    step_std,     step_lahf,  step_sahf,  step_bsf,
+    step_bsr,  step_tzcnt,    step_lzcnt,    step_popcnt,   step_crc32,  step_andn,    step_bextr, step_blsi,  step_blsmsk,
+    step_blsr, step_bzhi,     step_mulx,     step_pdep,     step_pext,   step_rorx,    step_sarx,  step_shlx,  step_shrx,
+    step_mul,  step_imul_1op, step_imul_2op, step_imul_3op, step_pause,  step_fence,
 };
-static const x86_step_fn COUNTED[] = { /* count: an immediate, or CL */
+static const x86_step_fn COUNTED[] = {
+    /* count: an immediate, or CL */
     step_rol, step_ror, step_rcl, step_rcr, step_shl, step_shr, step_sar, step_shld, step_shrd,
 };
 static const x86_step_fn BIT_TESTS[] = { step_bt, step_bts, step_btr, step_btc };
@@ -120,7 +120,8 @@ static bool writes_ecx(const struct x86_row *row)
 static bool vector(struct xl *x, const struct x86_insn *i)
 {
     const struct x86_row *row = &x86_rows[i->row];
-    if (!(row->flags & ROW_HOST) || (row->flags & (ROW_X87 | ROW_MMX | ROW_AVX512 | ROW_VSIB)) || !(row->flags & (ROW_SSE | ROW_AVX)))
+    if (!(row->flags & ROW_HOST) || (row->flags & (ROW_X87 | ROW_MMX | ROW_AVX512 | ROW_VSIB))
+        || !(row->flags & (ROW_SSE | ROW_AVX)))
         return false;
     for (unsigned n = 0; n < i->nr_opnds; n++)
         if (i->op[n].kind == OPND_MMX || i->op[n].kind == OPND_K)

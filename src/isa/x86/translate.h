@@ -8,9 +8,9 @@
  * flags (addresses are made with LEA, PEXT, JRCXZ), so they are exact at every instruction. What is not copied is
  * called out to its step function.
  *
- * Host registers in translated code: rsp points to a struct x86_frame (never at guest data); rcx and r11 are scratch; guest RCX is
- * in r10, RSP in r15, R10 in r13, R11 in r14; R13, R14 and R15, which compilers take last, are in the frame; every other
- * guest register is in the host's of the same name.
+ * Host registers in translated code: rsp points to a struct x86_frame (never at guest data); rcx and r11 are scratch; guest RCX
+ * is in r10, RSP in r15, R10 in r13, R11 in r14; R13, R14 and R15, which compilers take last, are in the frame; every other guest
+ * register is in the host's of the same name.
  *
  * A block has two entries. The near one is for jumps within its guest page; the far one expects its own linear address in r11
  * and sets frame.page_va. Both are valid only under the page's generation: to invalidate, x86_code_kill() overwrites
@@ -35,14 +35,14 @@ struct x86_frame_bank {
     /* the jump cache; its second way holds what was pushed out of the first */
     uint64_t jump_neg[2][FRAME_JUMPS];  /* minus the linear address of a block that was jumped to from another page */
     uint64_t jump_code[2][FRAME_JUMPS]; /* its far entry */
-    bool local;                      /* holds translations of pages that are not global */
+    bool local;                         /* holds translations of pages that are not global */
 };
 
 /* What exits say. */
 enum x86_frame_exit {
-    FRAME_EXIT_NEXT,   /* go on at rip */
-    FRAME_EXIT_LINK,   /* the same; the jump at `link` may be pointed at the block there */
-    FRAME_EXIT_BAIL,   /* the instruction at rip needs the interpreter */
+    FRAME_EXIT_NEXT, /* go on at rip */
+    FRAME_EXIT_LINK, /* the same; the jump at `link` may be pointed at the block there */
+    FRAME_EXIT_BAIL, /* the instruction at rip needs the interpreter */
 };
 
 /* Why an access went to the interpreter. */
@@ -62,23 +62,23 @@ struct x86_frame {
     uint64_t exit;     /* enum x86_frame_exit */
     uint64_t rip;
     /* cold */
-    uint64_t flags;   /* arithmetic and DF */
+    uint64_t flags; /* arithmetic and DF */
     uint64_t host_rsp;
-    uint64_t group[12];         /* to_host of the groups of accesses of the running block */
-    uint64_t straddler;         /* the block (struct x86_block *) whose group check last crossed a page, 0: none */
-    uint64_t group_block;       /* the block of the group check that missed */
-    uint64_t link_page;         /* of the block that `link` is in */
-    uint64_t align_mask[3];     /* 15, 31, 63: for operands that must be aligned */
-    uint64_t upper_mask;        /* bits 63:48 */
-    uint64_t undo;              /* what to add to rSP if the branch in progress is interpreted after all */
-    uint8_t *vec;               /* borrowed: c->fpu.zmm */
-    uint32_t *mxcsr;            /* borrowed: c->fpu.mxcsr */
+    uint64_t group[12];     /* to_host of the groups of accesses of the running block */
+    uint64_t straddler;     /* the block (struct x86_block *) whose group check last crossed a page, 0: none */
+    uint64_t group_block;   /* the block of the group check that missed */
+    uint64_t link_page;     /* of the block that `link` is in */
+    uint64_t align_mask[3]; /* 15, 31, 63: for operands that must be aligned */
+    uint64_t upper_mask;    /* bits 63:48 */
+    uint64_t undo;          /* what to add to rSP if the branch in progress is interpreted after all */
+    uint8_t *vec;           /* borrowed: c->fpu.zmm */
+    uint32_t *mxcsr;        /* borrowed: c->fpu.mxcsr */
     uint32_t host_mxcsr;
-    struct x86_cpu *cpu;        /* borrowed */
-    void *owner;                /* borrowed: the engine's, for its callbacks */
+    struct x86_cpu *cpu; /* borrowed */
+    void *owner;         /* borrowed: the engine's, for its callbacks */
     uint64_t misses, callouts;
-    uint64_t bails[4]; /* by enum x86_frame_bail */
-    uint64_t *callouts_of;      /* owned; by row */
+    uint64_t bails[4];     /* by enum x86_frame_bail */
+    uint64_t *callouts_of; /* owned; by row */
     struct x86_frame_bank bank[X86_BANK_NR];
 };
 
@@ -91,7 +91,7 @@ struct x86_code {
     size_t stubs_end;        /* code position behind the stubs */
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_miss, *stub_callout, *stub_fpu_load, *stub_victim[X86_BANK_NR];
-    struct xl *work; /* owned; the block in progress */
+    struct xl *work;                      /* owned; the block in progress */
     uint64_t blocks, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
 };
 

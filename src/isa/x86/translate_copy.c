@@ -11,15 +11,18 @@
 /* The plan for one instruction. */
 struct copy {
     const struct x86_insn *i;
-    bool mem;     /* has a memory operand */
-    bool folded;  /* it is at [r11], rcx being needed */
-    struct xl_place place; /* else it is there */
+    bool mem;                    /* has a memory operand */
+    bool folded;                 /* it is at [r11], rcx being needed */
+    struct xl_place place;       /* else it is there */
     unsigned reg, rm, vvvv, opc; /* register numbers of the slots, host's */
     bool reg_used, rm_used, vvvv_used, opc_used;
-    bool high;      /* an operand is AH, DH or BH: no REX possible */
-    bool byte_rex;  /* an operand is SPL..DIL: REX needed */
+    bool high;     /* an operand is AH, DH or BH: no REX possible */
+    bool byte_rex; /* an operand is SPL..DIL: REX needed */
     unsigned nr_frame;
-    struct { unsigned guest, host; bool written; } frame[2];
+    struct {
+        unsigned guest, host;
+        bool written;
+    } frame[2];
 };
 
 static unsigned scratch_for(struct copy *p, unsigned guest, bool written, const uint8_t *free, unsigned nr_free)
@@ -58,10 +61,22 @@ static unsigned operand_number(struct copy *p, const struct x86_opnd *o, const u
 static void slot_set(struct copy *p, const struct x86_opnd *o, unsigned h)
 {
     switch ((enum x86_slot)o->slot) {
-    case SLOT_REG: p->reg = h; p->reg_used = true; break;
-    case SLOT_RM: p->rm = h; p->rm_used = true; break;
-    case SLOT_VVVV: p->vvvv = h; p->vvvv_used = true; break;
-    case SLOT_OPCODE: p->opc = h; p->opc_used = true; break;
+    case SLOT_REG:
+        p->reg = h;
+        p->reg_used = true;
+        break;
+    case SLOT_RM:
+        p->rm = h;
+        p->rm_used = true;
+        break;
+    case SLOT_VVVV:
+        p->vvvv = h;
+        p->vvvv_used = true;
+        break;
+    case SLOT_OPCODE:
+        p->opc = h;
+        p->opc_used = true;
+        break;
     case SLOT_FIXED:
     case SLOT_IMM: break;
     }
@@ -92,8 +107,8 @@ static bool plan(struct copy *p, const struct x86_insn *i, bool cl)
     }
     p->folded = p->mem && (p->nr_frame || cl);
     /* without REX there are only the low eight, and r11 is not one of them */
-    if (p->high && (p->mem || p->byte_rex || (p->reg_used && p->reg > 7) || (p->rm_used && p->rm > 7)
-                    || (p->opc_used && p->opc > 7)))
+    if (p->high
+        && (p->mem || p->byte_rex || (p->reg_used && p->reg > 7) || (p->rm_used && p->rm > 7) || (p->opc_used && p->opc > 7)))
         return false;
     return i->enc != X86_ENC_EVEX;
 }
@@ -101,8 +116,17 @@ static bool plan(struct copy *p, const struct x86_insn *i, bool cl)
 static bool is_legacy_prefix(uint8_t b)
 {
     switch (b) {
-    case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
-        return true;
+    case 0x66:
+    case 0x67:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3:
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64:
+    case 0x65: return true;
     default: return false;
     }
 }

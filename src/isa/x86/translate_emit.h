@@ -8,7 +8,7 @@
 #include "emit/asm.h"
 #include "isa/x86/translate.h"
 
-enum { XR_MEM = 0xff }; /* the guest register lives in the frame */
+enum { XR_MEM = 0xff };       /* the guest register lives in the frame */
 enum { XL_CHECK_BYTES = 14 }; /* of the request check that a near entry begins with */
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
 
@@ -16,7 +16,7 @@ enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10
 
 /* A run of accesses off one base register whose whole extent is checked at the first of them. */
 struct xl_group {
-    uint8_t base;   /* guest register */
+    uint8_t base; /* guest register */
     bool write;
     bool checked;   /* the code emitted so far has made the check; the base's to_host is in frame.group[] */
     int32_t lo, hi; /* extent relative to the base's value at the group's origin, exclusive end */
@@ -45,18 +45,18 @@ struct xl {
     struct x86_cpu *c;
     const struct x86_block *b;
     unsigned bank;
-    int32_t off;     /* of the current instruction from page_va */
-    unsigned k;      /* its index */
-    bool grouping;   /* groups are used (not after too many of their checks straddled a page) */
+    int32_t off;   /* of the current instruction from page_va */
+    unsigned k;    /* its index */
+    bool grouping; /* groups are used (not after too many of their checks straddled a page) */
     unsigned nr_groups;
     struct xl_group group[XL_GROUPS];
     struct xl_note note[BLOCK_MAX_INSNS];
-    bool fpu_here;   /* guest vector registers are known to be loaded */
+    bool fpu_here; /* guest vector registers are known to be loaded */
     unsigned nr_tails;
-    struct tail {    /* out-of-line code, emitted behind the block */
+    struct tail { /* out-of-line code, emitted behind the block */
         enum { TAIL_MISS, TAIL_BAIL, TAIL_EXIT, TAIL_FAR } kind;
-        size_t from;  /* position of the rel32 that leads here */
-        size_t again; /* TAIL_MISS: where to go on */
+        size_t from;   /* position of the rel32 that leads here */
+        size_t again;  /* TAIL_MISS: where to go on */
         uint32_t what; /* TAIL_MISS: access | bank << 8 */
         int32_t sub;   /* TAIL_MISS: frame offset of the tags whose entry (index in rcx) was added to r11; 0: none */
         bool group;    /* TAIL_MISS: a group's check */
@@ -69,7 +69,7 @@ struct xl {
 /* Host register of a guest register, XR_MEM if it is in the frame. */
 static inline unsigned xr_host(unsigned guest)
 {
-    static const uint8_t host[16] = { H_RAX, H_R10, H_RDX, H_RBX, H_R15, H_RBP, H_RSI, H_RDI,
+    static const uint8_t host[16] = { H_RAX, H_R10, H_RDX, H_RBX, H_R15, H_RBP,  H_RSI,  H_RDI,
                                       H_R8,  H_R9,  H_R13, H_R14, H_R12, XR_MEM, XR_MEM, XR_MEM };
     return host[guest];
 }
@@ -116,8 +116,8 @@ void xl_call(struct xl *x, const uint8_t *target);
 /* Points the rel32 at `from` to `to` (positions). */
 void xl_patch(struct xl *x, size_t from, size_t to);
 
-/* What becomes of an instruction that is no branch or stack operation: copied, or called out (a copy may still turn out to have no
- * form and be called out). */
+/* What becomes of an instruction that is no branch or stack operation: copied, or called out (a copy may still turn out to have
+ * no form and be called out). */
 enum xl_kind { XL_OTHER, XL_INTEGER, XL_VECTOR };
 enum xl_kind xl_kind(const struct x86_insn *i);
 
@@ -128,7 +128,8 @@ bool xl_address(struct xl *x, const struct x86_insn *i, unsigned size, unsigned 
 bool xl_ea(struct xl *x, const struct x86_insn *i);
 /* Checks the instruction's memory operand for an access and says where it is then. Guest state must be that before the
  * instruction. False (nothing emitted): a form that is called out. */
-bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_access access, bool aligned, struct xl_place *ret_place);
+bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_access access, bool aligned,
+                struct xl_place *ret_place);
 /* The same for the 8 bytes at guest register base + disp, an implicit stack access (note.group if grouped). */
 struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_access access);
 /* Bails when r11 is not aligned to size (16, 32, 64). */

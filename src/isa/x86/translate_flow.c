@@ -41,7 +41,8 @@ static size_t lookup(struct xl *x, unsigned way)
     return miss;
 }
 
-/* To the block at linear address r11. If that is no address the branch is interpreted, with rSP moved back by `undo`: it faults. */
+/* To the block at linear address r11. If that is no address the branch is interpreted, with rSP moved back by `undo`: it faults.
+ */
 static void goto_r11(struct xl *x, int32_t undo)
 {
     size_t miss = lookup(x, 0);

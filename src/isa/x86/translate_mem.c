@@ -2,9 +2,9 @@
 /*
  * The translator's memory operands: address formation and the inline TLB check.
  *
- * Minus-tag + address is the offset in the page on a hit, and large on a miss. Where guest flags are dead that is an ADD and a CMP;
- * where they are live nothing may touch them: PEXT takes index and page bits out, and JRCXZ skips the miss. Accesses off
- * one base register are checked as a group, at the first of them (translate_look.c).
+ * Minus-tag + address is the offset in the page on a hit, and large on a miss. Where guest flags are dead that is an ADD and a
+ * CMP; where they are live nothing may touch them: PEXT takes index and page bits out, and JRCXZ skips the miss. Accesses off one
+ * base register are checked as a group, at the first of them (translate_look.c).
  */
 #include "isa/x86/translate_emit.h"
 
@@ -165,15 +165,15 @@ static void check_with_flags(struct xl *x, struct tail t, unsigned size, int32_t
 {
     t.again = x->cb->pos;
     t.sub = tags;
-    XL_BYTES(x, 0x44, 0x89, 0xd9);                            /* mov ecx, r11d */
-    XL_BYTES(x, 0xc1, 0xe9, GPAGE_SHIFT);                     /* shr ecx, 12 */
-    XL_BYTES(x, 0x81, 0xe1);                                  /* and ecx, FRAME_TLB - 1 */
+    XL_BYTES(x, 0x44, 0x89, 0xd9);        /* mov ecx, r11d */
+    XL_BYTES(x, 0xc1, 0xe9, GPAGE_SHIFT); /* shr ecx, 12 */
+    XL_BYTES(x, 0x81, 0xe1);              /* and ecx, FRAME_TLB - 1 */
     codebuf_put4(x->cb, FRAME_TLB - 1);
-    XL_BYTES(x, 0x4c, 0x03, 0x9c, 0xcc);                      /* add r11, [rsp + rcx * 8 + tags] */
+    XL_BYTES(x, 0x4c, 0x03, 0x9c, 0xcc); /* add r11, [rsp + rcx * 8 + tags] */
     codebuf_put4(x->cb, (uint32_t)tags);
-    XL_BYTES(x, 0x49, 0x81, 0xfb);                            /* cmp r11, 4096 - size */
+    XL_BYTES(x, 0x49, 0x81, 0xfb); /* cmp r11, 4096 - size */
     codebuf_put4(x->cb, GPAGE_SIZE - size);
-    XL_BYTES(x, 0x0f, 0x87);                                  /* ja */
+    XL_BYTES(x, 0x0f, 0x87); /* ja */
     codebuf_put4(x->cb, 0);
     t.from = x->cb->pos - 4;
     xl_tail(x, t);
@@ -219,7 +219,8 @@ static struct xl_place grouped(struct xl *x, unsigned base, int32_t disp)
     return (struct xl_place){ in_register(x, base, H_R11), disp };
 }
 
-bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_access access, bool aligned, struct xl_place *ret_place)
+bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_access access, bool aligned,
+                struct xl_place *ret_place)
 {
     if (x->note[x->k].group >= 0 && !aligned) {
         *ret_place = grouped(x, i->base, (int32_t)i->disp);

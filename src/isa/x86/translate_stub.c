@@ -136,7 +136,8 @@ static struct host_mem at(unsigned base, int32_t disp)
     return host_mem(hg(base), disp);
 }
 
-/* ymm0..15 and MXCSR between host and the CPU state of the frame at [base + disp]; r11 and, for the load, nothing else is lost. */
+/* ymm0..15 and MXCSR between host and the CPU state of the frame at [base + disp]; r11 and, for the load, nothing else is lost.
+ */
 static void put_fpu_load(struct xl *x, unsigned base, int32_t disp)
 {
     asm_stmxcsr(x->cb, at(base, disp + FRAME(host_mxcsr)));
@@ -387,8 +388,7 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
     memset(code, 0, sizeof(*code));
     if (!hostexec_is_ready() && hostexec_init(err) < 0)
         return -EINVAL;
-    if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx")
-        || !__builtin_cpu_supports("sse4.2"))
+    if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx") || !__builtin_cpu_supports("sse4.2"))
         return error_set(err, -ENOTSUP, "the host CPU lacks BMI2, AVX or SSE4.2");
     int r = codebuf_init(&code->cb, size, err);
     if (r >= 0)
@@ -428,7 +428,7 @@ void x86_code_reset(struct x86_code *code)
 
 static void flush_jumps(struct x86_frame_bank *b)
 {
-    memset(b->jump_neg, 0, sizeof(b->jump_neg));    /* address 0, whose index is 0 */
+    memset(b->jump_neg, 0, sizeof(b->jump_neg));   /* address 0, whose index is 0 */
     b->jump_neg[0][0] = b->jump_neg[1][0] = -1ULL; /* address 1 */
 }
 
