@@ -28,7 +28,8 @@ struct shadow {
     struct vcpu vcpu;          /* of that vm */
     struct gmem *real;         /* borrowed: the machine's */
     jmp_buf env;
-    bool raised, dead_flags;
+    bool raised;
+    unsigned dead;      /* of a fault: arithmetic flags that do not matter */
     unsigned undefined; /* arithmetic flags that the last instruction to touch them left so */
     gva_t from;
     uint64_t misses;
@@ -158,13 +159,14 @@ bool shadow_run(struct shadow *s, const struct x86_cpu *c)
     x86_tlb_flush_all(mine);
     s->from = c->rip;
     s->undefined = 0;
-    s->raised = s->dead_flags = false;
+    s->raised = false;
+    s->dead = 0;
     s->misses = s->vm.mmio.misses;
     if (!_setjmp(s->env)) {
         ok = run_block(s);
     } else {
         s->raised = true;
-        s->dead_flags = flags_dead_at(mine, mine->rip);
+        s->dead = dead_flags_at(mine, mine->rip);
         mine->trap_env = &s->env;
         x86_deliver_trap(mine);
     }
@@ -174,7 +176,7 @@ bool shadow_run(struct shadow *s, const struct x86_cpu *c)
 /* Words that differ otherwise than a page-table entry's accessed and dirty bits, or the flags in the frame of a fault. */
 static bool words_differ(const struct shadow *s, uint64_t x, uint64_t y, gpa_t at, gpa_t flags_at)
 {
-    if (at == flags_at && !((x ^ y) & ~(uint64_t)FLAGS_ARITH) && s->dead_flags)
+    if (at == flags_at && !((x ^ y) & ~(uint64_t)(s->dead | s->undefined)))
         return false;
     return x != y && !((x & y & 1) && ((x ^ y) & ~(uint64_t)PTE_AD) == 0);
 }
@@ -207,7 +209,7 @@ static gpa_t pushed_flags(const struct shadow *s)
 
 const char *shadow_compare(struct shadow *s, struct x86_cpu *c)
 {
-    uint64_t flags = c->rflags, open = s->dead_flags ? FLAGS_ARITH : s->undefined;
+    uint64_t flags = c->rflags, open = s->dead | s->undefined;
     if (c->rip != s->cpu->rip)
         return "rip";
     c->rflags = (flags & ~open) | (s->cpu->rflags & open);

@@ -227,7 +227,10 @@ static unsigned base_register(struct ls_gen *g, const struct parts *p)
 
 static uint64_t noise_above(struct ls_gen *g, const struct parts *p, uint64_t v)
 {
-    return p->plain32 ? (uint32_t)v | (percent(g, 50) ? rng_next(&g->r) << 32 : 0) : v;
+    if (!p->plain32)
+        return v;
+    uint64_t above = percent(g, 50) ? LS_V_DECOY - LS_V_WINDOW : rng_next(&g->r) << 32;
+    return (uint32_t)v | (percent(g, 50) ? above : 0);
 }
 
 /* Off the cluster's register, nothing moved; false when there is no cluster. */

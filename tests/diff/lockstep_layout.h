@@ -21,13 +21,14 @@
 #define LS_P_DATA 0x40000
 #define LS_P_END 0x48000 /* of what is compared often */
 #define LS_P_TABLES 0x100000
-#define LS_P_TABLES_END 0x108000
+#define LS_P_TABLES_END 0x10a000
 #define LS_P_DEVICE 0x10000000 /* registers, far beyond RAM */
 
 /* linear */
 #define LS_V_KERNEL 0xffffffff81200000 /* P_KERNEL.. in the same order */
 #define LS_V_TABLE 0xffffffff81210000  /* the window's page table */
 #define LS_V_WINDOW 0x40000000
+#define LS_V_DECOY (LS_V_WINDOW + 0x100000000) /* other data: where an address comes out that was not cut to 32 bits */
 #define LS_V_WINDOW_HIGH 0x00007f0000000000
 #define LS_V_WINDOW_SUPER 0xffff888000000000
 

@@ -164,6 +164,10 @@ static void map_all(struct ls_machine *m, const struct ls_program *p)
     for (gpa_t k = 0; k < (LS_P_CODE - LS_P_KERNEL) >> 12; k++)
         poke(m, t + 0x7000 + 8 * k, (LS_P_KERNEL + (k << 12)) | PTE_P | PTE_W | (p->seed & 1 ? PTE_G : 0));
     poke(m, t + 0x7000 + 8 * ((LS_V_TABLE - LS_V_KERNEL) >> 12), (t + 0x3000) | PTE_P | PTE_W);
+    poke(m, t + 0x1000 + 8 * (LS_V_DECOY >> 30 & 511), (t + 0x8000) | rwu);
+    poke(m, t + 0x8000, (t + 0x9000) | rwu);
+    for (unsigned k = 0; k < 6; k++)
+        poke(m, t + 0x9000 + 8 * (LS_W_DATA + k), (LS_P_DATA + (gpa_t)k * 4096) | rwu | PTE_NX);
     map_window(m, p);
 }
 

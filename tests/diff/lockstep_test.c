@@ -105,38 +105,37 @@ static bool step_ref(struct ls_machine *b)
     return true;
 }
 
-/* Both have just entered a fault's handler, and only the arithmetic flags of the interrupted code differ: makes bt's the
- * reference's if they were dead. */
-static bool forgive_fault(struct lockstep *t)
+/* Offset in memory of the frame, when a fault's handler has just been entered, and the address of the faulting instruction. */
+static bool fault_frame(struct lockstep *t, gpa_t *ret_frame, gva_t *ret_rip)
 {
-    struct x86_cpu *x = ls_cpu(&t->a), *y = ls_cpu(&t->b);
-    uint64_t vector = (x->rip - LS_V_KERNEL) / 16, fault_rip;
-    gpa_t frame;
-    if (vector >= 32 || !x86_translate_quiet(x, x->gpr[RSP], &frame))
+    const struct x86_cpu *c = ls_cpu(&t->b);
+    uint64_t vector = (c->rip - LS_V_KERNEL) / 16;
+    if (vector >= 32 || !x86_translate_quiet(c, c->gpr[RSP], ret_frame))
         return false;
     if (vector == X86_DF || (vector >= X86_TS && vector <= X86_PF) || vector == X86_AC)
-        frame += 8;
-    memcpy(&fault_rip, ls_ram(&t->b) + frame, 8);
-    if (!flags_dead_at(ls_cpu(&t->b), fault_rip))
-        return false;
-    x->rflags = (x->rflags & ~(uint64_t)FLAGS_ARITH) | (y->rflags & FLAGS_ARITH);
-    memcpy(ls_ram(&t->a) + frame + 16, ls_ram(&t->b) + frame + 16, 2); /* the arithmetic flags are in the low two bytes */
+        *ret_frame += 8;
+    memcpy(ret_rip, ls_ram(&t->b) + *ret_frame, 8);
     return true;
 }
 
-static bool forgive(struct lockstep *t, const char **differ)
+/* Where bt's arithmetic flags differ and are dead they become the reference's, also in a fault's frame. True when nothing else
+ * differed. */
+static bool forgive(struct lockstep *t)
 {
     struct x86_cpu *x = ls_cpu(&t->a), *y = ls_cpu(&t->b);
+    gva_t rip = y->rip;
+    gpa_t frame = 0;
     if (ls_differ(&t->a, &t->b, LS_STATE, true))
         return false;
-    if (forgive_fault(t)) {
-        *differ = ls_differ(&t->a, &t->b, LS_HOT, false);
-    } else if (flags_dead_at(y, y->rip)) {
-        x->rflags = y->rflags;
-        *differ = ls_differ(&t->a, &t->b, LS_HOT, false);
-    }
-    t->forgiven += !*differ;
-    return !*differ;
+    bool fault = fault_frame(t, &frame, &rip);
+    if ((x->rflags ^ y->rflags) & ~(uint64_t)dead_flags_at(y, rip))
+        return false;
+    x->rflags = y->rflags;
+    if (fault) /* the arithmetic flags are in the low two bytes */
+        memcpy(ls_ram(&t->a) + frame + 16, ls_ram(&t->b) + frame + 16, 2);
+    bool equal = !ls_differ(&t->a, &t->b, LS_HOT, false);
+    t->forgiven += equal;
+    return equal;
 }
 
 /* Steps the reference until it is where bt is; what differs, NULL: nothing. */
@@ -149,7 +148,7 @@ static const char *catch_up(struct lockstep *t)
         gva_t rip = ls_cpu(&t->a)->rip;
         if (ls_cpu(&t->b)->rip == rip) {
             const char *differ = ls_differ(&t->a, &t->b, LS_HOT, open_at(t, rip));
-            if (!differ || forgive(t, &differ))
+            if (!differ || forgive(t))
                 return NULL;
             if (!met || strcmp(first, "gpr") == 0) {
                 seen = *ls_cpu(&t->b);

@@ -22,22 +22,21 @@ static inline bool decode_at(const struct x86_cpu *c, gva_t rip, struct x86_insn
     return n && x86_decode(bytes, n, (enum x86_mode)c->mode, ret_insn) > 0;
 }
 
-/* All arithmetic flags are written by the instructions from rip on, in straight line, before one of these reads any. */
-static inline bool flags_dead_at(const struct x86_cpu *c, gva_t rip)
+/* The arithmetic flags that instructions from rip on, in straight line, write before any of them reads them. */
+static inline unsigned dead_flags_at(const struct x86_cpu *c, gva_t rip)
 {
     struct x86_insn i;
-    unsigned open = FLAGS_ARITH;
-    for (unsigned k = 0; k < 64 && decode_at(c, rip, &i); k++, rip += i.len) {
+    unsigned open = FLAGS_ARITH, dead = 0;
+    for (unsigned k = 0; k < 64 && open && decode_at(c, rip, &i); k++, rip += i.len) {
         const struct x86_row *row = &x86_rows[i.row];
-        if (row->flags_read & open)
-            return false;
-        open &= ~(unsigned)(row->flags_written | row->flags_undef);
-        if (!open)
-            return true;
+        unsigned written = row->flags_written | row->flags_undef;
+        open &= ~(unsigned)row->flags_read;
+        dead |= open & written;
+        open &= ~written;
         if (row->flags & (ROW_BRANCH | ROW_SYS))
-            return false;
+            break;
     }
-    return false;
+    return dead;
 }
 
 #endif
