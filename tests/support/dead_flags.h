@@ -6,6 +6,7 @@
 #define DOPPEL_TESTS_DEAD_FLAGS_H
 
 #include "isa/x86/decode.h"
+#include "isa/x86/insn_steps.h"
 #include "isa/x86/mmu.h"
 
 /* Decodes the instruction at linear rip, without side effects; false when there is none. */
@@ -22,21 +23,33 @@ static inline bool decode_at(const struct x86_cpu *c, gva_t rip, struct x86_insn
     return n && x86_decode(bytes, n, (enum x86_mode)c->mode, ret_insn) > 0;
 }
 
-/* The arithmetic flags that instructions from rip on, in straight line, write before any of them reads them. */
-static inline unsigned dead_flags_at(const struct x86_cpu *c, gva_t rip)
+/* The flags of `open` that instructions from rip on write before any of them reads them; through `branches` direct branches, on
+ * all their ways. */
+static inline unsigned dead_flags_of(const struct x86_cpu *c, gva_t rip, unsigned open, unsigned branches)
 {
     struct x86_insn i;
-    unsigned open = FLAGS_ARITH, dead = 0;
+    unsigned dead = 0;
     for (unsigned k = 0; k < 64 && open && decode_at(c, rip, &i); k++, rip += i.len) {
         const struct x86_row *row = &x86_rows[i.row];
         unsigned written = row->flags_written | row->flags_undef;
         open &= ~(unsigned)row->flags_read;
         dead |= open & written;
         open &= ~written;
+        bool jcc = i.step == step_jcc;
+        if (branches && (jcc || i.step == step_jmp_near || i.step == step_call_near)) {
+            unsigned there = dead_flags_of(c, rip + i.len + i.imm, open, branches - 1);
+            return dead | (jcc ? there & dead_flags_of(c, rip + i.len, open, branches - 1) : there);
+        }
         if (row->flags & (ROW_BRANCH | ROW_SYS))
             break;
     }
     return dead;
+}
+
+/* As far as the translator looks, and farther. */
+static inline unsigned dead_flags_at(const struct x86_cpu *c, gva_t rip)
+{
+    return dead_flags_of(c, rip, FLAGS_ARITH, 1);
 }
 
 #endif

@@ -49,7 +49,7 @@ struct bt_x86 {
     uint64_t turns_left;
     bool irq_held;      /* a request was put aside until interrupts are on */
     uint64_t ungrouped; /* blocks translated anew without groups */
-    uint64_t entries, kills, revivals, links, exits[3], resets, cold_blocks;
+    uint64_t entries, kills, revivals, links, exits[4], resets, cold_blocks;
 };
 
 int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
@@ -123,11 +123,12 @@ static void kill_page(struct bt_x86 *e, uint32_t page, uint32_t gen)
     }
 }
 
-static void revive(struct bt_x86 *e, struct translation *t)
+static void revive(struct bt_x86 *e, const struct x86_cpu *c, struct translation *t)
 {
+    const uint8_t *page = c->gmem->host + (t->block->page << GPAGE_SHIFT);
     for (unsigned b = 0; b < X86_BANK_NR; b++)
-        if (t->made[b])
-            x86_code_revive(&e->code, &t->native[b]);
+        if (t->made[b] && !x86_code_revive(&e->code, &t->native[b], page))
+            t->again[b] = true;
     t->killed = false;
     e->revivals++;
 }
@@ -224,6 +225,8 @@ static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, s
 {
     struct translation *t = b->translation;
     *ret_gone = false;
+    if (t && t->killed)
+        revive(e, c, t);
     if (!t || !t->made[c->bank] || t->again[c->bank]) {
         if (b->heat < HOT) {
             b->heat++;
@@ -238,8 +241,6 @@ static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, s
         }
         take_over(e, t, c->bank, &n);
     }
-    if (t->killed)
-        revive(e, t);
     return &t->native[c->bank];
 }
 
@@ -269,8 +270,9 @@ static void count_straddle(struct bt_x86 *e)
 static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b, const struct x86_native *n)
 {
     struct x86_frame *f = e->code.frame;
-    if (f->exit == FRAME_EXIT_LINK && f->link_page == b->page && f->rip == c->rip) { /* else an interrupt came between */
-        x86_code_link(&e->code, f->link, n);
+    bool back = f->exit == FRAME_EXIT_LINK_BACK;
+    if ((back || f->exit == FRAME_EXIT_LINK) && f->link_page == b->page && f->rip == c->rip) { /* else an interrupt came between */
+        x86_code_link(&e->code, f->link, back, n);
         e->links++;
     }
     if (c->bank == X86_BANK_USER || page_is_global(c, c->rip))
@@ -355,6 +357,10 @@ enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t tu
 {
     enum vcpu_exit exit;
     e->single = single;
+    if (single && !e->code.check_all) { /* links past a check would run on */
+        e->code.check_all = true;
+        drop_code(e);
+    }
     e->turns_left = turns;
     x86_code_attach(&e->code);
     c->trap_env = &e->run->env;

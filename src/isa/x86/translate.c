@@ -163,7 +163,7 @@ static void put_exit(struct xl *x, const struct tail *t)
         asm_mov_imm(x->cb, HOST_R11, x->b->page);
         xl_store(x, FRAME(link_page), H_R11);
         XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
-        codebuf_put4(x->cb, FRAME_EXIT_LINK);
+        codebuf_put4(x->cb, t->back ? FRAME_EXIT_LINK_BACK : FRAME_EXIT_LINK);
     }
     (void)xl_jmp(x, x->code->stub_exit);
 }
@@ -202,7 +202,24 @@ static void put_tail(struct xl *x, const struct tail *t)
     }
 }
 
-/* near entry: the request check, whose first five bytes x86_code_kill() replaces. */
+/* Leaves for the block's own address when there are requests. */
+static void put_request_check(struct xl *x, int32_t off)
+{
+    size_t from;
+    xl_load(x, H_RCX, FRAME(requests));
+    if (x->note[0].flags_dead) {
+        XL_BYTES(x, 0x83, 0x39, 0); /* cmp dword [rcx], 0 */
+        XL_BYTES(x, 0x0f, 0x85);    /* jne */
+        codebuf_put4(x->cb, 0);
+        from = x->cb->pos - 4;
+    } else {
+        XL_BYTES(x, 0x8b, 0x09); /* mov ecx, [rcx] */
+        XL_BYTES(x, 0xe3, 5);
+        from = xl_jmp(x, NULL);
+    }
+    xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = from, .off = off });
+}
+
 static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
 {
     static_assert(FRAME(rip) <= 127 && FRAME(requests) <= 127, "short displacements are assumed");
@@ -210,11 +227,11 @@ static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
     xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, -off);
     xl_store(x, FRAME(page_va), H_R11);
     n->near_entry = codebuf_here(x->cb);
-    xl_load(x, H_RCX, FRAME(requests));
-    XL_BYTES(x, 0x8b, 0x09); /* mov ecx, [rcx] */
-    XL_BYTES(x, 0xe3, 5);
-    xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off });
-    assert(x->cb->failed || codebuf_here(x->cb) == n->near_entry + XL_CHECK_BYTES);
+    put_request_check(x, off);
+    n->inner_entry = codebuf_here(x->cb);
+    /* a rel32 that is linked later may not be among the bytes that a kill replaces */
+    if (x86_rows[x->b->insn[0].row].flags & ROW_BRANCH)
+        XL_BYTES(x, 0x0f, 0x1f, 0x44, 0, 0);
 }
 
 static void put_body(struct xl *x)
@@ -236,7 +253,7 @@ static void put_body(struct xl *x)
         x->off += i->len;
     }
     if (!ends)
-        xl_goto(x, x->off);
+        xl_goto(x, x->off, false);
 }
 
 bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, bool grouping,
@@ -244,7 +261,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
 {
     struct xl *x = code->work;
     size_t begin = code->cb.pos;
-    struct x86_native n;
+    struct x86_native n = { .dead = false };
     if (code->cb.size - code->cb.pos < BLOCK_CODE_MAX)
         return false;
     x->code = code;
@@ -256,6 +273,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->fpu_here = false;
     x->nr_tails = 0;
     x->k = 0;
+    x->page = c->gmem->host + (b->page << GPAGE_SHIFT);
     x->grouping = grouping;
     xl_look(x);
     put_entries(x, x->off, &n);
@@ -271,6 +289,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     }
     code->blocks++;
     code->insns += b->nr;
+    memcpy(n.look, x->look, sizeof(n.look));
     *ret_native = n;
     return true;
 }
@@ -281,34 +300,50 @@ static uint8_t *writable(struct x86_code *code, const uint8_t *rx)
     return code->cb.rw + (rx - code->cb.rx);
 }
 
-/* Overwrites the near entry with a jump. */
-static void entry_jump(struct x86_code *code, const struct x86_native *n, const uint8_t *to)
+/* Overwrites an entry with a jump. */
+static void entry_jump(struct x86_code *code, const uint8_t *entry, const uint8_t *to)
 {
     uint8_t jump[5] = { 0xe9 };
-    int32_t rel = (int32_t)(to - (n->near_entry + 5));
+    int32_t rel = (int32_t)(to - (entry + 5));
     memcpy(jump + 1, &rel, 4);
-    memcpy(writable(code, n->near_entry), jump, sizeof(jump));
+    memcpy(writable(code, entry), jump, sizeof(jump));
 }
 
-void x86_code_kill(struct x86_code *code, const struct x86_native *n)
+void x86_code_kill(struct x86_code *code, struct x86_native *n)
 {
-    entry_jump(code, n, n->exit);
+    if (n->dead)
+        return;
+    memcpy(n->killed[0], writable(code, n->near_entry), sizeof(n->killed[0]));
+    memcpy(n->killed[1], writable(code, n->inner_entry), sizeof(n->killed[1]));
+    entry_jump(code, n->near_entry, n->exit);
+    entry_jump(code, n->inner_entry, n->exit);
+    n->dead = true;
 }
 
-void x86_code_redirect(struct x86_code *code, const struct x86_native *old, const struct x86_native *n)
+void x86_code_redirect(struct x86_code *code, struct x86_native *old, const struct x86_native *n)
 {
-    entry_jump(code, old, n->near_entry);
+    entry_jump(code, old->near_entry, n->near_entry);
+    entry_jump(code, old->inner_entry, n->inner_entry);
+    old->dead = true;
 }
 
-void x86_code_revive(struct x86_code *code, const struct x86_native *n)
+bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t *page)
 {
-    static const uint8_t load[5] = { 0x48, 0x8b, 0x4c, 0x24, FRAME(requests) }; /* as put_entries() */
-    memcpy(writable(code, n->near_entry), load, sizeof(load));
+    for (unsigned k = 0; k < 2; k++)
+        if (n->look[k].len && xl_look_hash(page + n->look[k].off, n->look[k].len) != n->look[k].hash)
+            return false;
+    if (!n->dead)
+        return true;
+    memcpy(writable(code, n->near_entry), n->killed[0], sizeof(n->killed[0]));
+    memcpy(writable(code, n->inner_entry), n->killed[1], sizeof(n->killed[1]));
+    n->dead = false;
+    return true;
 }
 
-void x86_code_link(struct x86_code *code, uint64_t link, const struct x86_native *n)
+void x86_code_link(struct x86_code *code, uint64_t link, bool back, const struct x86_native *n)
 {
     const uint8_t *from = (const uint8_t *)(uintptr_t)link;
-    int32_t rel = (int32_t)(n->near_entry - (from + 4));
+    const uint8_t *to = back || code->check_all ? n->near_entry : n->inner_entry;
+    int32_t rel = (int32_t)(to - (from + 4));
     memcpy(writable(code, from), &rel, 4);
 }

@@ -12,9 +12,10 @@
  * is in r10, RSP in r15, R10 in r13, R11 in r14; R13, R14 and R15, which compilers take last, are in the frame; every other guest
  * register is in the host's of the same name.
  *
- * A block has two entries. The near one is for jumps within its guest page; the far one expects its own linear address in r11
- * and sets frame.page_va. Both are valid only under the page's generation: to invalidate, x86_code_kill() overwrites
- * the near entry with a jump to the block's exit.
+ * A block has three entries. The far one expects its own linear address in r11 and sets frame.page_va; it runs into the near one,
+ * for backward jumps within the guest page, which leaves when the vCPU has requests; that runs into the inner one, for forward
+ * jumps within the page. (Any cycle of jumps has a backward or a far one.) They are valid only under the page's
+ * generation: to invalidate, x86_code_kill() overwrites the near and the inner entry with jumps to the block's exit.
  */
 #ifndef DOPPEL_ISA_X86_TRANSLATE_H
 #define DOPPEL_ISA_X86_TRANSLATE_H
@@ -42,6 +43,7 @@ struct x86_frame_bank {
 enum x86_frame_exit {
     FRAME_EXIT_NEXT, /* go on at rip */
     FRAME_EXIT_LINK, /* the same; the jump at `link` may be pointed at the block there */
+    FRAME_EXIT_LINK_BACK, /* the same, for a backward jump */
     FRAME_EXIT_BAIL, /* the instruction at rip needs the interpreter */
 };
 
@@ -92,6 +94,7 @@ struct x86_code {
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_miss, *stub_callout, *stub_fpu_load, *stub_victim[X86_BANK_NR];
     struct xl *work;                      /* owned; the block in progress */
+    bool check_all; /* every entry looks for requests, so that blocks can be run one by one */
     uint64_t blocks, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
 };
 
@@ -106,21 +109,29 @@ void x86_code_reset(struct x86_code *code);
 
 /* A block's host code. */
 struct x86_native {
-    const uint8_t *near_entry, *far_entry;
-    const uint8_t *exit; /* where a killed near entry leads */
+    const uint8_t *far_entry, *near_entry, *inner_entry;
+    const uint8_t *exit;  /* where killed entries lead */
+    uint8_t killed[2][5]; /* what x86_code_kill() overwrote at the near and the inner entry */
+    bool dead;            /* killed or redirected */
+    /* code behind the block that was looked at: which flags it reads; like the block's bytes, it must be unchanged for a revival */
+    struct x86_look {
+        uint16_t off, len; /* in the page; len 0: none */
+        uint32_t hash;
+    } look[2];
 };
 
 /* Translates b for the CPU's current bank and configuration. grouping: accesses off one register are checked together, which
  * does not pay where they often lie across two pages (frame.straddler). False: the buffer is full (reset it, try again). */
 bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, bool grouping,
                    struct x86_native *ret_native);
-/* Takes a block out of use, and back into it when its bytes turned out to be unchanged. */
-void x86_code_kill(struct x86_code *code, const struct x86_native *n);
-void x86_code_revive(struct x86_code *code, const struct x86_native *n);
-/* Whoever jumps to the near entry of `old` gets to that of `n` from now on: the same code, translated anew. */
-void x86_code_redirect(struct x86_code *code, const struct x86_native *old, const struct x86_native *n);
-/* Points the exit at frame.link to a near entry of a block on the same page. */
-void x86_code_link(struct x86_code *code, uint64_t link, const struct x86_native *n);
+/* Takes a block out of use, and back into it when its bytes turned out to be unchanged. False: what it assumed about the code
+ * behind it is no longer so; translate it anew. */
+void x86_code_kill(struct x86_code *code, struct x86_native *n);
+MUST_CHECK bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t *page);
+/* Whoever jumps to `old` gets to `n` from now on: the same code, translated anew. */
+void x86_code_redirect(struct x86_code *code, struct x86_native *old, const struct x86_native *n);
+/* Points the exit at frame.link to a block on the same page; by a backward jump or not. */
+void x86_code_link(struct x86_code *code, uint64_t link, bool back, const struct x86_native *n);
 
 /* Runs translated code from near_entry, with c's registers; back when it exits: c is then complete and frame->exit says why.
  * Raises through c->trap_env if a called-out step function does (c is complete then, too). */

@@ -9,7 +9,6 @@
 #include "isa/x86/translate.h"
 
 enum { XR_MEM = 0xff };       /* the guest register lives in the frame */
-enum { XL_CHECK_BYTES = 14 }; /* of the request check that a near entry begins with */
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
 
 #define FRAME(member) ((int32_t)offsetof(struct x86_frame, member))
@@ -47,6 +46,9 @@ struct xl {
     unsigned bank;
     int32_t off;   /* of the current instruction from page_va */
     unsigned k;    /* its index */
+    const uint8_t *page;     /* borrowed: the block's, in host memory */
+    struct x86_look look[2]; /* see struct x86_native */
+    unsigned nr_looks;
     bool grouping; /* groups are used (not after too many of their checks straddled a page) */
     unsigned nr_groups;
     struct xl_group group[XL_GROUPS];
@@ -63,6 +65,7 @@ struct xl {
         int32_t off;   /* instruction, or TAIL_EXIT: target */
         int32_t undo;  /* TAIL_FAR: what to add to rSP should the target be no address */
         bool link;
+        bool back; /* TAIL_EXIT: of a backward jump */
     } tail[BLOCK_MAX_INSNS * 6];
 };
 
@@ -137,7 +140,9 @@ void xl_align(struct xl *x, unsigned size);
 void xl_tail(struct xl *x, struct tail t);
 
 /* ---- translate_look.c ---- */
-/* Fills x->note and x->group for the block. */
+/* Hash of bytes that were looked at. */
+uint32_t xl_look_hash(const uint8_t *bytes, unsigned len);
+/* Fills x->note and x->group for the block, and x->look for what it saw beyond it. */
 void xl_look(struct xl *x);
 /* The checks made so far no longer hold: what was called out may have changed mappings. */
 void xl_forget_checks(struct xl *x);
@@ -154,8 +159,8 @@ void xl_modrm_place(struct xl *x, unsigned reg, struct xl_place place);
 /* ---- translate_flow.c ---- */
 /* True when it emitted the instruction: branches, calls, stack. *ret_ends: the block's code ends with it. */
 bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends);
-/* Leaves for a target at off from page_va: a linkable jump inside the page, the jump cache outside. */
-void xl_goto(struct xl *x, int32_t off);
+/* Leaves for a target at off from page_va: a linkable jump (back: to here or before) inside the page, the jump cache outside. */
+void xl_goto(struct xl *x, int32_t off, bool back);
 /* Makes code->stub_victim for x->bank: where a lookup goes that the first way of the jump cache did not answer. */
 void xl_victim_stub(struct xl *x);
 

@@ -74,10 +74,10 @@ void xl_victim_stub(struct xl *x)
     (void)xl_jmp(x, x->code->stub_exit);
 }
 
-void xl_goto(struct xl *x, int32_t off)
+void xl_goto(struct xl *x, int32_t off, bool back)
 {
     if (off >= 0 && off < (int32_t)GPAGE_SIZE) {
-        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off, .link = true });
+        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off, .link = true, .back = back });
         return;
     }
     xl_load(x, H_R11, FRAME(page_va));
@@ -102,15 +102,15 @@ static void jcc(struct xl *x, const struct x86_insn *i, int32_t to)
     if (to >= 0 && to < (int32_t)GPAGE_SIZE) {
         XL_BYTES(x, 0x0f, (uint8_t)(0x80 | cc));
         codebuf_put4(x->cb, 0);
-        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = x->cb->pos - 4, .off = to, .link = true });
+        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = x->cb->pos - 4, .off = to, .link = true, .back = to <= x->off });
     } else {
         XL_BYTES(x, 0x0f, (uint8_t)(0x80 | (cc ^ 1))); /* the other way over the long path */
         codebuf_put4(x->cb, 0);
         size_t from = x->cb->pos - 4;
-        xl_goto(x, to);
+        xl_goto(x, to, to <= x->off);
         xl_patch(x, from, x->cb->pos);
     }
-    xl_goto(x, next_off(x, i));
+    xl_goto(x, next_off(x, i), false);
 }
 
 /* mov [place], src */
@@ -275,7 +275,7 @@ bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)
         }
         if (f == step_call_near)
             push_return(x, i);
-        xl_goto(x, to);
+        xl_goto(x, to, to <= x->off);
         return true;
     }
     if (f == step_ret_near) {

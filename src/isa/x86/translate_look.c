@@ -3,9 +3,9 @@
  * What the translator looks for in a block before it emits code: where flags are dead, and which memory accesses go
  * together.
  *
- * Flags: backwards over the block; what leaves it, is called out or may be entered from elsewhere needs them all. Where they are
- * dead a TLB check may use them; a fault there shows a handler arithmetic flags that nobody can have meant to read
- * (docs/decisions/0006).
+ * Flags: backwards over the block; what is called out needs them all, and so does who is jumped to unless its first
+ * instructions, on the same page, say otherwise. Where flags are dead a TLB check may use them; a fault or an interrupt there
+ * shows a handler arithmetic flags that nobody can have meant to read (docs/decisions/0006).
  *
  * Groups: forwards, following each register's value as an offset from where it was last set to something unknown. Accesses off
  * the same value within a few hundred bytes form a group, checked as one extent at its first member.
@@ -15,7 +15,7 @@
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 
-enum { EXTENT_MAX = 256 };
+enum { EXTENT_MAX = 256, LOOK_INSNS = 8 };
 
 /* ---- flags ---- */
 
@@ -36,10 +36,65 @@ static unsigned live_before(const struct x86_insn *i, unsigned live)
     return live & FLAGS_ARITH;
 }
 
+uint32_t xl_look_hash(const uint8_t *bytes, unsigned len)
+{
+    uint32_t h = 2166136261U; /* FNV-1a */
+    for (unsigned k = 0; k < len; k++)
+        h = (h ^ bytes[k]) * 16777619U;
+    return h;
+}
+
+/* Arithmetic flags that may be read by the code at `off` in the page before it writes them: in straight line, up to a branch. */
+static unsigned live_at(struct xl *x, int32_t off)
+{
+    unsigned open = FLAGS_ARITH, live = 0;
+    int32_t at = off;
+    if (off < 0 || off >= (int32_t)GPAGE_SIZE)
+        return FLAGS_ARITH;
+    for (unsigned k = 0; k < LOOK_INSNS && open; k++) {
+        struct x86_insn i;
+        unsigned left = (unsigned)((int32_t)GPAGE_SIZE - at);
+        if (!left || x86_decode(x->page + at, left < X86_INSN_MAX ? left : X86_INSN_MAX, X86_MODE_64, &i) <= 0)
+            break;
+        const struct x86_row *row = &x86_rows[i.row];
+        live |= row->flags_read & open;
+        if (xl_kind(&i) == XL_OTHER && !is_stack_op(i.step))
+            break;
+        open &= ~(unsigned)(row->flags_written | row->flags_undef | live);
+        at += i.len;
+    }
+    live |= open;
+    if (live == FLAGS_ARITH)
+        return live;
+    x->look[x->nr_looks++] = (struct x86_look){ (uint16_t)off, (uint16_t)(at - off),
+                                                xl_look_hash(x->page + off, (unsigned)(at - off)) };
+    return live;
+}
+
+/* Arithmetic flags that matter behind the block. */
+static unsigned live_behind(struct xl *x)
+{
+    const struct x86_insn *last = &x->b->insn[x->b->nr - 1];
+    int32_t end = (int32_t)(x->b->key >> 4 & 0xfff) + x->b->bytes, to;
+    if (!(x86_rows[last->row].flags & (ROW_BRANCH | ROW_SYS)))
+        return live_at(x, end);
+    if (last->step != step_jcc && last->step != step_jmp_near && last->step != step_call_near)
+        return FLAGS_ARITH;
+    if (__builtin_add_overflow(end, (int32_t)last->imm, &to))
+        return FLAGS_ARITH;
+    unsigned live = live_at(x, to);
+    if (last->step == step_jcc && live != FLAGS_ARITH)
+        live |= live_at(x, end) | x86_rows[last->row].flags_read;
+    return live & FLAGS_ARITH;
+}
+
 static void look_at_flags(struct xl *x)
 {
-    unsigned live = FLAGS_ARITH;
-    for (unsigned k = x->b->nr; k-- > 0;) {
+    unsigned live = live_behind(x), k = x->b->nr - 1u;
+    x->note[k].flags_dead = !live; /* a branch changes none; a jcc's own reads are among what is live behind */
+    if (!(x86_rows[x->b->insn[k].row].flags & ROW_BRANCH))
+        k++;
+    while (k-- > 0) {
         live = live_before(&x->b->insn[k], live);
         x->note[k].flags_dead = !live;
     }
@@ -224,7 +279,8 @@ static void look_at_accesses(struct xl *x)
 
 void xl_look(struct xl *x)
 {
-    x->nr_groups = 0;
+    x->nr_groups = x->nr_looks = 0;
+    memset(x->look, 0, sizeof(x->look));
     for (unsigned k = 0; k < x->b->nr; k++)
         x->note[k] = (struct xl_note){ .group = -1 };
     look_at_flags(x);

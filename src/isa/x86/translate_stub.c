@@ -126,7 +126,7 @@ void x86_code_run_block(struct x86_code *code, struct x86_cpu *c, const struct x
 {
     static const _Atomic uint32_t always = 1; /* what any other block's entry sees */
     code->frame->requests = &always;
-    run_at(code, c, n->near_entry + XL_CHECK_BYTES);
+    run_at(code, c, n->inner_entry);
 }
 
 /* ---- stubs ---- */
