@@ -212,6 +212,7 @@ const char *shadow_compare(struct shadow *s, struct x86_cpu *c)
     uint64_t flags = c->rflags, open = s->dead | s->undefined;
     if (c->rip != s->cpu->rip)
         return "rip";
+    open |= dead_flags_at(c, c->rip);
     c->rflags = (flags & ~open) | (s->cpu->rflags & open);
     const char *differ = state_diff(&x86_state_desc, c, s->cpu);
     c->rflags = flags;
