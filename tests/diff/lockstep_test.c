@@ -118,21 +118,27 @@ static bool fault_frame(struct lockstep *t, gpa_t *ret_frame, gva_t *ret_rip)
     return true;
 }
 
-/* Where bt's arithmetic flags differ and are dead they become the reference's, also in a fault's frame. True when nothing else
- * differed. */
+/* Where bt's arithmetic flags differ and are dead they become the reference's, also in the frame of a fault whose handler has
+ * just been entered. True when nothing else differed. */
 static bool forgive(struct lockstep *t)
 {
     struct x86_cpu *x = ls_cpu(&t->a), *y = ls_cpu(&t->b);
-    gva_t rip = y->rip;
+    unsigned dead = dead_flags_at(y, y->rip), dead_before = 0;
+    uint16_t in_frame[2];
+    gva_t rip;
     gpa_t frame = 0;
     if (ls_differ(&t->a, &t->b, LS_STATE, true))
         return false;
-    bool fault = fault_frame(t, &frame, &rip);
-    if ((x->rflags ^ y->rflags) & ~(uint64_t)dead_flags_at(y, rip))
+    if (fault_frame(t, &frame, &rip)) {
+        dead_before = dead_flags_at(y, rip);
+        memcpy(&in_frame[0], ls_ram(&t->a) + frame + 16, 2); /* the arithmetic flags are in the low two bytes */
+        memcpy(&in_frame[1], ls_ram(&t->b) + frame + 16, 2);
+        if (!((in_frame[0] ^ in_frame[1]) & ~dead_before))
+            memcpy(ls_ram(&t->a) + frame + 16, &in_frame[1], 2);
+    }
+    if ((x->rflags ^ y->rflags) & ~(uint64_t)(dead | dead_before))
         return false;
     x->rflags = y->rflags;
-    if (fault) /* the arithmetic flags are in the low two bytes */
-        memcpy(ls_ram(&t->a) + frame + 16, ls_ram(&t->b) + frame + 16, 2);
     bool equal = !ls_differ(&t->a, &t->b, LS_HOT, false);
     t->forgiven += equal;
     return equal;

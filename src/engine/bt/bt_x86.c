@@ -30,6 +30,7 @@ struct translation {
     bool made[X86_BANK_NR];
     bool again[X86_BANK_NR]; /* to be translated anew, in place of the one made */
     bool killed;
+    struct x86_habits habits;
     uint8_t straddles; /* times a group check lay across two pages; at STRADDLES_MAX it does without groups */
 };
 
@@ -49,7 +50,7 @@ struct bt_x86 {
     uint64_t turns_left;
     bool irq_held;      /* a request was put aside until interrupts are on */
     uint64_t ungrouped; /* blocks translated anew without groups */
-    uint64_t entries, kills, revivals, links, exits[4], resets, cold_blocks;
+    uint64_t entries, kills, revivals, links, exits[5], wanderers, resets, cold_blocks;
 };
 
 int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
@@ -98,7 +99,7 @@ static void drop_code(struct bt_x86 *e)
         e->page[e->pages[k]] = NULL;
     e->nr_pages = e->nr_all = 0;
     e->drops = x86_blocks_stats(e->run->blocks)->drops;
-    e->code.frame->straddler = 0;
+    e->code.frame->straddler = e->code.frame->wanderer = 0;
     e->resets++;
 }
 
@@ -234,7 +235,7 @@ static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, s
         }
         t = translation_of(e, b);
         struct x86_native n;
-        if (!t || !x86_translate(&e->code, c, b, t->straddles < STRADDLES_MAX, &n)) {
+        if (!t || !x86_translate(&e->code, c, b, &t->habits, &n)) {
             drop_code(e);
             *ret_gone = true;
             return NULL;
@@ -251,6 +252,16 @@ static bool page_is_global(const struct x86_cpu *c, gva_t lin)
     return c->tlb->entry[bank][k].tag[X86_FETCH] == ((lin & GPAGE_MASK) | c->asid) && c->tlb->global[bank][k];
 }
 
+/* Has t's code made again when it is next needed. */
+static void translate_anew(struct bt_x86 *e, struct translation *t)
+{
+    for (unsigned bank = 0; bank < X86_BANK_NR; bank++) {
+        t->again[bank] = t->made[bank];
+        if (t->made[bank]) /* whoever comes by a link must leave, so that native_of() sees it */
+            x86_code_kill(&e->code, &t->native[bank]);
+    }
+}
+
 /* A group check bailed because its extent crosses a page. Where that happens often, the block is translated anew. */
 static void count_straddle(struct bt_x86 *e)
 {
@@ -259,19 +270,50 @@ static void count_straddle(struct bt_x86 *e)
     e->code.frame->straddler = 0;
     if (++t->straddles != STRADDLES_MAX)
         return;
-    for (unsigned bank = 0; bank < X86_BANK_NR; bank++) {
-        t->again[bank] = t->made[bank];
-        if (t->made[bank]) /* whoever comes by a link must leave, so that native_of() sees it */
-            x86_code_kill(&e->code, &t->native[bank]);
-    }
+    t->habits.straddles = true;
+    translate_anew(e, t);
     e->ungrouped++;
+}
+
+/* A place changes pages so often that its check had better use the table. */
+static void note_wanderer(struct bt_x86 *e, const struct x86_cpu *c)
+{
+    struct x86_block *b = (struct x86_block *)(uintptr_t)e->code.frame->wanderer;
+    struct translation *t = b->translation;
+    unsigned off = b->key >> 4 & 0xfff, k = 0;
+    e->code.frame->wanderer = 0;
+    while (k < b->nr && off != (c->rip & ~GPAGE_MASK))
+        off += b->insn[k++].len;
+    if (k == b->nr)
+        return;
+    t->habits.wanders |= 1ULL << k;
+    translate_anew(e, t);
+    e->wanderers++;
+}
+
+/* The host code at fault_pc faulted: the guest's instruction there is for the interpreter. */
+static void find_fault(struct bt_x86 *e, struct x86_cpu *c)
+{
+    struct x86_frame *f = e->code.frame;
+    for (unsigned n = 0; n < e->nr_all; n++) {
+        const struct translation *t = &e->all[n];
+        int k = t->made[c->bank] ? x86_code_insn_at(&t->native[c->bank], t->block, f->fault_pc) : -1;
+        if (k < 0)
+            continue;
+        c->rip = f->page_va + (t->block->key >> 4 & 0xfff);
+        while (k > 0)
+            c->rip += t->block->insn[--k].len;
+        return;
+    }
+    abort(); /* a bug of ours: code that no block has */
 }
 
 static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b, const struct x86_native *n)
 {
     struct x86_frame *f = e->code.frame;
     bool back = f->exit == FRAME_EXIT_LINK_BACK;
-    if ((back || f->exit == FRAME_EXIT_LINK) && f->link_page == b->page && f->rip == c->rip) { /* else an interrupt came between */
+    if ((back || f->exit == FRAME_EXIT_LINK) && f->link_page == b->page
+        && f->rip == c->rip) { /* else an interrupt came between */
         x86_code_link(&e->code, f->link, back, n);
         e->links++;
     }
@@ -284,8 +326,14 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
     else
         x86_code_run(&e->code, c, n);
     e->exits[f->exit]++;
+    if (f->exit == FRAME_EXIT_FAULT) {
+        find_fault(e, c);
+        f->exit = FRAME_EXIT_BAIL;
+    }
     if (f->straddler)
         count_straddle(e);
+    if (f->wanderer)
+        note_wanderer(e, c);
 }
 
 /* ---- the loop ---- */
@@ -417,12 +465,14 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         text + n, cap - n,
         "bt_blocks_translated %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries %lu\n"
         "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails_crossing %lu\nbt_bails_group "
-        "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_kills %lu\n"
-        "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_ungrouped %lu\n",
+        "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_bails_wanders %lu\nbt_bails_early %lu\nbt_kills %lu\n"
+        "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_exits_fault "
+        "%lu\nbt_ungrouped %lu\nbt_wanderers %lu\n",
         e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos, e->entries, e->cold_blocks, e->links, f->misses,
         f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM],
-        f->bails[FRAME_BAIL_CODE], e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK],
-        e->exits[FRAME_EXIT_BAIL], e->ungrouped);
+        f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY], e->kills, e->revivals, e->resets,
+        e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK], e->exits[FRAME_EXIT_BAIL],
+        e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     return n + callout_stats(f, text + n, cap - n);
 }

@@ -28,41 +28,57 @@
 /* Translated code of this thread, see hostexec_watch(). */
 static _Thread_local struct {
     uintptr_t begin, size, resume;
+    uint64_t *ret_pc;
 } watched;
 
-void hostexec_watch(uintptr_t begin, size_t size, uintptr_t resume)
+void hostexec_watch(uintptr_t begin, size_t size, uintptr_t resume, uint64_t *ret_pc)
 {
     watched.begin = begin;
     watched.size = begin ? size : 0;
     watched.resume = resume;
+    watched.ret_pc = ret_pc;
 }
+
+static const int SIGNALS[] = { SIGFPE, SIGILL, SIGSEGV, SIGBUS };
+enum { SIGNALS_NR = sizeof(SIGNALS) / sizeof(SIGNALS[0]) };
+static struct sigaction former[SIGNALS_NR]; /* what they did before */
 
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
     greg_t *rip = &uc->uc_mcontext.gregs[REG_RIP];
-    uintptr_t exit = host_code_fault_exit((uintptr_t)*rip, sig == SIGFPE ? HOST_SIMD_FAULT : HOST_ILLEGAL);
+    uintptr_t exit = 0;
 
     (void)info;
-    if (sig == SIGFPE && (uintptr_t)*rip - watched.begin < watched.size)
-        *rip = (greg_t)watched.resume;
-    else if (exit)
+    if (sig == SIGFPE || sig == SIGILL)
+        exit = host_code_fault_exit((uintptr_t)*rip, sig == SIGFPE ? HOST_SIMD_FAULT : HOST_ILLEGAL);
+    if (sig != SIGILL && (uintptr_t)*rip - watched.begin < watched.size) {
+        *watched.ret_pc = (uint64_t)*rip;
+        exit = watched.resume;
+    }
+    if (exit) {
         *rip = (greg_t)exit;
-    else
-        signal(sig, SIG_DFL); /* not ours: the instruction faults again and ends the process */
+        return;
+    }
+    for (unsigned n = 0; n < SIGNALS_NR; n++) /* not ours: the instruction faults again, for whoever was in charge */
+        if (SIGNALS[n] == sig)
+            (void)sigaction(sig, &former[n], NULL); /* what was in force once can be put in force again */
 }
 
 static atomic_bool installed; /* signal handlers belong to the process */
 
 int hostexec_init(struct error *err)
 {
-    static const int signals[] = { SIGFPE, SIGILL };
     struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
 
     sigemptyset(&sa.sa_mask);
-    for (unsigned n = 0; n < sizeof(signals) / sizeof(signals[0]); n++)
-        if (sigaction(signals[n], &sa, NULL) < 0)
-            return error_set(err, -errno, "cannot handle signal %d: %s", signals[n], strerror(errno));
+    for (unsigned n = 0; n < SIGNALS_NR; n++) {
+        struct sigaction was;
+        if (sigaction(SIGNALS[n], &sa, &was) < 0)
+            return error_set(err, -errno, "cannot handle signal %d: %s", SIGNALS[n], strerror(errno));
+        if (was.sa_sigaction != on_signal)
+            former[n] = was;
+    }
     atomic_store_explicit(&installed, true, memory_order_release); /* partner: hostexec_is_ready */
     return 0;
 }

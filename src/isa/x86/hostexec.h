@@ -11,14 +11,14 @@
 
 #include "base/error.h"
 
-/* Installs the process-wide SIGFPE and SIGILL handlers that turn an unmasked SIMD exception inside a trampoline into the
+/* Installs the process-wide handlers of synchronous signals that turn an unmasked SIMD exception inside a trampoline into the
  * guest's #XM; elsewhere these signals get their default action. The first step_host() does it if
  * nobody has; call it early to see the error or to put a handler of your own in front, and again if another took its place. */
 MUST_CHECK int hostexec_init(struct error *err);
 bool hostexec_is_ready(void);
 
-/* On the calling thread, a SIGFPE at a host address in [begin, begin + size) goes on at `resume`: translated code that divides.
- * begin 0: no longer. */
-void hostexec_watch(uintptr_t begin, size_t size, uintptr_t resume);
+/* On the calling thread, a host fault at an address in [begin, begin + size), which is stored in *ret_pc, goes on at `resume`:
+ * translated code that divides, or accesses what is no address. begin 0: no longer. */
+void hostexec_watch(uintptr_t begin, size_t size, uintptr_t resume, uint64_t *ret_pc);
 
 #endif

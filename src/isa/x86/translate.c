@@ -83,10 +83,8 @@ static void put_insn_off(struct xl *x, int32_t off)
 static bool integer(struct xl *x, const struct x86_insn *i)
 {
     x86_step_fn f = i->step;
-    if (f == step_div || f == step_idiv) {
-        put_insn_off(x, x->off); /* for a divide error: the signal handler bails */
+    if (f == step_div || f == step_idiv) /* a divide error is a host fault, at which translated code bails */
         return xl_copy(x, i, X86_READ);
-    }
     if (f == step_nop)
         return true;
     if (f == step_lea)
@@ -168,6 +166,13 @@ static void put_exit(struct xl *x, const struct tail *t)
     (void)xl_jmp(x, x->code->stub_exit);
 }
 
+static void put_miss_place(struct xl *x, const struct tail *t)
+{
+    asm_mov_imm(x->cb, HOST_RCX, (uint64_t)(uintptr_t)x->b);
+    xl_store(x, FRAME(miss_block), H_RCX);
+    put_insn_off(x, t->off);
+}
+
 static void put_tail(struct xl *x, const struct tail *t)
 {
     xl_patch(x, t->from, x->cb->pos);
@@ -177,14 +182,21 @@ static void put_tail(struct xl *x, const struct tail *t)
             XL_BYTES(x, 0x4c, 0x2b, 0x9c, 0xcc);
             codebuf_put4(x->cb, (uint32_t)t->sub);
         }
-        if (t->group) {
-            asm_mov_imm(x->cb, HOST_RCX, (uint64_t)(uintptr_t)x->b);
-            xl_store(x, FRAME(group_block), H_RCX);
-        }
-        put_insn_off(x, t->off);
+        put_miss_place(x, t);
         codebuf_put1(x->cb, 0xb9); /* mov ecx, what */
         codebuf_put4(x->cb, t->what);
         xl_call(x, x->code->stub_miss);
+        (void)xl_jmp(x, x->cb->rx + t->again);
+        break;
+    case TAIL_SITE:
+        put_miss_place(x, t);
+        if (t->addr != H_R11 || t->plus)
+            xl_lea(x, 8, H_R11, t->addr, H_RSP, 1, t->plus);
+        codebuf_put1(x->cb, 0xb9); /* mov ecx, site */
+        codebuf_put4(x->cb, (uint32_t)t->site);
+        xl_call(x, x->code->stub_site[x->bank][t->what & 0xff][xl_site_kind(t->what)]);
+        if (t->addr == H_R11 && t->plus)
+            xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, -t->plus);
         (void)xl_jmp(x, x->cb->rx + t->again);
         break;
     case TAIL_BAIL:
@@ -229,6 +241,7 @@ static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
     n->near_entry = codebuf_here(x->cb);
     put_request_check(x, off);
     n->inner_entry = codebuf_here(x->cb);
+    x->inner = x->cb->pos;
     /* a rel32 that is linked later may not be among the bytes that a kill replaces */
     if (x86_rows[x->b->insn[0].row].flags & ROW_BRANCH)
         XL_BYTES(x, 0x0f, 0x1f, 0x44, 0, 0);
@@ -240,6 +253,8 @@ static void put_body(struct xl *x)
     for (unsigned k = 0; k < x->b->nr && !ends; k++) {
         const struct x86_insn *i = &x->b->insn[k];
         x->k = k;
+        x->starts[k] = (uint16_t)(x->cb->pos - x->inner);
+        xl_early_checks(x);
         if (!xl_flow(x, i, &ends)) {
             ends = false;
             if (integer(x, i) || vector(x, i)) {
@@ -256,7 +271,7 @@ static void put_body(struct xl *x)
         xl_goto(x, x->off, false);
 }
 
-bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, bool grouping,
+bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, const struct x86_habits *habits,
                    struct x86_native *ret_native)
 {
     struct xl *x = code->work;
@@ -274,7 +289,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->nr_tails = 0;
     x->k = 0;
     x->page = c->gmem->host + (b->page << GPAGE_SHIFT);
-    x->grouping = grouping;
+    x->habits = habits;
     xl_look(x);
     put_entries(x, x->off, &n);
     put_body(x);
@@ -283,6 +298,10 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
             n.exit = codebuf_here(x->cb);
         put_tail(x, &x->tail[k]);
     }
+    codebuf_align(x->cb, sizeof(x->starts[0]));
+    n.starts = (const void *)codebuf_here(x->cb);
+    codebuf_put(x->cb, x->starts, b->nr * sizeof(x->starts[0]));
+    n.end = codebuf_here(x->cb);
     if (code->cb.failed) {
         codebuf_rollback(&code->cb, begin);
         return false;
@@ -292,6 +311,17 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     memcpy(n.look, x->look, sizeof(n.look));
     *ret_native = n;
     return true;
+}
+
+int x86_code_insn_at(const struct x86_native *n, const struct x86_block *b, uint64_t pc)
+{
+    uint64_t at = pc - (uintptr_t)n->inner_entry;
+    if (pc < (uintptr_t)n->inner_entry || pc >= (uintptr_t)n->starts)
+        return -1;
+    int k = b->nr - 1;
+    while (k > 0 && n->starts[k] > at)
+        k--;
+    return k;
 }
 
 static uint8_t *writable(struct x86_code *code, const uint8_t *rx)

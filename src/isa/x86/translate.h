@@ -26,13 +26,25 @@
 #include "isa/x86/blocks.h"
 #include "isa/x86/mmu.h"
 
-enum { FRAME_TLB = 512, FRAME_JUMPS = 4096, FRAME_STACK = 64 << 10 };
+enum { FRAME_TLB = 512, FRAME_SITES = 1024, FRAME_JUMPS = 4096, FRAME_STACK = 64 << 10 };
+
+/* What one place in the code last accessed: most go on in the page they were in. Places share sites when there are many. */
+struct x86_site {
+    uint64_t neg;     /* minus the linear page, or SITE_NONE */
+    uint64_t to_host; /* host address - linear address */
+    uint64_t left;    /* misses until somebody looks whether the place had better use the table */
+    uint64_t since;   /* TSC when `left` was set */
+};
+/* The only address it matches, 1 << 63, is not canonical, and plus any to_host it is not either: the access is a host fault, at
+ * which translated code bails. */
+#define SITE_NONE (1ULL << 63)
 
 /* Inline TLB of one bank: structure of arrays, so that an index scaled by 8 reaches all. */
 struct x86_frame_bank {
-    uint64_t neg_tag[2][FRAME_TLB]; /* by X86_READ, X86_WRITE: minus the linear page */
-    uint64_t to_host[FRAME_TLB];    /* host address - linear address */
-    uint64_t host_page[FRAME_TLB];  /* host address of the page */
+    uint64_t neg_tag[2][FRAME_TLB];       /* by X86_READ, X86_WRITE: minus the linear page */
+    uint64_t to_host[FRAME_TLB];          /* host address - linear address */
+    uint64_t host_page[FRAME_TLB];        /* host address of the page */
+    struct x86_site site[2][FRAME_SITES]; /* by X86_READ, X86_WRITE */
     /* the jump cache; its second way holds what was pushed out of the first */
     uint64_t jump_neg[2][FRAME_JUMPS];  /* minus the linear address of a block that was jumped to from another page */
     uint64_t jump_code[2][FRAME_JUMPS]; /* its far entry */
@@ -41,14 +53,22 @@ struct x86_frame_bank {
 
 /* What exits say. */
 enum x86_frame_exit {
-    FRAME_EXIT_NEXT, /* go on at rip */
-    FRAME_EXIT_LINK, /* the same; the jump at `link` may be pointed at the block there */
+    FRAME_EXIT_NEXT,      /* go on at rip */
+    FRAME_EXIT_LINK,      /* the same; the jump at `link` may be pointed at the block there */
     FRAME_EXIT_LINK_BACK, /* the same, for a backward jump */
-    FRAME_EXIT_BAIL, /* the instruction at rip needs the interpreter */
+    FRAME_EXIT_BAIL,      /* the instruction at rip needs the interpreter */
+    FRAME_EXIT_FAULT,     /* the same for the one whose host code is at fault_pc */
 };
 
 /* Why an access went to the interpreter. */
-enum x86_frame_bail { FRAME_BAIL_CROSSING, FRAME_BAIL_GROUP, FRAME_BAIL_NO_RAM, FRAME_BAIL_CODE };
+enum x86_frame_bail {
+    FRAME_BAIL_CROSSING,
+    FRAME_BAIL_GROUP,
+    FRAME_BAIL_NO_RAM,
+    FRAME_BAIL_CODE,
+    FRAME_BAIL_WANDERS,
+    FRAME_BAIL_EARLY
+};
 
 /* What translated code works on. The hot part is within reach of a disp8 from rsp. */
 struct x86_frame {
@@ -66,9 +86,12 @@ struct x86_frame {
     /* cold */
     uint64_t flags; /* arithmetic and DF */
     uint64_t host_rsp;
-    uint64_t group[12];     /* to_host of the groups of accesses of the running block */
+    uint64_t group[12];     /* to_host of the groups of accesses of the running block that are not at a site */
     uint64_t straddler;     /* the block (struct x86_block *) whose group check last crossed a page, 0: none */
-    uint64_t group_block;   /* the block of the group check that missed */
+    uint64_t wanderer;      /* the block with a place that changes pages too often for a site, 0: none; it is at insn_off */
+    uint64_t miss_block;    /* the block of the check that missed */
+    uint64_t miss_site;     /* frame offset of its site */
+    uint64_t fault_pc;      /* where host code faulted */
     uint64_t link_page;     /* of the block that `link` is in */
     uint64_t align_mask[3]; /* 15, 31, 63: for operands that must be aligned */
     uint64_t upper_mask;    /* bits 63:48 */
@@ -79,12 +102,13 @@ struct x86_frame {
     struct x86_cpu *cpu; /* borrowed */
     void *owner;         /* borrowed: the engine's, for its callbacks */
     uint64_t misses, callouts;
-    uint64_t bails[4];     /* by enum x86_frame_bail */
+    uint64_t bails[6];     /* by enum x86_frame_bail */
     uint64_t *callouts_of; /* owned; by row */
     struct x86_frame_bank bank[X86_BANK_NR];
 };
 
 struct xl;
+enum { XL_SITE_KINDS = 6 };
 
 /* Translated code of one CPU and the stubs it shares. */
 struct x86_code {
@@ -92,9 +116,11 @@ struct x86_code {
     struct x86_frame *frame; /* owned; a host stack lies below it */
     size_t stubs_end;        /* code position behind the stubs */
     void (*enter)(struct x86_frame *frame, const void *code);
-    const uint8_t *stub_exit, *stub_bail, *stub_miss, *stub_callout, *stub_fpu_load, *stub_victim[X86_BANK_NR];
-    struct xl *work;                      /* owned; the block in progress */
-    bool check_all; /* every entry looks for requests, so that blocks can be run one by one */
+    const uint8_t *stub_exit, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
+        *stub_fpu_load, *stub_victim[X86_BANK_NR];
+    struct xl *work; /* owned; the block in progress */
+    bool check_all;  /* every entry looks for requests, so that blocks can be run one by one */
+    unsigned next_site[X86_BANK_NR][2];
     uint64_t blocks, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
 };
 
@@ -110,20 +136,30 @@ void x86_code_reset(struct x86_code *code);
 /* A block's host code. */
 struct x86_native {
     const uint8_t *far_entry, *near_entry, *inner_entry;
-    const uint8_t *exit;  /* where killed entries lead */
-    uint8_t killed[2][5]; /* what x86_code_kill() overwrote at the near and the inner entry */
-    bool dead;            /* killed or redirected */
-    /* code behind the block that was looked at: which flags it reads; like the block's bytes, it must be unchanged for a revival */
+    const uint8_t *exit;    /* where killed entries lead */
+    uint8_t killed[2][5];   /* what x86_code_kill() overwrote at the near and the inner entry */
+    bool dead;              /* killed or redirected */
+    const uint8_t *end;     /* of its code */
+    const uint16_t *starts; /* of each instruction's host code, from inner_entry */
+    /* code behind the block that was looked at: which flags it reads; like the block's bytes, it must be unchanged for a revival
+     */
     struct x86_look {
         uint16_t off, len; /* in the page; len 0: none */
         uint32_t hash;
     } look[2];
 };
 
-/* Translates b for the CPU's current bank and configuration. grouping: accesses off one register are checked together, which
- * does not pay where they often lie across two pages (frame.straddler). False: the buffer is full (reset it, try again). */
-bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, bool grouping,
+/* What was learnt about a block. */
+struct x86_habits {
+    bool straddles; /* groups of accesses off one register often lie across two pages: check them one by one (frame.straddler) */
+    uint64_t wanders; /* by instruction: its check uses the table, not a site (frame.wanderer) */
+};
+
+/* Translates b for the CPU's current bank and configuration. False: the buffer is full (reset it, try again). */
+bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, const struct x86_habits *habits,
                    struct x86_native *ret_native);
+/* Index of the instruction whose host code pc is in, -1: not in this block. */
+int x86_code_insn_at(const struct x86_native *n, const struct x86_block *b, uint64_t pc);
 /* Takes a block out of use, and back into it when its bytes turned out to be unchanged. False: what it assumed about the code
  * behind it is no longer so; translate it anew. */
 void x86_code_kill(struct x86_code *code, struct x86_native *n);

@@ -5,21 +5,29 @@
 #ifndef DOPPEL_ISA_X86_TRANSLATE_EMIT_H
 #define DOPPEL_ISA_X86_TRANSLATE_EMIT_H
 
+#include <assert.h>
+
 #include "emit/asm.h"
 #include "isa/x86/translate.h"
 
-enum { XR_MEM = 0xff };       /* the guest register lives in the frame */
+enum { XR_MEM = 0xff }; /* the guest register lives in the frame */
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
 
 #define FRAME(member) ((int32_t)offsetof(struct x86_frame, member))
 
 /* A run of accesses off one base register whose whole extent is checked at the first of them. */
 struct xl_group {
-    uint8_t base; /* guest register */
+    uint8_t base;  /* guest register */
+    uint8_t first; /* instruction at which it is checked */
+    bool early;    /* that instruction does not itself access so */
+    bool first_writes;
+    int32_t first_lo; /* where the first access is */
     bool write;
-    bool checked;   /* the code emitted so far has made the check; the base's to_host is in frame.group[] */
+    bool checked;   /* the code emitted so far has made the check */
     int32_t lo, hi; /* extent relative to the base's value at the group's origin, exclusive end */
     unsigned count;
+    int32_t delta; /* at `first`: the base's value minus that at the group's origin */
+    int32_t host;  /* frame offset of its to_host, when checked */
 };
 
 /* What the analysis found about one instruction. */
@@ -29,7 +37,16 @@ struct xl_note {
     int32_t delta;   /* the base's value here minus that at the group's origin */
 };
 
+/* Of struct tail's `what`. */
+enum {
+    MISS_GROUP = 1 << 16,    /* of accesses off one register */
+    MISS_SITE = 1 << 17,     /* the site has used up its misses */
+    MISS_EARLY = 1 << 18,    /* it is a later instruction that accesses so: page tables may not be touched */
+    MISS_ALIGNED = 16 << 20, /* times 1, 2, 4: the address must be aligned to 16, 32, 64 */
+};
+
 enum { XL_GROUPS = 12 };
+static_assert(BLOCK_MAX_INSNS <= 64, "x86_habits has a bit for each");
 
 /* How a checked operand is addressed: [base + rcx + disp]. */
 struct xl_place {
@@ -44,26 +61,30 @@ struct xl {
     struct x86_cpu *c;
     const struct x86_block *b;
     unsigned bank;
-    int32_t off;   /* of the current instruction from page_va */
-    unsigned k;    /* its index */
+    int32_t off;             /* of the current instruction from page_va */
+    unsigned k;              /* its index */
     const uint8_t *page;     /* borrowed: the block's, in host memory */
     struct x86_look look[2]; /* see struct x86_native */
     unsigned nr_looks;
-    bool grouping; /* groups are used (not after too many of their checks straddled a page) */
+    const struct x86_habits *habits;  /* borrowed */
+    size_t inner;                     /* code position of the inner entry */
+    uint16_t starts[BLOCK_MAX_INSNS]; /* of each instruction's code, from there */
     unsigned nr_groups;
     struct xl_group group[XL_GROUPS];
     struct xl_note note[BLOCK_MAX_INSNS];
     bool fpu_here; /* guest vector registers are known to be loaded */
     unsigned nr_tails;
     struct tail { /* out-of-line code, emitted behind the block */
-        enum { TAIL_MISS, TAIL_BAIL, TAIL_EXIT, TAIL_FAR } kind;
+        enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR } kind;
         size_t from;   /* position of the rel32 that leads here */
-        size_t again;  /* TAIL_MISS: where to go on */
-        uint32_t what; /* TAIL_MISS: access | bank << 8 */
+        size_t again;  /* TAIL_MISS, TAIL_SITE: where to go on */
+        uint32_t what; /* TAIL_MISS, TAIL_SITE: enum x86_access | bank << 8 | MISS_GROUP */
         int32_t sub;   /* TAIL_MISS: frame offset of the tags whose entry (index in rcx) was added to r11; 0: none */
-        bool group;    /* TAIL_MISS: a group's check */
-        int32_t off;   /* instruction, or TAIL_EXIT: target */
-        int32_t undo;  /* TAIL_FAR: what to add to rSP should the target be no address */
+        int32_t site;  /* TAIL_SITE: its frame offset */
+        uint8_t addr;  /* TAIL_SITE: the address is that host register plus `plus` */
+        int32_t plus;
+        int32_t off;  /* instruction, or TAIL_EXIT: target */
+        int32_t undo; /* TAIL_FAR: what to add to rSP should the target be no address */
         bool link;
         bool back; /* TAIL_EXIT: of a backward jump */
     } tail[BLOCK_MAX_INSNS * 6];
@@ -138,6 +159,12 @@ struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_acc
 /* Bails when r11 is not aligned to size (16, 32, 64). */
 void xl_align(struct xl *x, unsigned size);
 void xl_tail(struct xl *x, struct tail t);
+/* Which of code->stub_site a miss of that kind goes to. */
+unsigned xl_site_kind(uint32_t what);
+/* Makes code->stub_site. */
+void xl_site_stubs(struct xl *x);
+/* Emits the checks of groups that are to be made before the current instruction. */
+void xl_early_checks(struct xl *x);
 
 /* ---- translate_look.c ---- */
 /* Hash of bytes that were looked at. */

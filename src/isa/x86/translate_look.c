@@ -8,7 +8,8 @@
  * shows a handler arithmetic flags that nobody can have meant to read (docs/decisions/0006).
  *
  * Groups: forwards, following each register's value as an offset from where it was last set to something unknown. Accesses off
- * the same value within a few hundred bytes form a group, checked as one extent at its first member.
+ * the same value within a few hundred bytes form a group, checked as one extent at its first member, or earlier if flags are
+ * live there.
  */
 #include <string.h>
 
@@ -253,27 +254,52 @@ static int join(struct xl *x, const struct values *v, const struct access *a, ui
     if (x->nr_groups == XL_GROUPS)
         return -1;
     origin_of[x->nr_groups] = v->origin[a->base];
-    x->group[x->nr_groups] = (struct xl_group){ .base = (uint8_t)a->base, .write = a->write, .lo = lo, .hi = hi, .count = 1 };
+    x->group[x->nr_groups] = (struct xl_group){
+        .base = (uint8_t)a->base, .write = a->write, .first_writes = a->write, .first_lo = lo, .lo = lo, .hi = hi, .count = 1
+    };
     return (int)x->nr_groups++;
+}
+
+/* The check of a group is at its first member, or before it at the last place where flags are dead and the base register's value
+ * is known relative to the group's origin: then it is cheap. One access alone needs no group unless that helps. */
+static void place_check(struct xl *x, struct xl_group *g, unsigned first, uint32_t origin, const struct values *at)
+{
+    unsigned k = first;
+    while (k > 0 && !x->note[k].flags_dead && at[k - 1].origin[g->base] == origin)
+        k--;
+    if (!x->note[k].flags_dead)
+        k = first;
+    if (g->count < 2 && k == first)
+        g->count = 0;
+    g->first = (uint8_t)k;
+    g->early = k != first || g->lo != g->first_lo || (g->write && !g->first_writes);
+    g->delta = at[k].plus[g->base];
 }
 
 static void look_at_accesses(struct xl *x)
 {
-    struct values v = { .next = 0 };
+    struct values v = { .next = 0 }, at[BLOCK_MAX_INSNS];
     struct access a;
     uint32_t origin_of[XL_GROUPS];
+    uint8_t first_of[XL_GROUPS];
     all_unknown(&v);
     for (unsigned k = 0; k < x->b->nr; k++) {
         const struct x86_insn *i = &x->b->insn[k];
         struct xl_note *n = &x->note[k];
+        at[k] = v;
         if (access_of(i, &a)) {
+            unsigned before = x->nr_groups;
             n->group = (int8_t)join(x, &v, &a, origin_of);
             n->delta = v.plus[a.base];
+            if (x->nr_groups != before)
+                first_of[before] = (uint8_t)k;
         }
         follow(&v, i);
     }
-    for (unsigned k = 0; k < x->b->nr; k++) /* one alone needs no group */
-        if (x->note[k].group >= 0 && x->group[x->note[k].group].count < 2)
+    for (unsigned n = 0; n < x->nr_groups; n++)
+        place_check(x, &x->group[n], first_of[n], origin_of[n], at);
+    for (unsigned k = 0; k < x->b->nr; k++)
+        if (x->note[k].group >= 0 && !x->group[x->note[k].group].count)
             x->note[k].group = -1;
 }
 
@@ -284,7 +310,7 @@ void xl_look(struct xl *x)
     for (unsigned k = 0; k < x->b->nr; k++)
         x->note[k] = (struct xl_note){ .group = -1 };
     look_at_flags(x);
-    if (x->grouping)
+    if (!x->habits->straddles)
         look_at_accesses(x);
 }
 

@@ -2,9 +2,11 @@
 /*
  * The translator's memory operands: address formation and the inline TLB check.
  *
- * Minus-tag + address is the offset in the page on a hit, and large on a miss. Where guest flags are dead that is an ADD and a
- * CMP; where they are live nothing may touch them: PEXT takes index and page bits out, and JRCXZ skips the miss. Accesses off one
- * base register are checked as a group, at the first of them (translate_look.c).
+ * Minus-tag + address is the offset in the page on a hit, and large on a miss. Most places in the code stay in a page for long,
+ * so where guest flags are dead a place compares with the page it saw last (a site); a miss there looks into the table, in a
+ * stub, and only what is not in the table calls C. A place that changes pages all the time uses the table directly. Where flags
+ * are live nothing may touch them: the table is looked up with PEXT, and JRCXZ skips the miss. Accesses off one base register are
+ * checked as a group, at the first of them or before (translate_look.c).
  */
 #include "isa/x86/translate_emit.h"
 
@@ -145,12 +147,18 @@ static int32_t bank_offset(const struct xl *x, size_t member)
     return FRAME(bank) + (int32_t)(x->bank * sizeof(struct x86_frame_bank) + member);
 }
 
-/* The check while flags are live. Behind it r11 is still the address and rcx its to_host. */
-static void check_quietly(struct xl *x, struct tail t, unsigned size, int32_t tags)
+/* Frame offset of the tags (minus pages) of the bank's table for an access. */
+static int32_t tags_offset(const struct xl *x, enum x86_access access)
+{
+    return bank_offset(x, offsetof(struct x86_frame_bank, neg_tag)) + access * FRAME_TLB * 8;
+}
+
+/* The check by the table while flags are live. Behind it r11 is still the address and rcx its to_host. */
+static void check_quietly(struct xl *x, struct tail t, unsigned size, enum x86_access access)
 {
     t.again = x->cb->pos;
     xl_pext(x, H_RCX, H_R11, FRAME(tlb_mask));
-    xl_load_rcx8(x, H_RCX, tags);
+    xl_load_rcx8(x, H_RCX, tags_offset(x, access));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, (int32_t)size - 1);
     xl_pext(x, H_RCX, H_RCX, FRAME(page_mask));
     XL_BYTES(x, 0xe3, 5); /* jrcxz over the jump */
@@ -160,17 +168,17 @@ static void check_quietly(struct xl *x, struct tail t, unsigned size, int32_t ta
     xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, to_host)));
 }
 
-/* The check when flags may be lost. Behind it r11 is the offset in the page and rcx the table entry of `wanted`. */
-static void check_with_flags(struct xl *x, struct tail t, unsigned size, int32_t tags, size_t wanted)
+/* The check by the table when flags may be lost. Behind it r11 is the offset in the page and rcx the table entry of `wanted`. */
+static void check_table(struct xl *x, struct tail t, unsigned size, enum x86_access access, size_t wanted)
 {
     t.again = x->cb->pos;
-    t.sub = tags;
+    t.sub = tags_offset(x, access);
     XL_BYTES(x, 0x44, 0x89, 0xd9);        /* mov ecx, r11d */
     XL_BYTES(x, 0xc1, 0xe9, GPAGE_SHIFT); /* shr ecx, 12 */
     XL_BYTES(x, 0x81, 0xe1);              /* and ecx, FRAME_TLB - 1 */
     codebuf_put4(x->cb, FRAME_TLB - 1);
     XL_BYTES(x, 0x4c, 0x03, 0x9c, 0xcc); /* add r11, [rsp + rcx * 8 + tags] */
-    codebuf_put4(x->cb, (uint32_t)tags);
+    codebuf_put4(x->cb, (uint32_t)t.sub);
     XL_BYTES(x, 0x49, 0x81, 0xfb); /* cmp r11, 4096 - size */
     codebuf_put4(x->cb, GPAGE_SIZE - size);
     XL_BYTES(x, 0x0f, 0x87); /* ja */
@@ -180,31 +188,89 @@ static void check_with_flags(struct xl *x, struct tail t, unsigned size, int32_t
     xl_load_rcx8(x, H_RCX, bank_offset(x, wanted));
 }
 
-/* Checks [r11, r11 + size). With keep, r11 stays the address if flags allow no shorter way; the operand is at [r11 + rcx]. */
-static void check(struct xl *x, unsigned size, enum x86_access access)
+/* The check by a site when flags may be lost, of the address t.addr + t.plus; aligned to `align`, 0: any. Behind it rcx is
+ * to_host, whose frame offset is returned. */
+static int32_t check_site(struct xl *x, struct tail t, unsigned size, unsigned align, enum x86_access access)
 {
-    int32_t tags = bank_offset(x, offsetof(struct x86_frame_bank, neg_tag)) + access * FRAME_TLB * 8;
-    struct tail t = { .kind = TAIL_MISS, .what = access | x->bank << 8, .off = x->off };
-    if (x->note[x->k].flags_dead)
-        check_with_flags(x, t, size, tags, offsetof(struct x86_frame_bank, host_page));
-    else
-        check_quietly(x, t, size, tags);
+    unsigned n = x->code->next_site[x->bank][access]++ % FRAME_SITES;
+    t.kind = TAIL_SITE;
+    t.again = x->cb->pos;
+    t.site = bank_offset(x, offsetof(struct x86_frame_bank, site))
+             + (int32_t)((access * FRAME_SITES + n) * sizeof(struct x86_site));
+    xl_load(x, H_RCX, t.site + (int32_t)offsetof(struct x86_site, neg));
+    xl_lea(x, 8, H_RCX, H_RCX, t.addr, 1, t.plus);
+    if (align) { /* in the page, and its low bits are clear: test rcx, mask; jnz */
+        XL_BYTES(x, 0x48, 0xf7, 0xc1);
+        codebuf_put4(x->cb, (uint32_t)GPAGE_MASK | (align - 1));
+        XL_BYTES(x, 0x0f, 0x85);
+    } else { /* cmp rcx, 4096 - size; ja */
+        XL_BYTES(x, 0x48, 0x81, 0xf9);
+        codebuf_put4(x->cb, GPAGE_SIZE - size);
+        XL_BYTES(x, 0x0f, 0x87);
+    }
+    codebuf_put4(x->cb, 0);
+    t.from = x->cb->pos - 4;
+    xl_tail(x, t);
+    int32_t to_host = t.site + (int32_t)offsetof(struct x86_site, to_host);
+    xl_load(x, H_RCX, to_host);
+    return to_host;
 }
 
-/* Checks the whole group, with the base register's value as it is now; leaves its to_host in the frame. */
+static bool wanders(const struct xl *x)
+{
+    return x->habits->wanders >> x->k & 1;
+}
+
+/* Checks [base + disp, .. + size), in a host register; aligned to `align`, 0: any. */
+static struct xl_place check(struct xl *x, unsigned base, int32_t disp, unsigned size, unsigned align, enum x86_access access)
+{
+    struct tail t = { .kind = TAIL_MISS, .what = access | x->bank << 8, .off = x->off, .addr = (uint8_t)base, .plus = disp };
+    if (x->note[x->k].flags_dead && !wanders(x)) {
+        t.what |= MISS_ALIGNED / 16 * align;
+        (void)check_site(x, t, size, align, access);
+        return (struct xl_place){ base, disp };
+    }
+    if (base != H_R11 || disp)
+        xl_lea(x, 8, H_R11, base, SIB_NONE, 1, disp);
+    if (align)
+        xl_align(x, align);
+    if (x->note[x->k].flags_dead)
+        check_table(x, t, size, access, offsetof(struct x86_frame_bank, host_page));
+    else
+        check_quietly(x, t, size, access);
+    return (struct xl_place){ H_R11, 0 };
+}
+
+/* Checks the whole group, with the base register's value as it is now; leaves its to_host in the frame and in rcx. */
 static void check_group(struct xl *x, struct xl_group *g, int32_t delta)
 {
     enum x86_access access = g->write ? X86_WRITE : X86_READ;
-    int32_t tags = bank_offset(x, offsetof(struct x86_frame_bank, neg_tag)) + access * FRAME_TLB * 8;
-    struct tail t = { .kind = TAIL_MISS, .what = access | x->bank << 8 | 1 << 16, .off = x->off, .group = true };
+    struct tail t = { .kind = TAIL_MISS, .off = x->off };
+    t.what = access | x->bank << 8 | MISS_GROUP | (g->early ? MISS_EARLY : 0);
     unsigned size = (unsigned)(g->hi - g->lo);
-    xl_lea(x, 8, H_R11, in_register(x, g->base, H_R11), SIB_NONE, 1, g->lo - delta);
-    if (x->note[x->k].flags_dead)
-        check_with_flags(x, t, size, tags, offsetof(struct x86_frame_bank, to_host));
-    else
-        check_quietly(x, t, size, tags);
+    t.addr = (uint8_t)in_register(x, g->base, H_R11);
+    t.plus = g->lo - delta;
     g->checked = true;
-    xl_store(x, FRAME(group) + 8 * (int32_t)(g - x->group), H_RCX);
+    if (x->note[x->k].flags_dead && !wanders(x)) {
+        g->host = check_site(x, t, size, 0, access);
+        return;
+    }
+    xl_lea(x, 8, H_R11, t.addr, SIB_NONE, 1, t.plus);
+    if (x->note[x->k].flags_dead)
+        check_table(x, t, size, access, offsetof(struct x86_frame_bank, to_host));
+    else
+        check_quietly(x, t, size, access);
+    g->host = FRAME(group) + 8 * (int32_t)(g - x->group);
+    xl_store(x, g->host, H_RCX);
+}
+
+void xl_early_checks(struct xl *x)
+{
+    for (unsigned n = 0; n < x->nr_groups; n++) {
+        struct xl_group *g = &x->group[n];
+        if (g->first == x->k && !g->checked && g->count)
+            check_group(x, g, g->delta);
+    }
 }
 
 /* The operand at guest base + disp by its group: rcx gets to_host. */
@@ -215,8 +281,15 @@ static struct xl_place grouped(struct xl *x, unsigned base, int32_t disp)
     if (!g->checked)
         check_group(x, g, n->delta);
     else
-        xl_load(x, H_RCX, FRAME(group) + 8 * n->group);
+        xl_load(x, H_RCX, g->host);
     return (struct xl_place){ in_register(x, base, H_R11), disp };
+}
+
+/* base + disp is all there is to the operand's address. */
+static bool is_plain(const struct x86_insn *i)
+{
+    return i->base < 16 && i->index >= 16 && i->seg < SEG_FS && i->addrsize == 8 && i->layout.modrm
+           && i->disp == (int32_t)i->disp;
 }
 
 bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_access access, bool aligned,
@@ -226,12 +299,13 @@ bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_
         *ret_place = grouped(x, i->base, (int32_t)i->disp);
         return true;
     }
+    if (is_plain(i)) {
+        *ret_place = check(x, in_register(x, i->base, H_R11), (int32_t)i->disp, size, aligned ? size : 0, access);
+        return true;
+    }
     if (!xl_ea(x, i))
         return false;
-    if (aligned)
-        xl_align(x, size);
-    check(x, size, access);
-    *ret_place = (struct xl_place){ H_R11, 0 };
+    *ret_place = check(x, H_R11, 0, size, aligned ? size : 0, access);
     return true;
 }
 
@@ -239,9 +313,7 @@ struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_acc
 {
     if (x->note[x->k].group >= 0)
         return grouped(x, base, disp);
-    xl_lea(x, 8, H_R11, xr_host(base), SIB_NONE, 1, disp);
-    check(x, 8, access);
-    return (struct xl_place){ H_R11, 0 };
+    return check(x, xr_host(base), disp, 8, 0, access);
 }
 
 void xl_align(struct xl *x, unsigned size)
@@ -251,4 +323,114 @@ void xl_align(struct xl *x, unsigned size)
     XL_BYTES(x, 0xe3, 5);
     size_t from = xl_jmp(x, NULL);
     xl_tail(x, (struct tail){ .kind = TAIL_BAIL, .from = from, .off = x->off });
+}
+
+/* Of a site's miss, there is a stub for each. */
+static const uint32_t SITE_KINDS[XL_SITE_KINDS] = {
+    0, MISS_GROUP, MISS_GROUP | MISS_EARLY, MISS_ALIGNED, MISS_ALIGNED * 2, MISS_ALIGNED * 4,
+};
+
+unsigned xl_site_kind(uint32_t what)
+{
+    unsigned kind = 0;
+    while (SITE_KINDS[kind] != (what & ~0xffffU))
+        kind++;
+    return kind;
+}
+
+/* lea rcx, [rsp + rcx + disp]-style operand of the site whose frame offset is in rcx; rsp is 16 below the frame */
+static void put_site_operand(struct xl *x, unsigned opcode, unsigned reg, size_t member)
+{
+    put_rex(x, 1, reg, H_RCX, H_RSP);
+    codebuf_put1(x->cb, (uint8_t)opcode);
+    put_sib(x, 2, reg, H_RSP, H_RCX, 1);
+    codebuf_put4(x->cb, (uint32_t)(16 + member));
+}
+
+/* pdep dst, src, [rsp + disp] */
+static void put_pdep(struct xl *x, unsigned dst, unsigned src, int32_t disp)
+{
+    size_t at = x->cb->pos;
+    xl_pext(x, dst, src, disp);
+    if (!x->cb->failed)
+        x->cb->rw[at + 2] |= 1; /* VEX.pp: F3 becomes F2 */
+}
+
+/* jrcxz to what is patched in by put_here(). */
+static size_t put_jrcxz(struct xl *x)
+{
+    XL_BYTES(x, 0xe3, 0);
+    return x->cb->pos;
+}
+
+static void put_here(struct xl *x, size_t from)
+{
+    if (!x->cb->failed)
+        x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
+}
+
+static void put_go_to_c(struct xl *x, uint32_t what)
+{
+    codebuf_put1(x->cb, 0xb9); /* mov ecx, what */
+    codebuf_put4(x->cb, what);
+    (void)xl_jmp(x, x->code->stub_miss);
+}
+
+/* Called with the address in r11 and the frame offset of the site in rcx. If the page is in the table the site gets it; C is
+ * called when it is not, when the site has it already (the access crosses its end, or is not aligned), or when the site misses
+ * too often. Keeps flags. */
+static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
+{
+    xl_store(x, 8 + FRAME(miss_site), H_RCX);
+    xl_pext(x, H_RCX, H_R11, 8 + FRAME(tlb_mask));
+    xl_load_rcx8(x, H_RCX, 8 + tags_offset(x, access));
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
+    xl_pext(x, H_RCX, H_RCX, 8 + FRAME(page_mask));
+    size_t hit = put_jrcxz(x);
+    put_go_to_c(x, what);
+    put_here(x, hit);
+    asm_push(x->cb, HOST_RAX);
+    xl_load(x, H_RCX, 16 + FRAME(miss_site));
+    put_site_operand(x, 0x8b, H_RAX, offsetof(struct x86_site, left));
+    xl_lea(x, 8, H_RAX, H_RAX, SIB_NONE, 1, -1);
+    put_site_operand(x, 0x89, H_RAX, offsetof(struct x86_site, left));
+    asm_mov(x->cb, 8, HOST_RCX, HOST_RAX);
+    size_t used_up = put_jrcxz(x);
+    xl_pext(x, H_RAX, H_R11, 16 + FRAME(page_mask));
+    put_pdep(x, H_RAX, H_RAX, 16 + FRAME(page_mask));
+    XL_BYTES(x, 0x48, 0xf7, 0xd0); /* not rax */
+    xl_lea(x, 8, H_RAX, H_RAX, SIB_NONE, 1, 1);
+    xl_load(x, H_RCX, 16 + FRAME(miss_site));
+    put_site_operand(x, 0x8b, H_RCX, offsetof(struct x86_site, neg));
+    XL_BYTES(x, 0x48, 0xf7, 0xd1); /* not rcx */
+    xl_lea(x, 8, H_RCX, H_RCX, H_RAX, 1, 1);
+    size_t crossing = put_jrcxz(x);
+    xl_load(x, H_RCX, 16 + FRAME(miss_site));
+    put_site_operand(x, 0x89, H_RAX, offsetof(struct x86_site, neg));
+    xl_pext(x, H_RAX, H_R11, 16 + FRAME(tlb_mask));
+    put_rex(x, 1, H_RAX, H_RAX, H_RSP);
+    codebuf_put1(x->cb, 0x8b); /* mov rax, [rsp + rax * 8 + to_host] */
+    put_sib(x, 2, H_RAX, H_RSP, H_RAX, 8);
+    codebuf_put4(x->cb, (uint32_t)(16 + bank_offset(x, offsetof(struct x86_frame_bank, to_host))));
+    put_site_operand(x, 0x89, H_RAX, offsetof(struct x86_site, to_host));
+    asm_pop(x->cb, HOST_RAX);
+    asm_ret(x->cb);
+    put_here(x, used_up);
+    asm_pop(x->cb, HOST_RAX);
+    put_go_to_c(x, what | MISS_SITE);
+    put_here(x, crossing);
+    asm_pop(x->cb, HOST_RAX);
+    put_go_to_c(x, what);
+}
+
+void xl_site_stubs(struct xl *x)
+{
+    for (x->bank = 0; x->bank < X86_BANK_NR; x->bank++) {
+        for (unsigned access = X86_READ; access <= X86_WRITE; access++) {
+            for (unsigned kind = 0; kind < XL_SITE_KINDS; kind++) {
+                x->code->stub_site[x->bank][access][kind] = codebuf_here(x->cb);
+                put_site_stub(x, (enum x86_access)access, access | x->bank << 8 | SITE_KINDS[kind]);
+            }
+        }
+    }
 }

@@ -21,6 +21,7 @@
 static const uint8_t IN_HOST[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12 };
 static const uint8_t IN_FRAME[] = { R13, R14, R15 };
 enum { IN_HOST_NR = sizeof(IN_HOST), IN_FRAME_NR = sizeof(IN_FRAME), MXCSR_MASKS = 0x1f80 };
+enum { SITE_MISSES = 512, SITE_CYCLES = 300 };
 
 /* ---- C side ---- */
 
@@ -53,23 +54,41 @@ static uint64_t bail(struct x86_frame *f, enum x86_frame_bail why)
     return 1;
 }
 
+/* A site has used up its misses. True if that was within a short time: a look into the table each time would have cost less. */
+static bool site_wanders(struct x86_site *s)
+{
+    uint64_t now = __builtin_ia32_rdtsc();
+    bool wanders = now - s->since < (uint64_t)SITE_MISSES * SITE_CYCLES;
+    s->since = now;
+    s->left = SITE_MISSES;
+    return wanders;
+}
+
 /* A memory access missed the inline TLB. 0: filled, try again; 1: the interpreter must do it. */
 static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
 {
     struct x86_cpu *c = f->cpu;
     enum x86_access access = what & 0xff;
-    unsigned bank = what >> 8 & 0xff, k = (lin >> GPAGE_SHIFT) & (FRAME_TLB - 1);
+    unsigned bank = what >> 8 & 3, k = (lin >> GPAGE_SHIFT) & (FRAME_TLB - 1);
     struct x86_frame_bank *b = &f->bank[bank];
     uint64_t neg = -(lin & GPAGE_MASK);
     f->misses++;
-    if (b->neg_tag[access][k] == neg) { /* it is there: the access crosses into the next page */
-        if (what >> 16)
-            f->straddler = f->group_block;
-        return bail(f, what >> 16 ? FRAME_BAIL_GROUP : FRAME_BAIL_CROSSING);
+    if ((what >> 20) && (lin & ((what >> 20) - 1)))
+        return bail(f, FRAME_BAIL_CROSSING); /* #GP before anything of the page is looked at */
+    if (b->neg_tag[access][k] == neg) {      /* it is there: the access crosses into the next page */
+        if (what & MISS_SITE) {
+            if (!site_wanders((struct x86_site *)((uint8_t *)f + f->miss_site)))
+                return 0;
+            f->wanderer = f->miss_block;
+            return bail(f, FRAME_BAIL_WANDERS);
+        }
+        if (what & MISS_GROUP)
+            f->straddler = f->miss_block;
+        return bail(f, what & MISS_GROUP ? FRAME_BAIL_GROUP : FRAME_BAIL_CROSSING);
     }
-    const uint8_t *host = x86_tlb_touch(c, lin, access, bank);
+    const uint8_t *host = what & MISS_EARLY ? tlb_hit(c, lin, 1, bank, access) : x86_tlb_touch(c, lin, access, bank);
     if (!host)
-        return bail(f, FRAME_BAIL_NO_RAM); /* it faults, or is a device's */
+        return bail(f, what & MISS_EARLY ? FRAME_BAIL_EARLY : FRAME_BAIL_NO_RAM); /* the latter: it faults, or is a device's */
     if (access == X86_WRITE && atomic_load_explicit(&c->gmem->code[gmem_page_index(c->gmem, host)], memory_order_acquire))
         return bail(f, FRAME_BAIL_CODE); /* each store to a page with code is looked at */
     uint64_t to_host = (uint64_t)(uintptr_t)host - lin;
@@ -255,6 +274,10 @@ static void put_bail_and_exit(struct xl *x)
     put_save_all(x, 0);
     put_fpu_save_if_here(x, H_RSP, 0);
     put_leave(x);
+    x->code->stub_fault = codebuf_here(x->cb);
+    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
+    codebuf_put4(x->cb, FRAME_EXIT_FAULT);
+    (void)xl_jmp(x, x->code->stub_exit);
 }
 
 /* r11: address, ecx: what missed. Returns for another try, or bails. */
@@ -336,6 +359,7 @@ static bool put_stubs(struct x86_code *code)
     memcpy(&code->enter, &enter, sizeof(enter));
     put_bail_and_exit(x);
     put_miss(x);
+    xl_site_stubs(x);
     put_callout(x);
     put_fpu_stub(x);
     for (x->bank = 0; x->bank < X86_BANK_NR; x->bank++)
@@ -404,7 +428,7 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
 
 void x86_code_attach(const struct x86_code *code)
 {
-    hostexec_watch((uintptr_t)code->cb.rx, code->cb.size, (uintptr_t)code->stub_bail);
+    hostexec_watch((uintptr_t)code->cb.rx, code->cb.size, (uintptr_t)code->stub_fault, &code->frame->fault_pc);
 }
 
 void x86_code_done(struct x86_code *code)
@@ -438,18 +462,28 @@ void x86_frame_flush_jumps(struct x86_frame *f)
         flush_jumps(&f->bank[b]);
 }
 
+static void flush_sites(struct x86_frame_bank *b, enum x86_access access)
+{
+    for (unsigned k = 0; k < FRAME_SITES; k++)
+        b->site[access][k].neg = SITE_NONE;
+}
+
 static void flush_bank(struct x86_frame_bank *b)
 {
     for (unsigned k = 0; k < FRAME_TLB; k++)
         b->neg_tag[X86_READ][k] = b->neg_tag[X86_WRITE][k] = no_tag(k);
+    flush_sites(b, X86_READ);
+    flush_sites(b, X86_WRITE);
     b->local = false;
 }
 
 void x86_frame_flush_writes(struct x86_frame *f)
 {
-    for (unsigned b = 0; b < X86_BANK_NR; b++)
+    for (unsigned b = 0; b < X86_BANK_NR; b++) {
         for (unsigned k = 0; k < FRAME_TLB; k++)
             f->bank[b].neg_tag[X86_WRITE][k] = no_tag(k);
+        flush_sites(&f->bank[b], X86_WRITE);
+    }
 }
 
 void x86_frame_flush_local(struct x86_frame *f)
