@@ -50,7 +50,7 @@ struct bt_x86 {
     uint64_t turns_left;
     bool irq_held;      /* a request was put aside until interrupts are on */
     uint64_t ungrouped; /* blocks translated anew without groups */
-    uint64_t entries, kills, revivals, links, exits[5], wanderers, resets, cold_blocks;
+    uint64_t entries, kills, revivals, links, exits[6], wanderers, resets, cold_blocks;
 };
 
 int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
@@ -100,6 +100,7 @@ static void drop_code(struct bt_x86 *e)
     e->nr_pages = e->nr_all = 0;
     e->drops = x86_blocks_stats(e->run->blocks)->drops;
     e->code.frame->straddler = e->code.frame->wanderer = 0;
+    e->code.frame->exit = FRAME_EXIT_NEXT; /* what it was to link is gone */
     e->resets++;
 }
 
@@ -311,14 +312,15 @@ static void find_fault(struct bt_x86 *e, struct x86_cpu *c)
 static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b, const struct x86_native *n)
 {
     struct x86_frame *f = e->code.frame;
-    bool back = f->exit == FRAME_EXIT_LINK_BACK;
-    if ((back || f->exit == FRAME_EXIT_LINK) && f->link_page == b->page
-        && f->rip == c->rip) { /* else an interrupt came between */
-        x86_code_link(&e->code, f->link, back, n);
+    enum x86_frame_exit last = (enum x86_frame_exit)f->exit;
+    bool in_page = (last == FRAME_EXIT_LINK || last == FRAME_EXIT_LINK_BACK) && f->link_page == b->page;
+    if ((in_page || last == FRAME_EXIT_LINK_CROSS) && f->rip == c->rip) { /* else an interrupt came between */
+        x86_code_link(&e->code, f->link, last, n);
         e->links++;
     }
     if (c->bank == X86_BANK_USER || page_is_global(c, c->rip))
-        x86_frame_add_jump(f, c->bank, c->rip, n);
+        x86_frame_add_jump(f, c->bank, c->rip, b->page, n);
+    x86_code_add_place(&e->code, c->bank, b->page, c->rip & ~GPAGE_MASK, n);
     f->exit = FRAME_EXIT_NEXT;
     e->entries++;
     if (e->single)
@@ -471,8 +473,8 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos, e->entries, e->cold_blocks, e->links, f->misses,
         f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM],
         f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY], e->kills, e->revivals, e->resets,
-        e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK], e->exits[FRAME_EXIT_BAIL],
-        e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
+        e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS],
+        e->exits[FRAME_EXIT_BAIL], e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     return n + callout_stats(f, text + n, cap - n);
 }

@@ -150,19 +150,23 @@ static void call_out(struct xl *x, const struct x86_insn *i)
     xl_forget_checks(x);
 }
 
+static void put_link(struct xl *x, const struct tail *t, enum x86_frame_exit kind)
+{
+    asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)(x->cb->rx + t->from));
+    xl_store(x, FRAME(link), H_R11);
+    asm_mov_imm(x->cb, HOST_R11, x->b->page);
+    xl_store(x, FRAME(link_page), H_R11);
+    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
+    codebuf_put4(x->cb, kind);
+}
+
 static void put_exit(struct xl *x, const struct tail *t)
 {
     xl_load(x, H_R11, FRAME(page_va));
     xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, t->off);
     xl_store(x, FRAME(rip), H_R11);
-    if (t->link) {
-        asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)(x->cb->rx + t->from));
-        xl_store(x, FRAME(link), H_R11);
-        asm_mov_imm(x->cb, HOST_R11, x->b->page);
-        xl_store(x, FRAME(link_page), H_R11);
-        XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
-        codebuf_put4(x->cb, t->back ? FRAME_EXIT_LINK_BACK : FRAME_EXIT_LINK);
-    }
+    if (t->link)
+        put_link(x, t, t->back ? FRAME_EXIT_LINK_BACK : FRAME_EXIT_LINK);
     (void)xl_jmp(x, x->code->stub_exit);
 }
 
@@ -209,7 +213,17 @@ static void put_tail(struct xl *x, const struct tail *t)
         XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
         codebuf_put4(x->cb, (uint32_t)FRAME(undo));
         codebuf_put4(x->cb, (uint32_t)t->undo);
-        (void)xl_jmp(x, x->code->stub_victim[x->bank]);
+        (void)xl_jmp(x, x->code->stub_jump[x->bank]);
+        break;
+    case TAIL_CROSS:
+        put_insn_off(x, t->off);
+        XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
+        codebuf_put4(x->cb, (uint32_t)FRAME(undo));
+        codebuf_put4(x->cb, (uint32_t)t->undo);
+        xl_bail_unless_canonical(x);
+        xl_store(x, FRAME(rip), H_R11);
+        put_link(x, t, FRAME_EXIT_LINK_CROSS);
+        (void)xl_jmp(x, x->code->stub_exit);
         break;
     }
 }
@@ -235,6 +249,9 @@ static void put_request_check(struct xl *x, int32_t off)
 static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
 {
     static_assert(FRAME(rip) <= 127 && FRAME(requests) <= 127, "short displacements are assumed");
+    n->cross_entry = codebuf_here(x->cb);
+    if (x->c->gmem->size >> GPAGE_SHIFT <= CROSS_PAGES_MAX)
+        xl_cross_entry(x, off);
     n->far_entry = codebuf_here(x->cb);
     xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, -off);
     xl_store(x, FRAME(page_va), H_R11);
@@ -370,10 +387,12 @@ bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t 
     return true;
 }
 
-void x86_code_link(struct x86_code *code, uint64_t link, bool back, const struct x86_native *n)
+void x86_code_link(struct x86_code *code, uint64_t link, enum x86_frame_exit kind, const struct x86_native *n)
 {
     const uint8_t *from = (const uint8_t *)(uintptr_t)link;
-    const uint8_t *to = back || code->check_all ? n->near_entry : n->inner_entry;
+    const uint8_t *to = kind == FRAME_EXIT_LINK_CROSS                     ? n->cross_entry
+                        : kind == FRAME_EXIT_LINK_BACK || code->check_all ? n->near_entry
+                                                                          : n->inner_entry;
     int32_t rel = (int32_t)(to - (from + 4));
     memcpy(writable(code, from), &rel, 4);
 }

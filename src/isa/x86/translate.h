@@ -12,10 +12,11 @@
  * is in r10, RSP in r15, R10 in r13, R11 in r14; R13, R14 and R15, which compilers take last, are in the frame; every other guest
  * register is in the host's of the same name.
  *
- * A block has three entries. The far one expects its own linear address in r11 and sets frame.page_va; it runs into the near one,
- * for backward jumps within the guest page, which leaves when the vCPU has requests; that runs into the inner one, for forward
- * jumps within the page. (Any cycle of jumps has a backward or a far one.) They are valid only under the page's
- * generation: to invalidate, x86_code_kill() overwrites the near and the inner entry with jumps to the block's exit.
+ * A block has four entries. The cross one expects in r11 the linear address that was jumped to from another page; it checks that
+ * the block's page is there and runs into the far one, which sets frame.page_va; that runs into the near one, for backward jumps
+ * within the guest page, which leaves when the vCPU has requests; that runs into the inner one, for forward jumps within the
+ * page. (Any cycle of jumps has a backward or a far one.) They are valid only under the page's generation: to invalidate,
+ * x86_code_kill() overwrites the near and the inner entry with jumps to the block's exit.
  */
 #ifndef DOPPEL_ISA_X86_TRANSLATE_H
 #define DOPPEL_ISA_X86_TRANSLATE_H
@@ -26,7 +27,7 @@
 #include "isa/x86/blocks.h"
 #include "isa/x86/mmu.h"
 
-enum { FRAME_TLB = 512, FRAME_SITES = 1024, FRAME_JUMPS = 4096, FRAME_STACK = 64 << 10 };
+enum { FRAME_TLB = 512, FRAME_SITES = 1024, FRAME_JUMPS = 4096, FRAME_FETCHES = 2048, FRAME_STACK = 64 << 10 };
 
 /* What one place in the code last accessed: most go on in the page they were in. Places share sites when there are many. */
 struct x86_site {
@@ -45,19 +46,23 @@ struct x86_frame_bank {
     uint64_t to_host[FRAME_TLB];          /* host address - linear address */
     uint64_t host_page[FRAME_TLB];        /* host address of the page */
     struct x86_site site[2][FRAME_SITES]; /* by X86_READ, X86_WRITE */
-    /* the jump cache; its second way holds what was pushed out of the first */
-    uint64_t jump_neg[2][FRAME_JUMPS];  /* minus the linear address of a block that was jumped to from another page */
-    uint64_t jump_code[2][FRAME_JUMPS]; /* its far entry */
-    bool local;                         /* holds translations of pages that are not global */
+    /* the jump cache */
+    uint64_t jump_neg[FRAME_JUMPS];  /* minus the linear address of a block that was jumped to from another page */
+    uint64_t jump_code[FRAME_JUMPS]; /* its far entry */
+    /* pages of code */
+    uint64_t fetch_neg[FRAME_FETCHES]; /* minus the linear page */
+    uint64_t fetch_key[FRAME_FETCHES]; /* page index in guest memory - linear page */
+    bool local;                        /* holds translations of pages that are not global */
 };
 
 /* What exits say. */
 enum x86_frame_exit {
-    FRAME_EXIT_NEXT,      /* go on at rip */
-    FRAME_EXIT_LINK,      /* the same; the jump at `link` may be pointed at the block there */
-    FRAME_EXIT_LINK_BACK, /* the same, for a backward jump */
-    FRAME_EXIT_BAIL,      /* the instruction at rip needs the interpreter */
-    FRAME_EXIT_FAULT,     /* the same for the one whose host code is at fault_pc */
+    FRAME_EXIT_NEXT,       /* go on at rip */
+    FRAME_EXIT_LINK,       /* the same; the jump at `link` may be pointed at the block there */
+    FRAME_EXIT_LINK_BACK,  /* the same, for a backward jump */
+    FRAME_EXIT_LINK_CROSS, /* the same, for a jump to another page */
+    FRAME_EXIT_BAIL,       /* the instruction at rip needs the interpreter */
+    FRAME_EXIT_FAULT,      /* the same for the one whose host code is at fault_pc */
 };
 
 /* Why an access went to the interpreter. */
@@ -95,9 +100,11 @@ struct x86_frame {
     uint64_t link_page;     /* of the block that `link` is in */
     uint64_t align_mask[3]; /* 15, 31, 63: for operands that must be aligned */
     uint64_t upper_mask;    /* bits 63:48 */
-    uint64_t undo;          /* what to add to rSP if the branch in progress is interpreted after all */
-    uint8_t *vec;           /* borrowed: c->fpu.zmm */
-    uint32_t *mxcsr;        /* borrowed: c->fpu.mxcsr */
+    uint64_t off_mask, fetch_mask, place_mask;
+    uint64_t places[X86_BANK_NR]; /* borrowed: addresses of code->places[] */
+    uint64_t undo;                /* what to add to rSP if the branch in progress is interpreted after all */
+    uint8_t *vec;                 /* borrowed: c->fpu.zmm */
+    uint32_t *mxcsr;              /* borrowed: c->fpu.mxcsr */
     uint32_t host_mxcsr;
     struct x86_cpu *cpu; /* borrowed */
     void *owner;         /* borrowed: the engine's, for its callbacks */
@@ -106,6 +113,15 @@ struct x86_frame {
     uint64_t *callouts_of; /* owned; by row */
     struct x86_frame_bank bank[X86_BANK_NR];
 };
+
+/* Where the host code for a place in guest memory is: behind the jump caches, and nothing but translations changes it. */
+struct x86_place {
+    uint64_t neg_key; /* minus what place_key() says */
+    uint64_t code;    /* the far entry */
+};
+enum { CODE_PLACES = 1 << 14 };
+/* Jumps to other pages are linked when the guest's pages have lower indices than this (32 GiB): see x86_native.cross_entry. */
+enum { CROSS_PAGES_MAX = FRAME_FETCHES << 12 };
 
 struct xl;
 enum { XL_SITE_KINDS = 6 };
@@ -117,9 +133,10 @@ struct x86_code {
     size_t stubs_end;        /* code position behind the stubs */
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
-        *stub_fpu_load, *stub_victim[X86_BANK_NR];
-    struct xl *work; /* owned; the block in progress */
-    bool check_all;  /* every entry looks for requests, so that blocks can be run one by one */
+        *stub_fpu_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
+    struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
+    struct xl *work;                         /* owned; the block in progress */
+    bool check_all;                          /* every entry looks for requests, so that blocks can be run one by one */
     unsigned next_site[X86_BANK_NR][2];
     uint64_t blocks, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
 };
@@ -135,7 +152,7 @@ void x86_code_reset(struct x86_code *code);
 
 /* A block's host code. */
 struct x86_native {
-    const uint8_t *far_entry, *near_entry, *inner_entry;
+    const uint8_t *cross_entry, *far_entry, *near_entry, *inner_entry;
     const uint8_t *exit;    /* where killed entries lead */
     uint8_t killed[2][5];   /* what x86_code_kill() overwrote at the near and the inner entry */
     bool dead;              /* killed or redirected */
@@ -166,8 +183,10 @@ void x86_code_kill(struct x86_code *code, struct x86_native *n);
 MUST_CHECK bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t *page);
 /* Whoever jumps to `old` gets to `n` from now on: the same code, translated anew. */
 void x86_code_redirect(struct x86_code *code, struct x86_native *old, const struct x86_native *n);
-/* Points the exit at frame.link to a block on the same page; by a backward jump or not. */
-void x86_code_link(struct x86_code *code, uint64_t link, bool back, const struct x86_native *n);
+/* Points the exit at frame.link to a block, by the kind of exit. */
+void x86_code_link(struct x86_code *code, uint64_t link, enum x86_frame_exit kind, const struct x86_native *n);
+/* Lets jumps from other pages find the block at an offset in a page of guest memory. */
+void x86_code_add_place(struct x86_code *code, unsigned bank, uint64_t page, unsigned off, const struct x86_native *n);
 
 /* Runs translated code from near_entry, with c's registers; back when it exits: c is then complete and frame->exit says why.
  * Raises through c->trap_env if a called-out step function does (c is complete then, too). */
@@ -181,7 +200,7 @@ void x86_frame_flush_writes(struct x86_frame *f);
 void x86_frame_flush_local(struct x86_frame *f);
 void x86_frame_flush_all(struct x86_frame *f);
 void x86_frame_flush_jumps(struct x86_frame *f);
-/* Lets jumps from other pages find the block at lin. */
-void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, const struct x86_native *n);
+/* Lets jumps from other pages find the block at lin, which is in that page of guest memory. */
+void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t page, const struct x86_native *n);
 
 #endif

@@ -75,7 +75,7 @@ struct xl {
     bool fpu_here; /* guest vector registers are known to be loaded */
     unsigned nr_tails;
     struct tail { /* out-of-line code, emitted behind the block */
-        enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR } kind;
+        enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR, TAIL_CROSS } kind;
         size_t from;   /* position of the rel32 that leads here */
         size_t again;  /* TAIL_MISS, TAIL_SITE: where to go on */
         uint32_t what; /* TAIL_MISS, TAIL_SITE: enum x86_access | bank << 8 | MISS_GROUP */
@@ -84,7 +84,7 @@ struct xl {
         uint8_t addr;  /* TAIL_SITE: the address is that host register plus `plus` */
         int32_t plus;
         int32_t off;  /* instruction, or TAIL_EXIT: target */
-        int32_t undo; /* TAIL_FAR: what to add to rSP should the target be no address */
+        int32_t undo; /* TAIL_FAR, TAIL_CROSS: what to add to rSP should the target be no address */
         bool link;
         bool back; /* TAIL_EXIT: of a backward jump */
     } tail[BLOCK_MAX_INSNS * 6];
@@ -188,7 +188,15 @@ void xl_modrm_place(struct xl *x, unsigned reg, struct xl_place place);
 bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends);
 /* Leaves for a target at off from page_va: a linkable jump (back: to here or before) inside the page, the jump cache outside. */
 void xl_goto(struct xl *x, int32_t off, bool back);
-/* Makes code->stub_victim for x->bank: where a lookup goes that the first way of the jump cache did not answer. */
-void xl_victim_stub(struct xl *x);
+/* Behind a jump's target in r11 that is no address: bails at insn_off, with rSP moved by frame.undo. */
+void xl_bail_unless_canonical(struct xl *x);
+/* A block's cross entry, for the block at `off` in its page; runs into the far one. */
+void xl_cross_entry(struct xl *x, int32_t off);
+/* Makes code->stub_jump and stub_cross for x->bank: where a lookup goes that the jump cache did not answer, and a cross entry
+ * whose page is elsewhere. */
+void xl_jump_stubs(struct xl *x);
+/* jrcxz to where xl_here() is called: up to 127 bytes on. */
+size_t xl_jrcxz(struct xl *x);
+void xl_here(struct xl *x, size_t from);
 
 #endif

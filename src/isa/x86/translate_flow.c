@@ -2,10 +2,13 @@
 /*
  * The translator's branches, calls and stack operations.
  *
- * A direct jump within the page ends in a rel32 that the engine later points at the target's near entry; a jump to another
- * page, and every indirect one, goes through the bank's jump cache by linear address. The cache is emptied when
- * mappings change, so a hit needs no translation.
+ * A direct jump within the page ends in a rel32 that the engine later points at the target's near or inner entry; one to another
+ * page at its cross entry, which makes sure that the page is still there. Every indirect jump goes through the bank's jump cache
+ * by linear address, emptied when mappings change, so that a hit needs no translation; behind it is a table by place in guest
+ * memory, which mappings do not concern.
  */
+#include <assert.h>
+
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 
@@ -16,37 +19,32 @@ static int32_t bank_offset(const struct xl *x, size_t member)
     return FRAME(bank) + (int32_t)(x->bank * sizeof(struct x86_frame_bank) + member);
 }
 
-/* rcx = index of linear address r11 in the jump cache: CRC32 mixes all its bits, and flags stay. As jump_index() in
- * translate_stub.c. */
-static void put_jump_index(struct xl *x)
+size_t xl_jrcxz(struct xl *x)
 {
-    XL_BYTES(x, 0xb9, 0, 0, 0, 0);                   /* mov ecx, 0 */
-    XL_BYTES(x, 0xf2, 0x49, 0x0f, 0x38, 0xf1, 0xcb); /* crc32 rcx, r11 */
-    xl_pext(x, H_RCX, H_RCX, FRAME(jump_mask));
+    XL_BYTES(x, 0xe3, 0);
+    return x->cb->pos;
 }
 
-/* Looks r11 up in one way of the bank's jump cache and goes there. Returns the position of the rel32 that leads to where a miss
- * goes. */
-static size_t lookup(struct xl *x, unsigned way)
+void xl_here(struct xl *x, size_t from)
 {
-    int32_t plus = (int32_t)(way * sizeof(uint64_t) * FRAME_JUMPS);
-    put_jump_index(x);
-    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)) + plus);
-    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
-    XL_BYTES(x, 0xe3, 5); /* jrcxz over the jump */
-    size_t miss = xl_jmp(x, NULL);
-    put_jump_index(x);
-    XL_BYTES(x, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + jump_code] */
-    codebuf_put4(x->cb, (uint32_t)(bank_offset(x, offsetof(struct x86_frame_bank, jump_code)) + plus));
-    return miss;
+    assert(x->cb->failed || x->cb->pos - from < 128);
+    if (!x->cb->failed)
+        x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
 }
 
 /* To the block at linear address r11. If that is no address the branch is interpreted, with rSP moved back by `undo`: it faults.
  */
 static void goto_r11(struct xl *x, int32_t undo)
 {
-    size_t miss = lookup(x, 0);
-    xl_tail(x, (struct tail){ .kind = TAIL_FAR, .from = miss, .off = x->off, .undo = undo });
+    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
+    size_t hit = xl_jrcxz(x);
+    xl_tail(x, (struct tail){ .kind = TAIL_FAR, .from = xl_jmp(x, NULL), .off = x->off, .undo = undo });
+    xl_here(x, hit);
+    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
+    XL_BYTES(x, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + jump_code] */
+    codebuf_put4(x->cb, (uint32_t)(bank_offset(x, offsetof(struct x86_frame_bank, jump_code))));
 }
 
 /* rcx = 0 when r11 is canonical. */
@@ -57,21 +55,99 @@ static void put_canonical(struct xl *x)
     xl_pext(x, H_RCX, H_RCX, FRAME(upper_mask));
 }
 
-void xl_victim_stub(struct xl *x)
+void xl_bail_unless_canonical(struct xl *x)
 {
-    x->code->stub_victim[x->bank] = codebuf_here(x->cb);
-    size_t miss = lookup(x, 1);
-    xl_patch(x, miss, x->cb->pos);
     put_canonical(x);
-    XL_BYTES(x, 0xe3, 0); /* jrcxz over the bail */
-    size_t from = x->cb->pos;
+    size_t fine = xl_jrcxz(x);
     xl_load(x, H_RCX, FRAME(undo));
     xl_lea(x, 8, H_R15, H_R15, H_RCX, 1, 0);
     (void)xl_jmp(x, x->code->stub_bail);
-    if (!x->cb->failed)
-        x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
+    xl_here(x, fine);
+}
+
+/* rcx = 0 when the page of r11 is among the bank's pages of code. */
+static void put_is_fetched(struct xl *x)
+{
+    xl_pext(x, H_RCX, H_R11, FRAME(fetch_mask));
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, fetch_neg)));
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
+    xl_pext(x, H_RCX, H_RCX, FRAME(page_mask));
+}
+
+/* op reg, [base + index * 8 + disp], 64 bits, of the low eight registers */
+static void put_indexed(struct xl *x, unsigned opcode, unsigned reg, unsigned base, unsigned index, int32_t disp)
+{
+    XL_BYTES(x, 0x48, (uint8_t)opcode, (uint8_t)(0x84 | reg << 3), (uint8_t)(0xc0 | index << 3 | base));
+    codebuf_put4(x->cb, (uint32_t)disp);
+}
+
+/* What jumps to r11 do that the jump cache does not know: a look by place in guest memory, which also enters them there. Keeps
+ * flags; uses the stack below the frame. Runs on behind when that does not know either. */
+static void put_jump_stub(struct xl *x)
+{
+    enum { DOWN = 16 };
+    put_is_fetched(x);
+    size_t fetched = xl_jrcxz(x);
+    size_t unknown = xl_jmp(x, NULL);
+    xl_here(x, fetched);
+    asm_push(x->cb, HOST_RAX);
+    asm_push(x->cb, HOST_RDX);
+    /* rax = place_key() */
+    xl_pext(x, H_RCX, H_R11, DOWN + FRAME(fetch_mask));
+    put_indexed(x, 0x8b, H_RAX, H_RSP, H_RCX, DOWN + bank_offset(x, offsetof(struct x86_frame_bank, fetch_key)));
+    xl_lea(x, 8, H_RAX, H_RAX, H_R11, 1, 0);
+    XL_BYTES(x, 0xc4, 0xe3, 0xfb, 0xf0, 0xc0, 64 - GPAGE_SHIFT); /* rorx rax, rax, 52 */
+    xl_pext(x, H_RCX, H_R11, DOWN + FRAME(off_mask));
+    xl_lea(x, 8, H_RAX, H_RAX, H_RCX, 1, 0);
+    /* rdx = its entry */
+    XL_BYTES(x, 0xb9, 0, 0, 0, 0);                   /* mov ecx, 0 */
+    XL_BYTES(x, 0xf2, 0x48, 0x0f, 0x38, 0xf1, 0xc8); /* crc32 rcx, rax */
+    xl_pext(x, H_RCX, H_RCX, DOWN + FRAME(place_mask));
+    xl_load(x, H_RDX, DOWN + FRAME(places) + 8 * (int32_t)x->bank);
+    xl_lea(x, 8, H_RCX, H_RCX, H_RCX, 1, 0);
+    xl_lea(x, 8, H_RDX, H_RDX, H_RCX, 8, 0);
+    asm_load(x->cb, 8, HOST_RCX, host_mem(hg(H_RDX), offsetof(struct x86_place, neg_key)));
+    xl_lea(x, 8, H_RCX, H_RCX, H_RAX, 1, 0);
+    size_t found = xl_jrcxz(x);
+    asm_pop(x->cb, HOST_RDX);
+    asm_pop(x->cb, HOST_RAX);
+    size_t absent = xl_jmp(x, NULL);
+    xl_here(x, found);
+    asm_load(x->cb, 8, HOST_RCX, host_mem(hg(H_RDX), offsetof(struct x86_place, code)));
+    xl_pext(x, H_RDX, H_R11, DOWN + FRAME(jump_mask));
+    put_indexed(x, 0x89, H_RCX, H_RSP, H_RDX, DOWN + bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));
+    asm_mov(x->cb, 8, HOST_RAX, HOST_R11);
+    XL_BYTES(x, 0x48, 0xf7, 0xd0); /* not rax */
+    xl_lea(x, 8, H_RAX, H_RAX, SIB_NONE, 1, 1);
+    put_indexed(x, 0x89, H_RAX, H_RSP, H_RDX, DOWN + bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
+    asm_pop(x->cb, HOST_RDX);
+    asm_pop(x->cb, HOST_RAX);
+    XL_BYTES(x, 0xff, 0xe1); /* jmp rcx */
+    xl_patch(x, unknown, x->cb->pos);
+    xl_patch(x, absent, x->cb->pos);
+}
+
+void xl_jump_stubs(struct xl *x)
+{
+    x->code->stub_jump[x->bank] = codebuf_here(x->cb);
+    put_jump_stub(x);
+    xl_bail_unless_canonical(x);
     xl_store(x, FRAME(rip), H_R11);
     (void)xl_jmp(x, x->code->stub_exit);
+    x->code->stub_cross[x->bank] = codebuf_here(x->cb);
+    put_jump_stub(x);
+    xl_store(x, FRAME(rip), H_R11);
+    (void)xl_jmp(x, x->code->stub_exit);
+}
+
+void xl_cross_entry(struct xl *x, int32_t off)
+{
+    xl_pext(x, H_RCX, H_R11, FRAME(fetch_mask));
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, fetch_key)));
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, -off - (int32_t)x->b->page);
+    size_t here = xl_jrcxz(x);
+    (void)xl_jmp(x, x->code->stub_cross[x->bank]);
+    xl_here(x, here);
 }
 
 void xl_goto(struct xl *x, int32_t off, bool back)
@@ -82,7 +158,10 @@ void xl_goto(struct xl *x, int32_t off, bool back)
     }
     xl_load(x, H_R11, FRAME(page_va));
     xl_lea(x, 8, H_R11, H_R11, SIB_NONE, 1, off);
-    goto_r11(x, 0);
+    if (x->c->gmem->size >> GPAGE_SHIFT > CROSS_PAGES_MAX)
+        goto_r11(x, 0);
+    else
+        xl_tail(x, (struct tail){ .kind = TAIL_CROSS, .from = xl_jmp(x, NULL), .off = x->off });
 }
 
 static int32_t next_off(const struct xl *x, const struct x86_insn *i)

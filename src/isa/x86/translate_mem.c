@@ -356,19 +356,6 @@ static void put_pdep(struct xl *x, unsigned dst, unsigned src, int32_t disp)
         x->cb->rw[at + 2] |= 1; /* VEX.pp: F3 becomes F2 */
 }
 
-/* jrcxz to what is patched in by put_here(). */
-static size_t put_jrcxz(struct xl *x)
-{
-    XL_BYTES(x, 0xe3, 0);
-    return x->cb->pos;
-}
-
-static void put_here(struct xl *x, size_t from)
-{
-    if (!x->cb->failed)
-        x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
-}
-
 static void put_go_to_c(struct xl *x, uint32_t what)
 {
     codebuf_put1(x->cb, 0xb9); /* mov ecx, what */
@@ -386,16 +373,16 @@ static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
     xl_load_rcx8(x, H_RCX, 8 + tags_offset(x, access));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
     xl_pext(x, H_RCX, H_RCX, 8 + FRAME(page_mask));
-    size_t hit = put_jrcxz(x);
+    size_t hit = xl_jrcxz(x);
     put_go_to_c(x, what);
-    put_here(x, hit);
+    xl_here(x, hit);
     asm_push(x->cb, HOST_RAX);
     xl_load(x, H_RCX, 16 + FRAME(miss_site));
     put_site_operand(x, 0x8b, H_RAX, offsetof(struct x86_site, left));
     xl_lea(x, 8, H_RAX, H_RAX, SIB_NONE, 1, -1);
     put_site_operand(x, 0x89, H_RAX, offsetof(struct x86_site, left));
     asm_mov(x->cb, 8, HOST_RCX, HOST_RAX);
-    size_t used_up = put_jrcxz(x);
+    size_t used_up = xl_jrcxz(x);
     xl_pext(x, H_RAX, H_R11, 16 + FRAME(page_mask));
     put_pdep(x, H_RAX, H_RAX, 16 + FRAME(page_mask));
     XL_BYTES(x, 0x48, 0xf7, 0xd0); /* not rax */
@@ -404,7 +391,7 @@ static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
     put_site_operand(x, 0x8b, H_RCX, offsetof(struct x86_site, neg));
     XL_BYTES(x, 0x48, 0xf7, 0xd1); /* not rcx */
     xl_lea(x, 8, H_RCX, H_RCX, H_RAX, 1, 1);
-    size_t crossing = put_jrcxz(x);
+    size_t crossing = xl_jrcxz(x);
     xl_load(x, H_RCX, 16 + FRAME(miss_site));
     put_site_operand(x, 0x89, H_RAX, offsetof(struct x86_site, neg));
     xl_pext(x, H_RAX, H_R11, 16 + FRAME(tlb_mask));
@@ -415,10 +402,10 @@ static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
     put_site_operand(x, 0x89, H_RAX, offsetof(struct x86_site, to_host));
     asm_pop(x->cb, HOST_RAX);
     asm_ret(x->cb);
-    put_here(x, used_up);
+    xl_here(x, used_up);
     asm_pop(x->cb, HOST_RAX);
     put_go_to_c(x, what | MISS_SITE);
-    put_here(x, crossing);
+    xl_here(x, crossing);
     asm_pop(x->cb, HOST_RAX);
     put_go_to_c(x, what);
 }

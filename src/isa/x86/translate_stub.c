@@ -363,7 +363,7 @@ static bool put_stubs(struct x86_code *code)
     put_callout(x);
     put_fpu_stub(x);
     for (x->bank = 0; x->bank < X86_BANK_NR; x->bank++)
-        xl_victim_stub(x);
+        xl_jump_stubs(x);
     code->stubs_end = code->cb.pos;
     return !code->cb.failed;
 }
@@ -375,10 +375,29 @@ static size_t frame_bytes(void)
     return FRAME_STACK + ((sizeof(struct x86_frame) + GPAGE_SIZE - 1) & GPAGE_MASK);
 }
 
-/* As put_jump_index() in translate_flow.c. */
-__attribute__((target("sse4.2"))) static unsigned jump_index(gva_t lin)
+/* As goto_r11() in translate_flow.c does it: of the bits that tell places in the code apart. */
+enum { JUMP_SHIFT = 2 };
+static unsigned jump_index(gva_t lin)
 {
-    return (unsigned)__builtin_ia32_crc32di(0, lin) & (FRAME_JUMPS - 1);
+    return lin >> JUMP_SHIFT & (FRAME_JUMPS - 1);
+}
+
+/* As put_jump_stub() in translate_flow.c: one to one. */
+static uint64_t place_key(uint64_t page, unsigned off)
+{
+    return ((page + off) << GPAGE_SHIFT) + off;
+}
+
+__attribute__((target("sse4.2"))) static unsigned place_index(uint64_t key)
+{
+    return (unsigned)__builtin_ia32_crc32di(0, key) & (CODE_PLACES - 1);
+}
+
+static void flush_places(struct x86_code *code)
+{
+    memset(code->places, 0, X86_BANK_NR * sizeof(code->places[0])); /* key 0, whose index is 0 */
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        code->places[b][0].neg_key = -1ULL; /* no place has key 1 */
 }
 
 static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err)
@@ -397,12 +416,20 @@ static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err
     f->mxcsr = &c->fpu.mxcsr;
     f->tlb_mask = (uint64_t)(FRAME_TLB - 1) << GPAGE_SHIFT;
     f->page_mask = GPAGE_MASK;
-    f->jump_mask = FRAME_JUMPS - 1;
+    f->jump_mask = (FRAME_JUMPS - 1) << JUMP_SHIFT;
+    f->fetch_mask = (uint64_t)(FRAME_FETCHES - 1) << GPAGE_SHIFT;
+    f->off_mask = GPAGE_SIZE - 1;
+    f->place_mask = CODE_PLACES - 1;
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        f->places[b] = (uintptr_t)code->places[b];
+    flush_places(code);
     f->align_mask[0] = 15;
     f->align_mask[1] = 31;
     f->align_mask[2] = 63;
     f->upper_mask = 0xffffULL << 48;
-    assert(jump_index(0) == 0 && jump_index(1) != 0); /* what x86_frame_flush_jumps() relies on */
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        for (unsigned k = 0; k < 2 * FRAME_SITES; k++)
+            f->bank[b].site[k / FRAME_SITES][k % FRAME_SITES].left = 1; /* the first miss sets the clock */
     x86_frame_flush_all(f);
     return 0;
 }
@@ -414,6 +441,9 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
         return -EINVAL;
     if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx") || !__builtin_cpu_supports("sse4.2"))
         return error_set(err, -ENOTSUP, "the host CPU lacks BMI2, AVX or SSE4.2");
+    code->places = calloc(X86_BANK_NR, sizeof(code->places[0]));
+    if (!code->places)
+        return error_set(err, -ENOMEM, "no memory for the translator's table");
     int r = codebuf_init(&code->cb, size, err);
     if (r >= 0)
         r = frame_new(code, c, err);
@@ -438,6 +468,7 @@ void x86_code_done(struct x86_code *code)
         (void)munmap((uint8_t *)code->frame - FRAME_STACK, frame_bytes()); /* our own mapping */
     }
     free(code->work);
+    free(code->places);
     codebuf_done(&code->cb);
     memset(code, 0, sizeof(*code));
 }
@@ -446,14 +477,19 @@ void x86_code_reset(struct x86_code *code)
 {
     codebuf_rollback(&code->cb, code->stubs_end);
     x86_frame_flush_jumps(code->frame);
+    flush_places(code);
 }
 
 /* ---- the frame's caches ---- */
 
 static void flush_jumps(struct x86_frame_bank *b)
 {
-    memset(b->jump_neg, 0, sizeof(b->jump_neg));   /* address 0, whose index is 0 */
-    b->jump_neg[0][0] = b->jump_neg[1][0] = -1ULL; /* address 1 */
+    memset(b->jump_neg, 0, sizeof(b->jump_neg)); /* address 0, whose index is 0 */
+    b->jump_neg[0] = -(1ULL << JUMP_SHIFT);      /* whose index is 1 */
+    for (unsigned k = 0; k < FRAME_FETCHES; k++) {
+        b->fetch_neg[k] = -((uint64_t)(k ^ 1) << GPAGE_SHIFT); /* another index' */
+        b->fetch_key[k] = 1ULL << 62;                          /* no address leads from there to any page */
+    }
 }
 
 void x86_frame_flush_jumps(struct x86_frame *f)
@@ -501,17 +537,18 @@ void x86_frame_flush_all(struct x86_frame *f)
     x86_frame_flush_jumps(f);
 }
 
-void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, const struct x86_native *n)
+void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t page, const struct x86_native *n)
 {
-    unsigned k = jump_index(lin);
     struct x86_frame_bank *b = &f->bank[bank];
-    uint64_t code = (uint64_t)(uintptr_t)n->far_entry;
-    if (b->jump_neg[0][k] == -lin && b->jump_code[0][k] == code)
-        return;
-    if (b->jump_neg[0][k] != -lin) {
-        b->jump_neg[1][k] = b->jump_neg[0][k];
-        b->jump_code[1][k] = b->jump_code[0][k];
-    }
-    b->jump_neg[0][k] = -lin;
-    b->jump_code[0][k] = code;
+    unsigned k = jump_index(lin), p = lin >> GPAGE_SHIFT & (FRAME_FETCHES - 1);
+    b->jump_neg[k] = -lin;
+    b->jump_code[k] = (uintptr_t)n->far_entry;
+    b->fetch_neg[p] = -(lin & GPAGE_MASK);
+    b->fetch_key[p] = page - (lin & GPAGE_MASK);
+}
+
+void x86_code_add_place(struct x86_code *code, unsigned bank, uint64_t page, unsigned off, const struct x86_native *n)
+{
+    uint64_t key = place_key(page, off);
+    code->places[bank][place_index(key)] = (struct x86_place){ -key, (uintptr_t)n->far_entry };
 }
