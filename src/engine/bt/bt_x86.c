@@ -287,7 +287,7 @@ static void note_wanderer(struct bt_x86 *e, const struct x86_cpu *c)
         off += b->insn[k++].len;
     if (k == b->nr)
         return;
-    t->habits.wanders |= 1ULL << k;
+    t->habits.wanders |= t->habits.wanders & (t->habits.wanders - 1) ? ~0ULL : 1ULL << k; /* the third is one too many */
     translate_anew(e, t);
     e->wanderers++;
 }
@@ -470,11 +470,12 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_bails_wanders %lu\nbt_bails_early %lu\nbt_kills %lu\n"
         "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_exits_fault "
         "%lu\nbt_ungrouped %lu\nbt_wanderers %lu\n",
-        e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos, e->entries, e->cold_blocks, e->links, f->misses,
-        f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM],
-        f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY], e->kills, e->revivals, e->resets,
-        e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS],
-        e->exits[FRAME_EXIT_BAIL], e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
+        e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos + e->code.cold - e->code.cold_begin, e->entries,
+        e->cold_blocks, e->links, f->misses, f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP],
+        f->bails[FRAME_BAIL_NO_RAM], f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY],
+        e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
+        e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS], e->exits[FRAME_EXIT_BAIL],
+        e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     return n + callout_stats(f, text + n, cap - n);
 }

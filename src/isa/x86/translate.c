@@ -288,13 +288,28 @@ static void put_body(struct xl *x)
         xl_goto(x, x->off, false);
 }
 
+/* What is out of line, and the table of instructions. */
+static void put_cold(struct xl *x, struct x86_native *n)
+{
+    size_t behind = x->cb->pos;
+    x->cb->pos = x->code->cold;
+    n->exit = codebuf_here(x->cb); /* the first tail is that of the request check */
+    for (unsigned k = 0; k < x->nr_tails; k++)
+        put_tail(x, &x->tail[k]);
+    codebuf_align(x->cb, sizeof(x->starts[0]));
+    n->starts = (const void *)codebuf_here(x->cb);
+    codebuf_put(x->cb, x->starts, x->b->nr * sizeof(x->starts[0]));
+    x->code->cold = x->cb->pos;
+    x->cb->pos = behind;
+}
+
 bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, const struct x86_habits *habits,
                    struct x86_native *ret_native)
 {
     struct xl *x = code->work;
-    size_t begin = code->cb.pos;
+    size_t begin = code->cb.pos, cold = code->cold;
     struct x86_native n = { .dead = false };
-    if (code->cb.size - code->cb.pos < BLOCK_CODE_MAX)
+    if (code->cold_begin - code->cb.pos < BLOCK_CODE_MAX || code->cb.size - code->cold < BLOCK_CODE_MAX)
         return false;
     x->code = code;
     x->cb = &code->cb;
@@ -310,17 +325,11 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     xl_look(x);
     put_entries(x, x->off, &n);
     put_body(x);
-    for (unsigned k = 0; k < x->nr_tails; k++) {
-        if (k == 0)
-            n.exit = codebuf_here(x->cb);
-        put_tail(x, &x->tail[k]);
-    }
-    codebuf_align(x->cb, sizeof(x->starts[0]));
-    n.starts = (const void *)codebuf_here(x->cb);
-    codebuf_put(x->cb, x->starts, b->nr * sizeof(x->starts[0]));
     n.end = codebuf_here(x->cb);
+    put_cold(x, &n);
     if (code->cb.failed) {
         codebuf_rollback(&code->cb, begin);
+        code->cold = cold;
         return false;
     }
     code->blocks++;
@@ -333,7 +342,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
 int x86_code_insn_at(const struct x86_native *n, const struct x86_block *b, uint64_t pc)
 {
     uint64_t at = pc - (uintptr_t)n->inner_entry;
-    if (pc < (uintptr_t)n->inner_entry || pc >= (uintptr_t)n->starts)
+    if (pc < (uintptr_t)n->inner_entry || pc >= (uintptr_t)n->end)
         return -1;
     int k = b->nr - 1;
     while (k > 0 && n->starts[k] > at)

@@ -33,8 +33,6 @@ enum { FRAME_TLB = 512, FRAME_SITES = 1024, FRAME_JUMPS = 4096, FRAME_FETCHES = 
 struct x86_site {
     uint64_t neg;     /* minus the linear page, or SITE_NONE */
     uint64_t to_host; /* host address - linear address */
-    uint64_t left;    /* misses until somebody looks whether the place had better use the table */
-    uint64_t since;   /* TSC when `left` was set */
 };
 /* The only address it matches, 1 << 63, is not canonical, and plus any to_host it is not either: the access is a host fault, at
  * which translated code bails. */
@@ -96,6 +94,8 @@ struct x86_frame {
     uint64_t wanderer;      /* the block with a place that changes pages too often for a site, 0: none; it is at insn_off */
     uint64_t miss_block;    /* the block of the check that missed */
     uint64_t miss_site;     /* frame offset of its site */
+    uint64_t sites_left;    /* misses of sites until somebody looks how often they happen */
+    uint64_t sites_since;   /* TSC when that was set */
     uint64_t fault_pc;      /* where host code faulted */
     uint64_t link_page;     /* of the block that `link` is in */
     uint64_t align_mask[3]; /* 15, 31, 63: for operands that must be aligned */
@@ -119,7 +119,7 @@ struct x86_place {
     uint64_t neg_key; /* minus what place_key() says */
     uint64_t code;    /* the far entry */
 };
-enum { CODE_PLACES = 1 << 14 };
+enum { CODE_PLACES = 1 << 16 };
 /* Jumps to other pages are linked when the guest's pages have lower indices than this (32 GiB): see x86_native.cross_entry. */
 enum { CROSS_PAGES_MAX = FRAME_FETCHES << 12 };
 
@@ -131,6 +131,8 @@ struct x86_code {
     struct codebuf cb;
     struct x86_frame *frame; /* owned; a host stack lies below it */
     size_t stubs_end;        /* code position behind the stubs */
+    size_t cold_begin,
+        cold; /* where code for rare cases begins, and where the next goes: apart, so that the rest lies close together */
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
         *stub_fpu_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
@@ -156,7 +158,7 @@ struct x86_native {
     const uint8_t *exit;    /* where killed entries lead */
     uint8_t killed[2][5];   /* what x86_code_kill() overwrote at the near and the inner entry */
     bool dead;              /* killed or redirected */
-    const uint8_t *end;     /* of its code */
+    const uint8_t *end;     /* of its code, but for rare cases */
     const uint16_t *starts; /* of each instruction's host code, from inner_entry */
     /* code behind the block that was looked at: which flags it reads; like the block's bytes, it must be unchanged for a revival
      */

@@ -96,23 +96,30 @@ static void put_jump_stub(struct xl *x)
     xl_pext(x, H_RCX, H_R11, DOWN + FRAME(fetch_mask));
     put_indexed(x, 0x8b, H_RAX, H_RSP, H_RCX, DOWN + bank_offset(x, offsetof(struct x86_frame_bank, fetch_key)));
     xl_lea(x, 8, H_RAX, H_RAX, H_R11, 1, 0);
+    xl_pext(x, H_RDX, H_R11, DOWN + FRAME(off_mask));
+    asm_mov(x->cb, 8, HOST_RCX, hg(H_RDX));
+    XL_BYTES(x, 0x48, 0xf7, 0xd1); /* not rcx */
+    xl_lea(x, 8, H_RAX, H_RAX, H_RCX, 1, 1);
     XL_BYTES(x, 0xc4, 0xe3, 0xfb, 0xf0, 0xc0, 64 - GPAGE_SHIFT); /* rorx rax, rax, 52 */
-    xl_pext(x, H_RCX, H_R11, DOWN + FRAME(off_mask));
-    xl_lea(x, 8, H_RAX, H_RAX, H_RCX, 1, 0);
+    xl_lea(x, 8, H_RAX, H_RAX, H_RDX, 1, 0);
     /* rdx = its entry */
-    XL_BYTES(x, 0xb9, 0, 0, 0, 0);                   /* mov ecx, 0 */
-    XL_BYTES(x, 0xf2, 0x48, 0x0f, 0x38, 0xf1, 0xc8); /* crc32 rcx, rax */
-    xl_pext(x, H_RCX, H_RCX, DOWN + FRAME(place_mask));
+    xl_pext(x, H_RCX, H_RAX, DOWN + FRAME(place_mask));
     xl_load(x, H_RDX, DOWN + FRAME(places) + 8 * (int32_t)x->bank);
-    xl_lea(x, 8, H_RCX, H_RCX, H_RCX, 1, 0);
+    static_assert(2 * sizeof(struct x86_place) == 4 * 8, "a pair is 32 bytes");
+    xl_lea_index(x, 8, H_RCX, H_RCX, 4, 0);
     xl_lea(x, 8, H_RDX, H_RDX, H_RCX, 8, 0);
     asm_load(x->cb, 8, HOST_RCX, host_mem(hg(H_RDX), offsetof(struct x86_place, neg_key)));
     xl_lea(x, 8, H_RCX, H_RCX, H_RAX, 1, 0);
     size_t found = xl_jrcxz(x);
+    xl_lea(x, 8, H_RDX, H_RDX, SIB_NONE, 1, sizeof(struct x86_place)); /* the other one of the pair */
+    asm_load(x->cb, 8, HOST_RCX, host_mem(hg(H_RDX), offsetof(struct x86_place, neg_key)));
+    xl_lea(x, 8, H_RCX, H_RCX, H_RAX, 1, 0);
+    size_t found_too = xl_jrcxz(x);
     asm_pop(x->cb, HOST_RDX);
     asm_pop(x->cb, HOST_RAX);
     size_t absent = xl_jmp(x, NULL);
     xl_here(x, found);
+    xl_here(x, found_too);
     asm_load(x->cb, 8, HOST_RCX, host_mem(hg(H_RDX), offsetof(struct x86_place, code)));
     xl_pext(x, H_RDX, H_R11, DOWN + FRAME(jump_mask));
     put_indexed(x, 0x89, H_RCX, H_RSP, H_RDX, DOWN + bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));

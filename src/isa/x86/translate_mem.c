@@ -364,8 +364,8 @@ static void put_go_to_c(struct xl *x, uint32_t what)
 }
 
 /* Called with the address in r11 and the frame offset of the site in rcx. If the page is in the table the site gets it; C is
- * called when it is not, when the site has it already (the access crosses its end, or is not aligned), or when the site misses
- * too often. Keeps flags. */
+ * called when it is not, when the site has it already (the access crosses its end, or is not aligned), or, one
+ * time in many, to look whether sites miss too often. Keeps flags. */
 static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
 {
     xl_store(x, 8 + FRAME(miss_site), H_RCX);
@@ -377,11 +377,9 @@ static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
     put_go_to_c(x, what);
     xl_here(x, hit);
     asm_push(x->cb, HOST_RAX);
-    xl_load(x, H_RCX, 16 + FRAME(miss_site));
-    put_site_operand(x, 0x8b, H_RAX, offsetof(struct x86_site, left));
-    xl_lea(x, 8, H_RAX, H_RAX, SIB_NONE, 1, -1);
-    put_site_operand(x, 0x89, H_RAX, offsetof(struct x86_site, left));
-    asm_mov(x->cb, 8, HOST_RCX, HOST_RAX);
+    xl_load(x, H_RCX, 16 + FRAME(sites_left));
+    xl_lea(x, 8, H_RCX, H_RCX, SIB_NONE, 1, -1);
+    xl_store(x, 16 + FRAME(sites_left), H_RCX);
     size_t used_up = xl_jrcxz(x);
     xl_pext(x, H_RAX, H_R11, 16 + FRAME(page_mask));
     put_pdep(x, H_RAX, H_RAX, 16 + FRAME(page_mask));

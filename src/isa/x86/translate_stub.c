@@ -21,7 +21,7 @@
 static const uint8_t IN_HOST[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12 };
 static const uint8_t IN_FRAME[] = { R13, R14, R15 };
 enum { IN_HOST_NR = sizeof(IN_HOST), IN_FRAME_NR = sizeof(IN_FRAME), MXCSR_MASKS = 0x1f80 };
-enum { SITE_MISSES = 512, SITE_CYCLES = 300 };
+enum { SITE_MISSES = 256, SITE_CYCLES = 300 };
 
 /* ---- C side ---- */
 
@@ -54,14 +54,15 @@ static uint64_t bail(struct x86_frame *f, enum x86_frame_bail why)
     return 1;
 }
 
-/* A site has used up its misses. True if that was within a short time: a look into the table each time would have cost less. */
-static bool site_wanders(struct x86_site *s)
+/* Many sites have missed. True if that was within a short time: a look into the table each time would have cost less, at least at
+ * the place that missed now, since that is a sample of those that do most often. */
+static bool sites_miss_much(struct x86_frame *f)
 {
     uint64_t now = __builtin_ia32_rdtsc();
-    bool wanders = now - s->since < (uint64_t)SITE_MISSES * SITE_CYCLES;
-    s->since = now;
-    s->left = SITE_MISSES;
-    return wanders;
+    bool much = now - f->sites_since < (uint64_t)SITE_MISSES * SITE_CYCLES;
+    f->sites_since = now;
+    f->sites_left = SITE_MISSES;
+    return much;
 }
 
 /* A memory access missed the inline TLB. 0: filled, try again; 1: the interpreter must do it. */
@@ -77,7 +78,7 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
         return bail(f, FRAME_BAIL_CROSSING); /* #GP before anything of the page is looked at */
     if (b->neg_tag[access][k] == neg) {      /* it is there: the access crosses into the next page */
         if (what & MISS_SITE) {
-            if (!site_wanders((struct x86_site *)((uint8_t *)f + f->miss_site)))
+            if (!sites_miss_much(f))
                 return 0;
             f->wanderer = f->miss_block;
             return bail(f, FRAME_BAIL_WANDERS);
@@ -365,6 +366,7 @@ static bool put_stubs(struct x86_code *code)
     for (x->bank = 0; x->bank < X86_BANK_NR; x->bank++)
         xl_jump_stubs(x);
     code->stubs_end = code->cb.pos;
+    code->cold = code->cold_begin = code->cb.size / 5 * 2;
     return !code->cb.failed;
 }
 
@@ -382,22 +384,24 @@ static unsigned jump_index(gva_t lin)
     return lin >> JUMP_SHIFT & (FRAME_JUMPS - 1);
 }
 
-/* As put_jump_stub() in translate_flow.c: one to one. */
+/* As put_jump_stub() in translate_flow.c. */
+enum { PLACE_SHIFT = 4, PLACE_MASK = (CODE_PLACES / 2 - 1) << PLACE_SHIFT };
 static uint64_t place_key(uint64_t page, unsigned off)
 {
-    return ((page + off) << GPAGE_SHIFT) + off;
+    return page << GPAGE_SHIFT | off;
 }
 
-__attribute__((target("sse4.2"))) static unsigned place_index(uint64_t key)
+/* Of the first of a pair. Neighbours in memory are neighbours in the table. */
+static unsigned place_index(uint64_t key)
 {
-    return (unsigned)__builtin_ia32_crc32di(0, key) & (CODE_PLACES - 1);
+    return (unsigned)((key & PLACE_MASK) >> PLACE_SHIFT) * 2;
 }
 
 static void flush_places(struct x86_code *code)
 {
     memset(code->places, 0, X86_BANK_NR * sizeof(code->places[0])); /* key 0, whose index is 0 */
     for (unsigned b = 0; b < X86_BANK_NR; b++)
-        code->places[b][0].neg_key = -1ULL; /* no place has key 1 */
+        code->places[b][0].neg_key = code->places[b][1].neg_key = -(1ULL << PLACE_SHIFT); /* whose index is another */
 }
 
 static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err)
@@ -419,7 +423,7 @@ static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err
     f->jump_mask = (FRAME_JUMPS - 1) << JUMP_SHIFT;
     f->fetch_mask = (uint64_t)(FRAME_FETCHES - 1) << GPAGE_SHIFT;
     f->off_mask = GPAGE_SIZE - 1;
-    f->place_mask = CODE_PLACES - 1;
+    f->place_mask = PLACE_MASK;
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         f->places[b] = (uintptr_t)code->places[b];
     flush_places(code);
@@ -427,9 +431,7 @@ static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err
     f->align_mask[1] = 31;
     f->align_mask[2] = 63;
     f->upper_mask = 0xffffULL << 48;
-    for (unsigned b = 0; b < X86_BANK_NR; b++)
-        for (unsigned k = 0; k < 2 * FRAME_SITES; k++)
-            f->bank[b].site[k / FRAME_SITES][k % FRAME_SITES].left = 1; /* the first miss sets the clock */
+    f->sites_left = SITE_MISSES;
     x86_frame_flush_all(f);
     return 0;
 }
@@ -476,6 +478,7 @@ void x86_code_done(struct x86_code *code)
 void x86_code_reset(struct x86_code *code)
 {
     codebuf_rollback(&code->cb, code->stubs_end);
+    code->cold = code->cold_begin;
     x86_frame_flush_jumps(code->frame);
     flush_places(code);
 }
@@ -550,5 +553,8 @@ void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t 
 void x86_code_add_place(struct x86_code *code, unsigned bank, uint64_t page, unsigned off, const struct x86_native *n)
 {
     uint64_t key = place_key(page, off);
-    code->places[bank][place_index(key)] = (struct x86_place){ -key, (uintptr_t)n->far_entry };
+    struct x86_place *p = &code->places[bank][place_index(key)];
+    if (p->neg_key != -key)
+        p[1] = p[0];
+    p[0] = (struct x86_place){ -key, (uintptr_t)n->far_entry };
 }
