@@ -143,6 +143,8 @@ static enum vcpu_exit check_block(struct vcpu *vcpu, struct driver *d)
 
 static enum vcpu_exit run_checking(struct vcpu *vcpu, struct driver *d)
 {
+    if (!d->checked) /* the interpreter on the side runs one block */
+        bt_x86_set_traces(d->bt, false);
     for (;;) {
         /* early on never chained: a mismatch would hang before it is seen */
         bool single = d->checked < EARLY_CHECKS || rng_percent(&d->r, 30);

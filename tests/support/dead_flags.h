@@ -31,8 +31,10 @@ static inline unsigned dead_flags_of(const struct x86_cpu *c, gva_t rip, unsigne
     unsigned dead = 0;
     for (unsigned k = 0; k < 64 && open && decode_at(c, rip, &i); k++, rip += i.len) {
         const struct x86_row *row = &x86_rows[i.row];
-        unsigned written = row->flags_written | row->flags_undef;
-        open &= ~(unsigned)row->flags_read;
+        bool shift = i.step == step_shl || i.step == step_shr || i.step == step_sar || i.step == step_shld || i.step == step_shrd;
+        shift = shift && i.op[i.nr_opnds - 1].kind == OPND_IMM && (i.imm & (i.opsize == 8 ? 63 : 31)); /* by more than 0 */
+        unsigned written = shift ? FLAGS_ARITH : (unsigned)(row->flags_written | row->flags_undef);
+        open &= ~(unsigned)(shift ? 0 : row->flags_read);
         dead |= open & written;
         open &= ~written;
         bool jcc = i.step == step_jcc;

@@ -104,6 +104,12 @@ static void drop_code(struct bt_x86 *e)
     e->resets++;
 }
 
+void bt_x86_set_traces(struct bt_x86 *e, bool on)
+{
+    e->code.traces = on;
+    drop_code(e);
+}
+
 void bt_x86_drop(struct bt_x86 *e)
 {
     drop_code(e);
@@ -281,11 +287,9 @@ static void note_wanderer(struct bt_x86 *e, const struct x86_cpu *c)
 {
     struct x86_block *b = (struct x86_block *)(uintptr_t)e->code.frame->wanderer;
     struct translation *t = b->translation;
-    unsigned off = b->key >> 4 & 0xfff, k = 0;
+    int k = x86_code_insn_at(&t->native[c->bank], c->rip & ~GPAGE_MASK);
     e->code.frame->wanderer = 0;
-    while (k < b->nr && off != (c->rip & ~GPAGE_MASK))
-        off += b->insn[k++].len;
-    if (k == b->nr)
+    if (k < 0)
         return;
     t->habits.wanders |= t->habits.wanders & (t->habits.wanders - 1) ? ~0ULL : 1ULL << k; /* the third is one too many */
     translate_anew(e, t);
@@ -298,12 +302,10 @@ static void find_fault(struct bt_x86 *e, struct x86_cpu *c)
     struct x86_frame *f = e->code.frame;
     for (unsigned n = 0; n < e->nr_all; n++) {
         const struct translation *t = &e->all[n];
-        int k = t->made[c->bank] ? x86_code_insn_at(&t->native[c->bank], t->block, f->fault_pc) : -1;
-        if (k < 0)
+        int off = t->made[c->bank] ? x86_code_off_at(&t->native[c->bank], f->fault_pc) : -1;
+        if (off < 0)
             continue;
-        c->rip = f->page_va + (t->block->key >> 4 & 0xfff);
-        while (k > 0)
-            c->rip += t->block->insn[--k].len;
+        c->rip = f->page_va + (unsigned)off;
         return;
     }
     abort(); /* a bug of ours: code that no block has */
@@ -465,15 +467,16 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
     size_t n = x86_run_stats(e->run, c, text, cap);
     int m = snprintf(
         text + n, cap - n,
-        "bt_blocks_translated %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries %lu\n"
+        "bt_blocks_translated %lu\nbt_traces %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries "
+        "%lu\n"
         "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails_crossing %lu\nbt_bails_group "
         "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_bails_wanders %lu\nbt_bails_early %lu\nbt_kills %lu\n"
         "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_exits_fault "
         "%lu\nbt_ungrouped %lu\nbt_wanderers %lu\n",
-        e->code.blocks, e->code.insns, e->code.native_insns, e->code.cb.pos + e->code.cold - e->code.cold_begin, e->entries,
-        e->cold_blocks, e->links, f->misses, f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP],
-        f->bails[FRAME_BAIL_NO_RAM], f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY],
-        e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
+        e->code.blocks, e->code.nr_traces, e->code.insns, e->code.native_insns,
+        e->code.cb.pos + e->code.cold - e->code.cold_begin, e->entries, e->cold_blocks, e->links, f->misses, f->callouts,
+        f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM], f->bails[FRAME_BAIL_CODE],
+        f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY], e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
         e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS], e->exits[FRAME_EXIT_BAIL],
         e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;

@@ -19,8 +19,10 @@ void bt_x86_free(struct bt_x86 *e);
 void bt_x86_drop(struct bt_x86 *e);
 enum vcpu_exit bt_x86_run(struct bt_x86 *e, struct x86_cpu *c);
 /* For tests: `turns` entries into translated code or interpreted blocks at most, each followed by a look at the outside. With
- * single, a translated block never leads into another, so that each turn is one block at most. */
+ * single, a translated block never leads into another, so that each turn is one block, or trace, at most. */
 enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t turns, bool single);
+/* For tests: whether translations go on behind the end of a block (they do). */
+void bt_x86_set_traces(struct bt_x86 *e, bool on);
 size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text, size_t cap);
 
 #endif

@@ -115,8 +115,7 @@ static bool row_offered(const struct x86_cpu *c, const struct x86_row *row)
     return !c->profile || (c->profile->has[row->feat[0]] && c->profile->has[row->feat[1]]);
 }
 
-/* Decodes one instruction; X86_DECODE_SHORT when the bytes end first, else 0 with *ret made (perhaps one that faults). */
-static int decode_one(const struct x86_cpu *c, const uint8_t *bytes, unsigned left, struct x86_insn *ret)
+int x86_blocks_decode(const struct x86_cpu *c, const uint8_t *bytes, unsigned left, struct x86_insn *ret)
 {
     int len = x86_decode(bytes, left < X86_INSN_MAX ? left : X86_INSN_MAX, c->mode, ret);
     if (len == X86_DECODE_SHORT && left < X86_INSN_MAX)
@@ -135,11 +134,15 @@ static int decode_one(const struct x86_cpu *c, const uint8_t *bytes, unsigned le
     return 0;
 }
 
-static bool ends_block(const struct x86_insn *i)
+bool x86_insn_faults(const struct x86_insn *i)
 {
-    if (i->step == step_ud || i->step == step_too_long)
-        return true;
-    return (x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS)) || (i->rep && (x86_rows[i->row].flags & ROW_REP));
+    return i->step == step_ud || i->step == step_too_long;
+}
+
+bool x86_insn_ends_block(const struct x86_insn *i)
+{
+    return x86_insn_faults(i) || (x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS))
+           || (i->rep && (x86_rows[i->row].flags & ROW_REP));
 }
 
 static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const uint8_t *host, unsigned left, uint64_t key)
@@ -159,11 +162,11 @@ static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const ui
     n->bytes = 0;
     while (n->nr < BLOCK_MAX_INSNS) {
         struct x86_insn *i = &n->insn[n->nr];
-        if (decode_one(c, host + n->bytes, left - n->bytes, i))
+        if (x86_blocks_decode(c, host + n->bytes, left - n->bytes, i))
             break;
         n->nr++;
         n->bytes += i->len;
-        if (ends_block(i) || n->bytes >= left)
+        if (x86_insn_ends_block(i) || n->bytes >= left)
             break;
     }
     if (!n->nr)
@@ -184,7 +187,7 @@ static bool still_good(struct x86_blocks *b, struct x86_cpu *c, struct x86_block
     const uint8_t *at = c->gmem->host + (n->page << GPAGE_SHIFT) + (n->key >> 4 & 0xfff);
     for (unsigned k = 0; k < n->nr; k++) {
         const struct x86_insn *i = &n->insn[k];
-        if (i->step == step_ud || i->step == step_too_long || memcmp(at, i->bytes, i->len) != 0)
+        if (x86_insn_faults(i) || memcmp(at, i->bytes, i->len) != 0)
             return false; /* what faults has no bytes to compare: decode again */
         at += i->len;
     }
@@ -266,7 +269,7 @@ static const struct x86_insn *fetch_plain(struct x86_blocks *b, struct x86_cpu *
     memset(bytes, 0xff, sizeof(bytes)); /* what an empty bus gives */
     if (host)
         memcpy(bytes, host, left < X86_INSN_MAX ? left : X86_INSN_MAX);
-    return decode_one(c, bytes, left < X86_INSN_MAX ? left : X86_INSN_MAX, &b->one) ? NULL : &b->one;
+    return x86_blocks_decode(c, bytes, left < X86_INSN_MAX ? left : X86_INSN_MAX, &b->one) ? NULL : &b->one;
 }
 
 static bool crossing_holds(const struct x86_cpu *c, const struct crossing *x, gva_t lin, uint64_t ctx)
@@ -296,7 +299,7 @@ static const struct x86_insn *fetch_crossing(struct x86_cpu *c, gva_t lin, const
         memcpy(bytes, host, left);
     if (host2)
         memcpy(bytes + left, host2, X86_INSN_MAX - left);
-    (void)decode_one(c, bytes, X86_INSN_MAX, &x->insn); /* 15 bytes are always enough: cannot be short */
+    (void)x86_blocks_decode(c, bytes, X86_INSN_MAX, &x->insn); /* 15 bytes are always enough: cannot be short */
     return &x->insn;
 }
 

@@ -52,6 +52,13 @@ struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c);
 /* The one instruction at c->rip, from one page or two. Raises #PF. Valid until the next call on these blocks. */
 const struct x86_insn *x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c);
 
+/* Decodes one instruction of at most `left` bytes, with the step function it has on this CPU model; X86_DECODE_SHORT when the
+ * bytes end first, else 0 with *ret made, perhaps one that faults: then it has no bytes to compare. */
+int x86_blocks_decode(const struct x86_cpu *c, const uint8_t *bytes, unsigned left, struct x86_insn *ret);
+bool x86_insn_faults(const struct x86_insn *i);
+/* It is the last of its block: a branch, one after which the mode may differ, a repeated one, or one that faults. */
+bool x86_insn_ends_block(const struct x86_insn *i);
+
 struct x86_blocks_stats {
     uint64_t built, insns_decoded, revalidated, stale, drops, lookups_slow, uncached;
 };

@@ -14,7 +14,7 @@
 #include "isa/x86/translate_emit.h"
 
 /* Longest a translated block can get, bytes: so much must be free before one is begun. */
-enum { BLOCK_CODE_MAX = BLOCK_MAX_INSNS * 420 };
+enum { BLOCK_CODE_MAX = XL_INSNS * 420 };
 
 /* Innocuous integer instructions: the host's does what the guest's does, on the renamed registers. */
 static const x86_step_fn COPIED[] = {
@@ -140,9 +140,25 @@ static bool vector(struct xl *x, const struct x86_insn *i)
     return true;
 }
 
+/* Puts data beside code for rare cases, which it ends. */
+static void add_data(struct xl *x, const void *data, size_t len)
+{
+    size_t at = (x->code->cold + 7) & ~(size_t)7;
+    if (x->cb->failed || x->cb->size - at < len) {
+        x->cb->failed = true;
+        return;
+    }
+    memcpy(x->cb->rw + at, data, len);
+    x->code->cold = at + len;
+}
+
 /* Calls the step function; what ends a block always exits behind it. */
 static void call_out(struct xl *x, const struct x86_insn *i)
 {
+    if (i == &x->more[x->k]) { /* not the block's, which lives as long as the translation */
+        add_data(x, i, sizeof(*i));
+        i = (const void *)(x->cb->rx + x->code->cold - sizeof(*i));
+    }
     put_insn_off(x, x->off);
     asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)i);
     xl_call(x, x->code->stub_callout);
@@ -260,17 +276,18 @@ static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
     n->inner_entry = codebuf_here(x->cb);
     x->inner = x->cb->pos;
     /* a rel32 that is linked later may not be among the bytes that a kill replaces */
-    if (x86_rows[x->b->insn[0].row].flags & ROW_BRANCH)
+    if (x86_rows[x->insn[0]->row].flags & ROW_BRANCH)
         XL_BYTES(x, 0x0f, 0x1f, 0x44, 0, 0);
 }
 
 static void put_body(struct xl *x)
 {
     bool ends = false;
-    for (unsigned k = 0; k < x->b->nr && !ends; k++) {
-        const struct x86_insn *i = &x->b->insn[k];
+    for (unsigned k = 0; k < x->nr && !ends; k++) {
+        const struct x86_insn *i = x->insn[k];
         x->k = k;
-        x->starts[k] = (uint16_t)(x->cb->pos - x->inner);
+        x->off = x->at[k];
+        x->starts[k] = (struct x86_start){ (uint16_t)(x->cb->pos - x->inner), x->at[k] };
         xl_early_checks(x);
         if (!xl_flow(x, i, &ends)) {
             ends = false;
@@ -282,10 +299,9 @@ static void put_body(struct xl *x)
         } else {
             x->code->native_insns++;
         }
-        x->off += i->len;
     }
     if (!ends)
-        xl_goto(x, x->off, false);
+        xl_goto(x, x->off + x->insn[x->nr - 1]->len, false);
 }
 
 /* What is out of line, and the table of instructions. */
@@ -296,9 +312,10 @@ static void put_cold(struct xl *x, struct x86_native *n)
     n->exit = codebuf_here(x->cb); /* the first tail is that of the request check */
     for (unsigned k = 0; k < x->nr_tails; k++)
         put_tail(x, &x->tail[k]);
-    codebuf_align(x->cb, sizeof(x->starts[0]));
+    codebuf_align(x->cb, sizeof(x->starts[0].code));
+    n->nr = x->nr;
     n->starts = (const void *)codebuf_here(x->cb);
-    codebuf_put(x->cb, x->starts, x->b->nr * sizeof(x->starts[0]));
+    codebuf_put(x->cb, x->starts, x->nr * sizeof(x->starts[0]));
     x->code->cold = x->cb->pos;
     x->cb->pos = behind;
 }
@@ -316,12 +333,15 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->c = c;
     x->b = b;
     x->bank = c->bank;
-    x->off = (int32_t)(b->key >> 4 & 0xfff);
     x->fpu_here = false;
     x->nr_tails = 0;
     x->k = 0;
     x->page = c->gmem->host + (b->page << GPAGE_SHIFT);
     x->habits = habits;
+    x->nr_looks = 0;
+    memset(x->look, 0, sizeof(x->look));
+    xl_trace(x);
+    x->off = x->at[0];
     xl_look(x);
     put_entries(x, x->off, &n);
     put_body(x);
@@ -333,21 +353,29 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
         return false;
     }
     code->blocks++;
-    code->insns += b->nr;
+    code->insns += x->nr;
     memcpy(n.look, x->look, sizeof(n.look));
     *ret_native = n;
     return true;
 }
 
-int x86_code_insn_at(const struct x86_native *n, const struct x86_block *b, uint64_t pc)
+int x86_code_off_at(const struct x86_native *n, uint64_t pc)
 {
     uint64_t at = pc - (uintptr_t)n->inner_entry;
     if (pc < (uintptr_t)n->inner_entry || pc >= (uintptr_t)n->end)
         return -1;
-    int k = b->nr - 1;
-    while (k > 0 && n->starts[k] > at)
+    unsigned k = n->nr - 1;
+    while (k > 0 && n->starts[k].code > at)
         k--;
-    return k;
+    return n->starts[k].off;
+}
+
+int x86_code_insn_at(const struct x86_native *n, unsigned off)
+{
+    for (unsigned k = 0; k < n->nr; k++)
+        if (n->starts[k].off == off)
+            return (int)k;
+    return -1;
 }
 
 static uint8_t *writable(struct x86_code *code, const uint8_t *rx)
@@ -385,8 +413,8 @@ void x86_code_redirect(struct x86_code *code, struct x86_native *old, const stru
 
 bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t *page)
 {
-    for (unsigned k = 0; k < 2; k++)
-        if (n->look[k].len && xl_look_hash(page + n->look[k].off, n->look[k].len) != n->look[k].hash)
+    for (unsigned k = 0; k < X86_LOOKS; k++)
+        if (n->look[k].len && xl_look_hash(XL_LOOK_INIT, page + n->look[k].off, n->look[k].len) != n->look[k].hash)
             return false;
     if (!n->dead)
         return true;

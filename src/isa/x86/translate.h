@@ -138,9 +138,10 @@ struct x86_code {
         *stub_fpu_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
     struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
     struct xl *work;                         /* owned; the block in progress */
+    bool traces;                             /* translations go on behind the end of a block */
     bool check_all;                          /* every entry looks for requests, so that blocks can be run one by one */
     unsigned next_site[X86_BANK_NR][2];
-    uint64_t blocks, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
+    uint64_t blocks, nr_traces, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
 };
 
 /* Makes code memory of `size` bytes, frame and stubs for c. -ENOMEM, or what codebuf_init() says; -ENOTSUP when the host lacks
@@ -152,20 +153,26 @@ void x86_code_attach(const struct x86_code *code);
 /* Forgets all translations; the caller forgets its pointers to them. */
 void x86_code_reset(struct x86_code *code);
 
+enum { X86_LOOKS = 12 };
+
 /* A block's host code. */
 struct x86_native {
     const uint8_t *cross_entry, *far_entry, *near_entry, *inner_entry;
-    const uint8_t *exit;    /* where killed entries lead */
-    uint8_t killed[2][5];   /* what x86_code_kill() overwrote at the near and the inner entry */
-    bool dead;              /* killed or redirected */
-    const uint8_t *end;     /* of its code, but for rare cases */
-    const uint16_t *starts; /* of each instruction's host code, from inner_entry */
+    const uint8_t *exit;  /* where killed entries lead */
+    uint8_t killed[2][5]; /* what x86_code_kill() overwrote at the near and the inner entry */
+    bool dead;            /* killed or redirected */
+    const uint8_t *end;   /* of its code, but for rare cases */
     /* code behind the block that was looked at: which flags it reads; like the block's bytes, it must be unchanged for a revival
      */
     struct x86_look {
         uint16_t off, len; /* in the page; len 0: none */
         uint32_t hash;
-    } look[2];
+    } look[X86_LOOKS];
+    const struct x86_start { /* of each instruction's host code, borrowed from code memory */
+        uint16_t code;       /* from inner_entry */
+        uint16_t off;        /* the guest's, in the page */
+    } * starts;
+    unsigned nr;
 };
 
 /* What was learnt about a block. */
@@ -177,8 +184,10 @@ struct x86_habits {
 /* Translates b for the CPU's current bank and configuration. False: the buffer is full (reset it, try again). */
 bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, const struct x86_habits *habits,
                    struct x86_native *ret_native);
-/* Index of the instruction whose host code pc is in, -1: not in this block. */
-int x86_code_insn_at(const struct x86_native *n, const struct x86_block *b, uint64_t pc);
+/* Offset in the page of the instruction whose host code pc is in, -1: not in this one. */
+int x86_code_off_at(const struct x86_native *n, uint64_t pc);
+/* Index of the instruction at an offset in the page, -1: none. */
+int x86_code_insn_at(const struct x86_native *n, unsigned off);
 /* Takes a block out of use, and back into it when its bytes turned out to be unchanged. False: what it assumed about the code
  * behind it is no longer so; translate it anew. */
 void x86_code_kill(struct x86_code *code, struct x86_native *n);

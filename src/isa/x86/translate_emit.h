@@ -46,7 +46,11 @@ enum {
 };
 
 enum { XL_GROUPS = 12 };
-static_assert(BLOCK_MAX_INSNS <= 64, "x86_habits has a bit for each");
+enum { XL_INSNS = 64 }; /* in a trace */
+static_assert((int)BLOCK_MAX_INSNS <= (int)XL_INSNS && XL_INSNS <= 64, "x86_habits has a bit for each");
+
+/* Where a trace goes on behind an instruction that ends a block. */
+enum xl_way { XL_LEAVES, XL_FALLS, XL_JUMPS };
 
 /* How a checked operand is addressed: [base + rcx + disp]. */
 struct xl_place {
@@ -61,17 +65,24 @@ struct xl {
     struct x86_cpu *c;
     const struct x86_block *b;
     unsigned bank;
-    int32_t off;             /* of the current instruction from page_va */
-    unsigned k;              /* its index */
-    const uint8_t *page;     /* borrowed: the block's, in host memory */
-    struct x86_look look[2]; /* see struct x86_native */
+    int32_t off;                     /* of the current instruction from page_va */
+    unsigned k;                      /* its index */
+    const uint8_t *page;             /* borrowed: the block's, in host memory */
+    struct x86_look look[X86_LOOKS]; /* see struct x86_native */
     unsigned nr_looks;
-    const struct x86_habits *habits;  /* borrowed */
-    size_t inner;                     /* code position of the inner entry */
-    uint16_t starts[BLOCK_MAX_INSNS]; /* of each instruction's code, from there */
+    const struct x86_habits *habits; /* borrowed */
+    size_t inner;                    /* code position of the inner entry */
+    struct x86_start starts[XL_INSNS];
+    /* the trace */
+    unsigned nr;
+    const struct x86_insn *insn[XL_INSNS]; /* borrowed: from the block, or `more` */
+    uint16_t at[XL_INSNS];                 /* offsets in the page */
+    uint8_t way[XL_INSNS];                 /* enum xl_way; of what does not end a block: XL_LEAVES */
+    bool went_back;                        /* a jump it follows is a backward one */
+    struct x86_insn more[XL_INSNS];
     unsigned nr_groups;
     struct xl_group group[XL_GROUPS];
-    struct xl_note note[BLOCK_MAX_INSNS];
+    struct xl_note note[XL_INSNS];
     bool fpu_here; /* guest vector registers are known to be loaded */
     unsigned nr_tails;
     struct tail { /* out-of-line code, emitted behind the block */
@@ -87,7 +98,7 @@ struct xl {
         int32_t undo; /* TAIL_FAR, TAIL_CROSS: what to add to rSP should the target be no address */
         bool link;
         bool back; /* TAIL_EXIT: of a backward jump */
-    } tail[BLOCK_MAX_INSNS * 6];
+    } tail[XL_INSNS * 6];
 };
 
 /* Host register of a guest register, XR_MEM if it is in the frame. */
@@ -166,10 +177,15 @@ void xl_site_stubs(struct xl *x);
 /* Emits the checks of groups that are to be made before the current instruction. */
 void xl_early_checks(struct xl *x);
 
+/* ---- translate_trace.c ---- */
+/* Fills x->insn, at, way and nr, and begins x->look. */
+void xl_trace(struct xl *x);
+
 /* ---- translate_look.c ---- */
-/* Hash of bytes that were looked at. */
-uint32_t xl_look_hash(const uint8_t *bytes, unsigned len);
-/* Fills x->note and x->group for the block, and x->look for what it saw beyond it. */
+/* Hash of bytes that were looked at, going on from `hash`. */
+enum { XL_LOOK_INIT = 0x11c9dc5 };
+uint32_t xl_look_hash(uint32_t hash, const uint8_t *bytes, unsigned len);
+/* Fills x->note and x->group for the trace, and adds to x->look what it saw beyond it. */
 void xl_look(struct xl *x);
 /* The checks made so far no longer hold: what was called out may have changed mappings. */
 void xl_forget_checks(struct xl *x);

@@ -159,6 +159,7 @@ void xl_cross_entry(struct xl *x, int32_t off)
 
 void xl_goto(struct xl *x, int32_t off, bool back)
 {
+    back |= x->went_back;
     if (off >= 0 && off < (int32_t)GPAGE_SIZE) {
         xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off, .link = true, .back = back });
         return;
@@ -182,13 +183,34 @@ static bool target_off(const struct xl *x, const struct x86_insn *i, int32_t *re
     return !__builtin_add_overflow(next_off(x, i), (int32_t)i->imm, ret_off);
 }
 
+/* In a trace: one way is a side exit, the other goes on behind. */
+static void jcc_in_trace(struct xl *x, const struct x86_insn *i, int32_t to)
+{
+    unsigned cc = i->bytes[i->layout.opcode] & 15, way = x->way[x->k];
+    int32_t side = way == XL_FALLS ? to : next_off(x, i);
+    bool back = side <= x->off || x->went_back;
+    if (side >= 0 && side < (int32_t)GPAGE_SIZE) {
+        XL_BYTES(x, 0x0f, (uint8_t)(0x80 | (way == XL_FALLS ? cc : cc ^ 1)));
+        codebuf_put4(x->cb, 0);
+        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = x->cb->pos - 4, .off = side, .link = true, .back = back });
+        return;
+    }
+    XL_BYTES(x, 0x0f, (uint8_t)(0x80 | (way == XL_FALLS ? cc ^ 1 : cc)));
+    codebuf_put4(x->cb, 0);
+    size_t from = x->cb->pos - 4;
+    xl_goto(x, side, back);
+    xl_patch(x, from, x->cb->pos);
+}
+
 static void jcc(struct xl *x, const struct x86_insn *i, int32_t to)
 {
     unsigned cc = i->bytes[i->layout.opcode] & 15;
     if (to >= 0 && to < (int32_t)GPAGE_SIZE) {
         XL_BYTES(x, 0x0f, (uint8_t)(0x80 | cc));
         codebuf_put4(x->cb, 0);
-        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = x->cb->pos - 4, .off = to, .link = true, .back = to <= x->off });
+        xl_tail(x,
+                (struct tail){
+                    .kind = TAIL_EXIT, .from = x->cb->pos - 4, .off = to, .link = true, .back = to <= x->off || x->went_back });
     } else {
         XL_BYTES(x, 0x0f, (uint8_t)(0x80 | (cc ^ 1))); /* the other way over the long path */
         codebuf_put4(x->cb, 0);
@@ -355,6 +377,12 @@ bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)
     if (f == step_jcc || f == step_jmp_near || f == step_call_near) {
         if (!target_off(x, i, &to))
             return false;
+        if (x->way[x->k] != XL_LEAVES) {
+            *ret_ends = false;
+            if (f == step_jcc)
+                jcc_in_trace(x, i, to);
+            return true;
+        }
         if (f == step_jcc) {
             jcc(x, i, to);
             return true;

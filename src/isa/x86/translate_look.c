@@ -20,6 +20,25 @@ enum { EXTENT_MAX = 256, LOOK_INSNS = 8 };
 
 /* ---- flags ---- */
 
+/* A shift by an immediate, not 0: it leaves no flag as it was (the tables cannot say so). Spec: SDM 2B SAL/SAR/SHL/SHR */
+static bool shifts_surely(const struct x86_insn *i)
+{
+    x86_step_fn f = i->step;
+    if (f != step_shl && f != step_shr && f != step_sar && f != step_shld && f != step_shrd)
+        return false;
+    return i->op[i->nr_opnds - 1].kind == OPND_IMM && (i->imm & (i->opsize == 8 ? 63 : 31));
+}
+
+static unsigned flags_read(const struct x86_insn *i)
+{
+    return shifts_surely(i) ? 0 : x86_rows[i->row].flags_read;
+}
+
+static unsigned flags_gone(const struct x86_insn *i)
+{
+    return shifts_surely(i) ? FLAGS_ARITH : x86_rows[i->row].flags_written | x86_rows[i->row].flags_undef;
+}
+
 static bool is_stack_op(x86_step_fn f)
 {
     return f == step_push || f == step_pop || f == step_leave;
@@ -28,21 +47,19 @@ static bool is_stack_op(x86_step_fn f)
 /* Arithmetic flags that matter before i, given those that matter behind it. */
 static unsigned live_before(const struct x86_insn *i, unsigned live)
 {
-    const struct x86_row *row = &x86_rows[i->row];
     bool copied = xl_kind(i) != XL_OTHER;
     if (!copied && !is_stack_op(i->step))
         return FLAGS_ARITH; /* branches and what is called out */
     if (copied)
-        live = (live & ~(unsigned)(row->flags_written | row->flags_undef)) | row->flags_read;
+        live = (live & ~flags_gone(i)) | flags_read(i);
     return live & FLAGS_ARITH;
 }
 
-uint32_t xl_look_hash(const uint8_t *bytes, unsigned len)
+uint32_t xl_look_hash(uint32_t hash, const uint8_t *bytes, unsigned len)
 {
-    uint32_t h = 2166136261U; /* FNV-1a */
-    for (unsigned k = 0; k < len; k++)
-        h = (h ^ bytes[k]) * 16777619U;
-    return h;
+    for (unsigned k = 0; k < len; k++) /* FNV-1a */
+        hash = (hash ^ bytes[k]) * 16777619U;
+    return hash;
 }
 
 /* Arithmetic flags that may be read by the code at `off` in the page before it writes them: in straight line, up to a branch. */
@@ -50,33 +67,32 @@ static unsigned live_at(struct xl *x, int32_t off)
 {
     unsigned open = FLAGS_ARITH, live = 0;
     int32_t at = off;
-    if (off < 0 || off >= (int32_t)GPAGE_SIZE)
+    if (off < 0 || off >= (int32_t)GPAGE_SIZE || x->nr_looks == X86_LOOKS)
         return FLAGS_ARITH;
     for (unsigned k = 0; k < LOOK_INSNS && open; k++) {
         struct x86_insn i;
         unsigned left = (unsigned)((int32_t)GPAGE_SIZE - at);
-        if (!left || x86_decode(x->page + at, left < X86_INSN_MAX ? left : X86_INSN_MAX, X86_MODE_64, &i) <= 0)
+        if (!left || x86_blocks_decode(x->c, x->page + at, left, &i) || x86_insn_faults(&i))
             break;
-        const struct x86_row *row = &x86_rows[i.row];
-        live |= row->flags_read & open;
+        live |= flags_read(&i) & open;
         if (xl_kind(&i) == XL_OTHER && !is_stack_op(i.step))
             break;
-        open &= ~(unsigned)(row->flags_written | row->flags_undef | live);
+        open &= ~(flags_gone(&i) | live);
         at += i.len;
     }
     live |= open;
     if (live == FLAGS_ARITH)
         return live;
     x->look[x->nr_looks++] = (struct x86_look){ (uint16_t)off, (uint16_t)(at - off),
-                                                xl_look_hash(x->page + off, (unsigned)(at - off)) };
+                                                xl_look_hash(XL_LOOK_INIT, x->page + off, (unsigned)(at - off)) };
     return live;
 }
 
 /* Arithmetic flags that matter behind the block. */
 static unsigned live_behind(struct xl *x)
 {
-    const struct x86_insn *last = &x->b->insn[x->b->nr - 1];
-    int32_t end = (int32_t)(x->b->key >> 4 & 0xfff) + x->b->bytes, to;
+    const struct x86_insn *last = x->insn[x->nr - 1];
+    int32_t end = x->at[x->nr - 1] + last->len, to;
     if (!(x86_rows[last->row].flags & (ROW_BRANCH | ROW_SYS)))
         return live_at(x, end);
     if (last->step != step_jcc && last->step != step_jmp_near && last->step != step_call_near)
@@ -89,14 +105,25 @@ static unsigned live_behind(struct xl *x)
     return live & FLAGS_ARITH;
 }
 
+/* The same before the branch k inside the trace, given those behind it on the trace. */
+static unsigned live_at_side(struct xl *x, unsigned k, unsigned live)
+{
+    const struct x86_insn *i = x->insn[k];
+    int32_t next = x->at[k] + i->len;
+    if (i->step != step_jcc)
+        return live;
+    unsigned side = live_at(x, x->way[k] == XL_FALLS ? next + (int32_t)i->imm : next);
+    return (live | side | x86_rows[i->row].flags_read) & FLAGS_ARITH;
+}
+
 static void look_at_flags(struct xl *x)
 {
-    unsigned live = live_behind(x), k = x->b->nr - 1u;
+    unsigned live = live_behind(x), k = x->nr - 1;
     x->note[k].flags_dead = !live; /* a branch changes none; a jcc's own reads are among what is live behind */
-    if (!(x86_rows[x->b->insn[k].row].flags & ROW_BRANCH))
+    if (!(x86_rows[x->insn[k]->row].flags & ROW_BRANCH))
         k++;
     while (k-- > 0) {
-        live = live_before(&x->b->insn[k], live);
+        live = x->way[k] != XL_LEAVES ? live_at_side(x, k, live) : live_before(x->insn[k], live);
         x->note[k].flags_dead = !live;
     }
 }
@@ -235,7 +262,7 @@ static bool access_of(const struct x86_insn *i, struct access *a)
 }
 
 /* Puts the access into an open group of its value, or opens one; -1 when there are too many. */
-static int join(struct xl *x, const struct values *v, const struct access *a, uint32_t *origin_of)
+static int join(struct xl *x, const struct values *v, const struct access *a, uint32_t *origin_of, unsigned frozen)
 {
     int32_t lo = v->plus[a->base] + (int32_t)a->disp, hi = lo + (int32_t)a->size;
     for (unsigned n = x->nr_groups; n-- > 0;) {
@@ -243,6 +270,8 @@ static int join(struct xl *x, const struct values *v, const struct access *a, ui
         if (origin_of[n] != v->origin[a->base] || g->base != a->base)
             continue;
         int32_t new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
+        if (n < frozen && (lo < g->lo || hi > g->hi || (a->write && !g->write)))
+            continue;
         if (new_hi - new_lo > EXTENT_MAX)
             break;
         g->lo = new_lo;
@@ -265,7 +294,7 @@ static int join(struct xl *x, const struct values *v, const struct access *a, ui
 static void place_check(struct xl *x, struct xl_group *g, unsigned first, uint32_t origin, const struct values *at)
 {
     unsigned k = first;
-    while (k > 0 && !x->note[k].flags_dead && at[k - 1].origin[g->base] == origin)
+    while (k > 0 && !x->note[k].flags_dead && x->way[k - 1] == XL_LEAVES && at[k - 1].origin[g->base] == origin)
         k--;
     if (!x->note[k].flags_dead)
         k = first;
@@ -278,36 +307,39 @@ static void place_check(struct xl *x, struct xl_group *g, unsigned first, uint32
 
 static void look_at_accesses(struct xl *x)
 {
-    struct values v = { .next = 0 }, at[BLOCK_MAX_INSNS];
+    struct values v = { .next = 0 }, at[XL_INSNS];
     struct access a;
     uint32_t origin_of[XL_GROUPS];
     uint8_t first_of[XL_GROUPS];
+    unsigned frozen = 0;
     all_unknown(&v);
-    for (unsigned k = 0; k < x->b->nr; k++) {
-        const struct x86_insn *i = &x->b->insn[k];
+    for (unsigned k = 0; k < x->nr; k++) {
+        const struct x86_insn *i = x->insn[k];
         struct xl_note *n = &x->note[k];
         at[k] = v;
         if (access_of(i, &a)) {
             unsigned before = x->nr_groups;
-            n->group = (int8_t)join(x, &v, &a, origin_of);
+            n->group = (int8_t)join(x, &v, &a, origin_of, frozen);
             n->delta = v.plus[a.base];
             if (x->nr_groups != before)
                 first_of[before] = (uint8_t)k;
         }
-        follow(&v, i);
+        if (x->way[k] == XL_LEAVES)
+            follow(&v, i);
+        else
+            frozen = x->nr_groups; /* what is behind may not be reached: earlier checks may not grow for it */
     }
     for (unsigned n = 0; n < x->nr_groups; n++)
         place_check(x, &x->group[n], first_of[n], origin_of[n], at);
-    for (unsigned k = 0; k < x->b->nr; k++)
+    for (unsigned k = 0; k < x->nr; k++)
         if (x->note[k].group >= 0 && !x->group[x->note[k].group].count)
             x->note[k].group = -1;
 }
 
 void xl_look(struct xl *x)
 {
-    x->nr_groups = x->nr_looks = 0;
-    memset(x->look, 0, sizeof(x->look));
-    for (unsigned k = 0; k < x->b->nr; k++)
+    x->nr_groups = 0;
+    for (unsigned k = 0; k < x->nr; k++)
         x->note[k] = (struct xl_note){ .group = -1 };
     look_at_flags(x);
     if (!x->habits->straddles)

@@ -446,6 +446,7 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
     code->places = calloc(X86_BANK_NR, sizeof(code->places[0]));
     if (!code->places)
         return error_set(err, -ENOMEM, "no memory for the translator's table");
+    code->traces = true;
     int r = codebuf_init(&code->cb, size, err);
     if (r >= 0)
         r = frame_new(code, c, err);
