@@ -65,6 +65,7 @@ struct xl {
     struct x86_cpu *c;
     const struct x86_block *b;
     unsigned bank;
+    unsigned site;                   /* for the next check: the number of a shared one, or SITE_ANY */
     int32_t off;                     /* of the current instruction from page_va */
     unsigned k;                      /* its index */
     const uint8_t *page;             /* borrowed: the block's, in host memory */

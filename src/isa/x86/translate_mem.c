@@ -188,11 +188,30 @@ static void check_table(struct xl *x, struct tail t, unsigned size, enum x86_acc
     xl_load_rcx8(x, H_RCX, bank_offset(x, wanted));
 }
 
+/* Places that surely access the same page share a site: the stack, and variables at an address that the code names. The others
+ * take one in turn. */
+enum { SITE_STACK, SITES_NEAR = 1, SITES_FIXED = 128, SITES_SEG = 192, SITES_NAMED = 256, SITE_ANY = FRAME_SITES };
+
+static unsigned site_of(const struct xl *x, const struct x86_insn *i)
+{
+    if (i->base == RSP && i->index >= 16)
+        return SITE_STACK;
+    if (i->base == X86_RIP_REG)
+        return SITES_NEAR
+               + ((uint64_t)((int64_t)(x->b->page << GPAGE_SHIFT) + x->off + i->len + i->disp) >> GPAGE_SHIFT)
+                     % (SITES_FIXED - SITES_NEAR);
+    if (i->base >= 16)
+        return i->seg >= SEG_FS ? SITES_SEG + (uint64_t)i->disp / GPAGE_SIZE % (SITES_NAMED - SITES_SEG)
+                                : SITES_FIXED + (uint64_t)i->disp / GPAGE_SIZE % (SITES_SEG - SITES_FIXED);
+    return SITE_ANY;
+}
+
 /* The check by a site when flags may be lost, of the address t.addr + t.plus; aligned to `align`, 0: any. Behind it rcx is
  * to_host, whose frame offset is returned. */
 static int32_t check_site(struct xl *x, struct tail t, unsigned size, unsigned align, enum x86_access access)
 {
-    unsigned n = x->code->next_site[x->bank][access]++ % FRAME_SITES;
+    unsigned n = x->site != SITE_ANY ? x->site
+                                     : SITES_NAMED + x->code->next_site[x->bank][access]++ % (FRAME_SITES - SITES_NAMED);
     t.kind = TAIL_SITE;
     t.again = x->cb->pos;
     t.site = bank_offset(x, offsetof(struct x86_frame_bank, site))
@@ -249,6 +268,7 @@ static void check_group(struct xl *x, struct xl_group *g, int32_t delta)
     t.what = access | x->bank << 8 | MISS_GROUP | (g->early ? MISS_EARLY : 0);
     unsigned size = (unsigned)(g->hi - g->lo);
     t.addr = (uint8_t)in_register(x, g->base, H_R11);
+    x->site = g->base == RSP ? SITE_STACK : SITE_ANY;
     t.plus = g->lo - delta;
     g->checked = true;
     if (x->note[x->k].flags_dead && !wanders(x)) {
@@ -299,6 +319,7 @@ bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_
         *ret_place = grouped(x, i->base, (int32_t)i->disp);
         return true;
     }
+    x->site = site_of(x, i);
     if (is_plain(i)) {
         *ret_place = check(x, in_register(x, i->base, H_R11), (int32_t)i->disp, size, aligned ? size : 0, access);
         return true;
@@ -313,6 +334,7 @@ struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_acc
 {
     if (x->note[x->k].group >= 0)
         return grouped(x, base, disp);
+    x->site = base == RSP ? SITE_STACK : SITE_ANY;
     return check(x, xr_host(base), disp, 8, 0, access);
 }
 
