@@ -24,7 +24,7 @@ enum {
     OPC_KMOV_STORE = 0x91,
     OPC_GRP15 = 0xae,
 };
-enum { GRP15_FXSAVE = 0, GRP15_FXRSTOR = 1, GRP15_LDMXCSR = 2, GRP15_STMXCSR = 3 };
+enum { GRP15_FXSAVE = 0, GRP15_FXRSTOR = 1, GRP15_LDMXCSR = 2, GRP15_STMXCSR = 3, GRP15_XSAVE = 4, GRP15_XRSTOR = 5 };
 enum { MOD_MEM = 0, MOD_DISP8 = 1, MOD_DISP32 = 2, MOD_REG = 3, RM_SIB = 4, RM_BP = 5, SIB_NO_INDEX = 4 };
 
 /* ---- ModRM ---- */
@@ -237,6 +237,16 @@ void asm_fxrstor64(struct codebuf *cb, struct host_mem src)
 void asm_fxsave64(struct codebuf *cb, struct host_mem dst)
 {
     put_op_mem(cb, 8, P_0F | OPC_GRP15, GRP15_FXSAVE, dst);
+}
+
+void asm_xrstor64(struct codebuf *cb, struct host_mem src)
+{
+    put_op_mem(cb, 8, P_0F | OPC_GRP15, GRP15_XRSTOR, src);
+}
+
+void asm_xsave64(struct codebuf *cb, struct host_mem dst)
+{
+    put_op_mem(cb, 8, P_0F | OPC_GRP15, GRP15_XSAVE, dst);
 }
 
 void asm_fninit(struct codebuf *cb)

@@ -83,6 +83,8 @@ void asm_ldmxcsr(struct codebuf *cb, struct host_mem src);
 void asm_stmxcsr(struct codebuf *cb, struct host_mem dst);
 void asm_fxrstor64(struct codebuf *cb, struct host_mem src);
 void asm_fxsave64(struct codebuf *cb, struct host_mem dst);
+void asm_xrstor64(struct codebuf *cb, struct host_mem src);
+void asm_xsave64(struct codebuf *cb, struct host_mem dst);
 void asm_fninit(struct codebuf *cb);
 
 #endif

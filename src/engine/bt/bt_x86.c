@@ -302,10 +302,12 @@ static void find_fault(struct bt_x86 *e, struct x86_cpu *c)
     struct x86_frame *f = e->code.frame;
     for (unsigned n = 0; n < e->nr_all; n++) {
         const struct translation *t = &e->all[n];
-        int off = t->made[c->bank] ? x86_code_off_at(&t->native[c->bank], f->fault_pc) : -1;
-        if (off < 0)
+        const struct x86_start *at = t->made[c->bank] ? x86_code_start_at(&t->native[c->bank], f->fault_pc) : NULL;
+        if (!at)
             continue;
-        c->rip = f->page_va + (unsigned)off;
+        c->rip = f->page_va + at->off;
+        if (at->fip != NO_FIP)
+            c->fpu.fip = f->page_va + (unsigned)at->fip;
         return;
     }
     abort(); /* a bug of ours: code that no block has */

@@ -158,12 +158,15 @@ static void fx_store(struct x86_fpu *f, const struct host_fx *fx)
         memcpy(f->st[n], fx->st[n], 10);
 }
 
-/* What x87 instructions other than control ones leave behind. Spec: SDM 1 8.1.8, 8.1.9 */
+/* What x87 instructions other than control ones leave behind: FOP and FDP only when they incur an unmasked exception
+ * (docs/decisions/0007). Spec: SDM 1 8.1.8, 8.1.9 */
 static void record_x87(struct x86_cpu *c, const struct x86_insn *i, bool mem)
 {
     uint8_t opcode = i->bytes[i->layout.opcode];
-    c->fpu.fop = (uint16_t)((opcode & 7) << 8 | i->modrm);
     c->fpu.fip = c->rip;
+    if (!fpu_pending(&c->fpu))
+        return;
+    c->fpu.fop = (uint16_t)((opcode & 7) << 8 | i->modrm);
     if (mem)
         c->fpu.fdp = insn_ea(c, i);
 }

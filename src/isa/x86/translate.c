@@ -44,6 +44,8 @@ static bool among(x86_step_fn f, const x86_step_fn *list, size_t n)
 enum xl_kind xl_kind(const struct x86_insn *i)
 {
     x86_step_fn f = i->step;
+    if (xl_is_x87(i))
+        return XL_X87;
     if (AMONG(f, COPIED) || f == step_lea || f == step_nop || f == step_div || f == step_idiv)
         return XL_INTEGER;
     if (AMONG(f, COUNTED) || (AMONG(f, BIT_TESTS) && (i->op[0].kind != OPND_MEM || i->op[1].kind == OPND_IMM)))
@@ -53,7 +55,7 @@ enum xl_kind xl_kind(const struct x86_insn *i)
     return XL_OTHER;
 }
 
-static enum x86_access mem_access(const struct x86_insn *i)
+enum x86_access xl_mem_access(const struct x86_insn *i)
 {
     for (unsigned n = 0; n < i->nr_opnds; n++)
         if (i->op[n].kind == OPND_MEM)
@@ -74,7 +76,7 @@ static bool lea(struct xl *x, const struct x86_insn *i)
     return true;
 }
 
-static void put_insn_off(struct xl *x, int32_t off)
+void xl_put_insn_off(struct xl *x, int32_t off)
 {
     XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(insn_off)); /* mov qword [rsp + insn_off], off */
     codebuf_put4(x->cb, (uint32_t)off);
@@ -90,18 +92,17 @@ static bool integer(struct xl *x, const struct x86_insn *i)
     if (f == step_lea)
         return lea(x, i);
     if (AMONG(f, COPIED))
-        return xl_copy(x, i, mem_access(i));
+        return xl_copy(x, i, xl_mem_access(i));
     if (AMONG(f, COUNTED)) {
         const struct x86_opnd *count = &i->op[i->nr_opnds - 1];
-        return count->kind == OPND_IMM ? xl_copy(x, i, mem_access(i)) : xl_copy_cl(x, i, mem_access(i));
+        return count->kind == OPND_IMM ? xl_copy(x, i, xl_mem_access(i)) : xl_copy_cl(x, i, xl_mem_access(i));
     }
     if (AMONG(f, BIT_TESTS) && (i->op[0].kind != OPND_MEM || i->op[1].kind == OPND_IMM))
-        return xl_copy(x, i, mem_access(i));
+        return xl_copy(x, i, xl_mem_access(i));
     return false;
 }
 
-/* The row's checks pass under the CPU's configuration (x86_check_fpu); code is dropped when that changes. */
-static bool vector_enabled(const struct x86_cpu *c, uint32_t flags)
+bool xl_vector_enabled(const struct x86_cpu *c, uint32_t flags)
 {
     if ((c->cr0 & (CR0_EM | CR0_TS)) || !(c->cr4 & CR4_OSFXSR))
         return false;
@@ -115,6 +116,18 @@ static bool writes_ecx(const struct x86_row *row)
     return at && strstr(row->name, "PCMP");
 }
 
+void xl_vector_here(struct xl *x)
+{
+    if (x->fpu_here)
+        return;
+    xl_x87_settle(x);
+    xl_load(x, H_RCX, FRAME(fpu_away));
+    XL_BYTES(x, 0xe3, 9 + 5); /* jrcxz: they are here */
+    xl_put_insn_off(x, x->off);
+    xl_call(x, x->code->stub_fpu_load);
+    x->fpu_here = true;
+}
+
 static bool vector(struct xl *x, const struct x86_insn *i)
 {
     const struct x86_row *row = &x86_rows[i->row];
@@ -124,16 +137,10 @@ static bool vector(struct xl *x, const struct x86_insn *i)
     for (unsigned n = 0; n < i->nr_opnds; n++)
         if (i->op[n].kind == OPND_MMX || i->op[n].kind == OPND_K)
             return false;
-    if (i->step == step_ud || !vector_enabled(x->c, row->flags)) /* step_ud: the CPU model lacks it */
+    if (i->step == step_ud || !xl_vector_enabled(x->c, row->flags)) /* step_ud: the CPU model lacks it */
         return false;
-    if (!x->fpu_here) {
-        xl_load(x, H_RCX, FRAME(fpu_away));
-        XL_BYTES(x, 0xe3, 9 + 5); /* jrcxz: they are here */
-        put_insn_off(x, x->off);
-        xl_call(x, x->code->stub_fpu_load);
-        x->fpu_here = true;
-    }
-    if (!xl_copy(x, i, mem_access(i)))
+    xl_vector_here(x);
+    if (!xl_copy(x, i, xl_mem_access(i)))
         return false;
     if (writes_ecx(row))
         asm_mov(x->cb, 8, HOST_R10, HOST_RCX);
@@ -159,10 +166,11 @@ static void call_out(struct xl *x, const struct x86_insn *i)
         add_data(x, i, sizeof(*i));
         i = (const void *)(x->cb->rx + x->code->cold - sizeof(*i));
     }
-    put_insn_off(x, x->off);
+    xl_x87_settle(x);
+    xl_put_insn_off(x, x->off);
     asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)i);
     xl_call(x, x->code->stub_callout);
-    x->fpu_here = false;
+    x->fpu_here = x->x87_here = false;
     xl_forget_checks(x);
 }
 
@@ -190,7 +198,9 @@ static void put_miss_place(struct xl *x, const struct tail *t)
 {
     asm_mov_imm(x->cb, HOST_RCX, (uint64_t)(uintptr_t)x->b);
     xl_store(x, FRAME(miss_block), H_RCX);
-    put_insn_off(x, t->off);
+    if (t->fip != NO_FIP)
+        xl_x87_put_fip(x, t->fip);
+    xl_put_insn_off(x, t->off);
 }
 
 static void put_tail(struct xl *x, const struct tail *t)
@@ -220,19 +230,21 @@ static void put_tail(struct xl *x, const struct tail *t)
         (void)xl_jmp(x, x->cb->rx + t->again);
         break;
     case TAIL_BAIL:
-        put_insn_off(x, t->off);
+        if (t->fip != NO_FIP)
+            xl_x87_put_fip(x, t->fip);
+        xl_put_insn_off(x, t->off);
         (void)xl_jmp(x, x->code->stub_bail);
         break;
     case TAIL_EXIT: put_exit(x, t); break;
     case TAIL_FAR:
-        put_insn_off(x, t->off);
+        xl_put_insn_off(x, t->off);
         XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
         codebuf_put4(x->cb, (uint32_t)FRAME(undo));
         codebuf_put4(x->cb, (uint32_t)t->undo);
         (void)xl_jmp(x, x->code->stub_jump[x->bank]);
         break;
     case TAIL_CROSS:
-        put_insn_off(x, t->off);
+        xl_put_insn_off(x, t->off);
         XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
         codebuf_put4(x->cb, (uint32_t)FRAME(undo));
         codebuf_put4(x->cb, (uint32_t)t->undo);
@@ -287,11 +299,13 @@ static void put_body(struct xl *x)
         const struct x86_insn *i = x->insn[k];
         x->k = k;
         x->off = x->at[k];
-        x->starts[k] = (struct x86_start){ (uint16_t)(x->cb->pos - x->inner), x->at[k] };
+        x->starts[k] = (struct x86_start){ (uint16_t)(x->cb->pos - x->inner), x->at[k], (int16_t)x->fip };
         xl_early_checks(x);
+        if (xl_kind(i) == XL_OTHER)
+            xl_x87_settle(x);
         if (!xl_flow(x, i, &ends)) {
             ends = false;
-            if (integer(x, i) || vector(x, i)) {
+            if (xl_x87(x, i) || integer(x, i) || vector(x, i)) {
                 x->code->native_insns++;
             } else {
                 call_out(x, i);
@@ -300,8 +314,10 @@ static void put_body(struct xl *x)
             x->code->native_insns++;
         }
     }
-    if (!ends)
-        xl_goto(x, x->off + x->insn[x->nr - 1]->len, false);
+    if (ends)
+        return;
+    xl_x87_settle(x);
+    xl_goto(x, x->off + x->insn[x->nr - 1]->len, false);
 }
 
 /* What is out of line, and the table of instructions. */
@@ -333,7 +349,8 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->c = c;
     x->b = b;
     x->bank = c->bank;
-    x->fpu_here = false;
+    x->fpu_here = x->x87_here = false;
+    x->fip = NO_FIP;
     x->nr_tails = 0;
     x->k = 0;
     x->page = c->gmem->host + (b->page << GPAGE_SHIFT);
@@ -359,15 +376,15 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     return true;
 }
 
-int x86_code_off_at(const struct x86_native *n, uint64_t pc)
+const struct x86_start *x86_code_start_at(const struct x86_native *n, uint64_t pc)
 {
     uint64_t at = pc - (uintptr_t)n->inner_entry;
     if (pc < (uintptr_t)n->inner_entry || pc >= (uintptr_t)n->end)
-        return -1;
+        return NULL;
     unsigned k = n->nr - 1;
     while (k > 0 && n->starts[k].code > at)
         k--;
-    return n->starts[k].off;
+    return &n->starts[k];
 }
 
 int x86_code_insn_at(const struct x86_native *n, unsigned off)

@@ -4,7 +4,7 @@
  *
  * Only 64-bit mode is translated. An innocuous instruction keeps its opcode; its general registers are renamed to the host
  * registers that hold them, and a memory operand is reached through an inline software TLB. Guest flags live in the
- * host's flags, guest vector registers in the host's; nothing emitted here but the guest's own instructions touches
+ * host's flags, guest vector and x87 registers in the host's; nothing emitted here but the guest's own instructions touches
  * flags (addresses are made with LEA, PEXT, JRCXZ), so they are exact at every instruction. What is not copied is
  * called out to its step function.
  *
@@ -26,6 +26,7 @@
 #include "emit/codebuf.h"
 #include "isa/x86/blocks.h"
 #include "isa/x86/mmu.h"
+#include "isa/x86/xsave_layout.h"
 
 enum { FRAME_TLB = 512, FRAME_SITES = 1024, FRAME_JUMPS = 4096, FRAME_FETCHES = 2048, FRAME_STACK = 64 << 10 };
 
@@ -106,11 +107,16 @@ struct x86_frame {
     uint8_t *vec;                 /* borrowed: c->fpu.zmm */
     uint32_t *mxcsr;              /* borrowed: c->fpu.mxcsr */
     uint32_t host_mxcsr;
+    uint64_t x87_away;   /* as fpu_away, for the x87 state: guest instructions may run on the host's */
+    uint64_t x87_fip;    /* while it is here: the guest's FIP (FOP and FDP do not change) */
+    uint64_t x87_saved;  /* x87_area holds what has to go to the CPU state */
+    uint64_t fcw_masks;  /* FCW_MASKS */
     struct x86_cpu *cpu; /* borrowed */
     void *owner;         /* borrowed: the engine's, for its callbacks */
     uint64_t misses, callouts;
-    uint64_t bails[6];     /* by enum x86_frame_bail */
-    uint64_t *callouts_of; /* owned; by row */
+    uint64_t bails[6];                                             /* by enum x86_frame_bail */
+    uint64_t *callouts_of;                                         /* owned; by row */
+    uint8_t x87_area[XSAVE_EXTENDED] __attribute__((aligned(64))); /* of XSAVE, component x87 only */
     struct x86_frame_bank bank[X86_BANK_NR];
 };
 
@@ -135,7 +141,7 @@ struct x86_code {
         cold; /* where code for rare cases begins, and where the next goes: apart, so that the rest lies close together */
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
-        *stub_fpu_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
+        *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
     struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */
@@ -153,7 +159,7 @@ void x86_code_attach(const struct x86_code *code);
 /* Forgets all translations; the caller forgets its pointers to them. */
 void x86_code_reset(struct x86_code *code);
 
-enum { X86_LOOKS = 12 };
+enum { X86_LOOKS = 12, NO_FIP = -1 };
 
 /* A block's host code. */
 struct x86_native {
@@ -171,6 +177,7 @@ struct x86_native {
     const struct x86_start { /* of each instruction's host code, borrowed from code memory */
         uint16_t code;       /* from inner_entry */
         uint16_t off;        /* the guest's, in the page */
+        int16_t fip;         /* of the last x87 instruction before it, if frame.x87_fip does not know it; else NO_FIP */
     } * starts;
     unsigned nr;
 };
@@ -184,8 +191,8 @@ struct x86_habits {
 /* Translates b for the CPU's current bank and configuration. False: the buffer is full (reset it, try again). */
 bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, const struct x86_habits *habits,
                    struct x86_native *ret_native);
-/* Offset in the page of the instruction whose host code pc is in, -1: not in this one. */
-int x86_code_off_at(const struct x86_native *n, uint64_t pc);
+/* The instruction whose host code pc is in, NULL: not in this one. */
+const struct x86_start *x86_code_start_at(const struct x86_native *n, uint64_t pc);
 /* Index of the instruction at an offset in the page, -1: none. */
 int x86_code_insn_at(const struct x86_native *n, unsigned off);
 /* Takes a block out of use, and back into it when its bytes turned out to be unchanged. False: what it assumed about the code

@@ -85,6 +85,8 @@ struct xl {
     struct xl_group group[XL_GROUPS];
     struct xl_note note[XL_INSNS];
     bool fpu_here; /* guest vector registers are known to be loaded */
+    bool x87_here; /* and the x87 state */
+    int32_t fip;   /* offset from page_va of the last x87 instruction, if frame.x87_fip does not know it; else NO_FIP */
     unsigned nr_tails;
     struct tail { /* out-of-line code, emitted behind the block */
         enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR, TAIL_CROSS } kind;
@@ -97,6 +99,7 @@ struct xl {
         int32_t plus;
         int32_t off;  /* instruction, or TAIL_EXIT: target */
         int32_t undo; /* TAIL_FAR, TAIL_CROSS: what to add to rSP should the target be no address */
+        int32_t fip;  /* TAIL_MISS, TAIL_SITE, TAIL_BAIL: x->fip where they left; xl_tail() fills it in */
         bool link;
         bool back; /* TAIL_EXIT: of a backward jump */
     } tail[XL_INSNS * 6];
@@ -154,8 +157,15 @@ void xl_patch(struct xl *x, size_t from, size_t to);
 
 /* What becomes of an instruction that is no branch or stack operation: copied, or called out (a copy may still turn out to have
  * no form and be called out). */
-enum xl_kind { XL_OTHER, XL_INTEGER, XL_VECTOR };
+enum xl_kind { XL_OTHER, XL_INTEGER, XL_VECTOR, XL_X87 };
 enum xl_kind xl_kind(const struct x86_insn *i);
+/* What the instruction does to its memory operand, if it has one. */
+enum x86_access xl_mem_access(const struct x86_insn *i);
+void xl_put_insn_off(struct xl *x, int32_t off);
+/* The row's checks pass under the CPU's configuration (x86_check_fpu); code is dropped when that changes. */
+bool xl_vector_enabled(const struct x86_cpu *c, uint32_t row_flags);
+/* Makes sure that the vector registers are loaded, or bails. */
+void xl_vector_here(struct xl *x);
 
 /* ---- translate_mem.c ---- */
 /* Offset of the memory operand, cut to size (4 or 8), in dst; r11 and rcx are lost. False: a form that is called out. */
@@ -199,6 +209,23 @@ bool xl_copy_cl(struct xl *x, const struct x86_insn *i, enum x86_access mem_acce
 
 /* ModRM, SIB and displacement of [place.base + rcx + place.disp]; REX.B is the caller's. */
 void xl_modrm_place(struct xl *x, unsigned reg, struct xl_place place);
+
+/* ---- translate_x87.c ---- */
+/* True for x87 and MMX instructions that xl_x87() can emit. */
+bool xl_is_x87(const struct x86_insn *i);
+/* Emits one. False: it is called out. */
+bool xl_x87(struct xl *x, const struct x86_insn *i);
+/* Makes frame.x87_fip true: before whatever may leave the block other than by a tail; rcx is lost. */
+void xl_x87_settle(struct xl *x);
+void xl_x87_put_fip(struct xl *x, int32_t fip);
+/* The x87 state, if it is here, goes to frame.x87_area, and x86_x87_take() takes it from there; the frame is at rsp + disp;
+ * flags, rax and rdx are lost. */
+void xl_x87_save_if_here(struct xl *x, int32_t disp);
+void x86_x87_take(struct x86_frame *f, struct x86_cpu *c);
+/* What frame.x87_away is to be on entry. */
+uint64_t x86_x87_away(const struct x86_cpu *c);
+/* Makes code->stub_x87_load. */
+void xl_x87_stub(struct xl *x);
 
 /* ---- translate_flow.c ---- */
 /* True when it emitted the instruction: branches, calls, stack. *ret_ends: the block's code ends with it. */

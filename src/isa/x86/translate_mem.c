@@ -93,6 +93,7 @@ void xl_patch(struct xl *x, size_t from, size_t to)
 
 void xl_tail(struct xl *x, struct tail t)
 {
+    t.fip = x->fip;
     if (x->nr_tails < sizeof(x->tail) / sizeof(x->tail[0]))
         x->tail[x->nr_tails++] = t;
     else

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "core/vcpu.h"
+#include "isa/x86/fpu.h"
 #include "isa/x86/hostexec.h"
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
@@ -34,10 +35,13 @@ static void frame_load(struct x86_frame *f, const struct x86_cpu *c)
     /* unmasked exceptions and AVX-512 state are the interpreter's business */
     bool plain = (c->fpu.mxcsr & MXCSR_MASKS) == MXCSR_MASKS && !(c->xcr0 & XCR0_OPMASK);
     f->fpu_away = plain ? 1 : 2;
+    f->x87_away = x86_x87_away(c);
 }
 
-static void frame_store(const struct x86_frame *f, struct x86_cpu *c)
+static void frame_store(struct x86_frame *f, struct x86_cpu *c)
 {
+    if (f->x87_saved)
+        x86_x87_take(f, c);
     c->rflags = (c->rflags & ~(uint64_t)(FLAGS_ARITH | FLAG_DF)) | (f->flags & (FLAGS_ARITH | FLAG_DF));
 }
 
@@ -274,6 +278,7 @@ static void put_bail_and_exit(struct xl *x)
     x->code->stub_exit = codebuf_here(x->cb);
     put_save_all(x, 0);
     put_fpu_save_if_here(x, H_RSP, 0);
+    xl_x87_save_if_here(x, 0);
     put_leave(x);
     x->code->stub_fault = codebuf_here(x->cb);
     XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
@@ -324,6 +329,7 @@ static void put_callout(struct xl *x)
     put_save_all(x, 8);
     asm_mov(x->cb, 8, HOST_RSI, HOST_R11);
     put_fpu_save_if_here(x, H_RSP, 8);
+    xl_x87_save_if_here(x, 8);
     xl_lea(x, 8, H_RDI, H_RSP, H_RSP, 1, 8);
     asm_alu_imm(x->cb, HOST_SUB, 8, HOST_RSP, 8);
     put_call_c(x, (const void *)on_callout);
@@ -363,6 +369,7 @@ static bool put_stubs(struct x86_code *code)
     xl_site_stubs(x);
     put_callout(x);
     put_fpu_stub(x);
+    xl_x87_stub(x);
     for (x->bank = 0; x->bank < X86_BANK_NR; x->bank++)
         xl_jump_stubs(x);
     code->stubs_end = code->cb.pos;
@@ -427,6 +434,7 @@ static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         f->places[b] = (uintptr_t)code->places[b];
     flush_places(code);
+    f->fcw_masks = FCW_MASKS;
     f->align_mask[0] = 15;
     f->align_mask[1] = 31;
     f->align_mask[2] = 63;

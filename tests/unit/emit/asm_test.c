@@ -99,6 +99,10 @@ static void operations_are_what_they_are_called(void **state)
     assert_string_equal(text(), "fxsave64 [rdx]");
     asm_fxrstor64(&cb, host_mem(HOST_RDX, 0));
     assert_string_equal(text(), "fxrstor64 [rdx]");
+    asm_xsave64(&cb, host_mem(HOST_RSP, 0x1000));
+    assert_string_equal(text(), "xsave64 [rsp+0x1000]");
+    asm_xrstor64(&cb, host_mem(HOST_RSP, 8));
+    assert_string_equal(text(), "xrstor64 [rsp+0x08]");
     asm_ldmxcsr(&cb, host_mem(HOST_RSP, -64));
     assert_string_equal(text(), "ldmxcsr dword ptr [rsp-0x40]");
 }

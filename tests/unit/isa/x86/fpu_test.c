@@ -213,6 +213,32 @@ static void xsavec_writes_a_compact_header_and_only_what_is_in_use(void **state)
     assert_int_equal(bare_peek64(&bare, AREA + XSAVE_HEADER), 4 | 2);
 }
 
+/* docs/decisions/0007 */
+static void fop_and_fdp_are_of_unmasked_exceptions_only(void **state)
+{
+    (void)state;
+    bare_poke64(&bare, AREA, 0);
+    c->fpu.fop = 0x123;
+    c->fpu.fdp = 0x456;
+    c->rip = 0x1000;
+    assert_int_equal(STEP("\xd9\xe8"), NO_TRAP); /* fld1 */
+    c->rip = 0x1002;
+    assert_int_equal(STEP("\xd8\x33"), NO_TRAP); /* fdiv dword [rbx]: by zero */
+    assert_int_equal(c->fpu.fip, 0x1002);
+    assert_int_equal(c->fpu.fop, 0x123);
+    assert_int_equal(c->fpu.fdp, 0x456);
+    assert_int_equal(STEP(FNCLEX), NO_TRAP);
+    c->fpu.fcw &= (uint16_t)~4; /* ZM */
+    c->rip = 0x2000;
+    assert_int_equal(STEP("\xd9\xe8"), NO_TRAP);
+    assert_int_equal(c->fpu.fop, 0x123);
+    assert_int_equal(STEP("\xd8\x33"), NO_TRAP);
+    assert_int_equal(c->fpu.fip, 0x2000);
+    assert_int_equal(c->fpu.fop, 0x033);
+    assert_int_equal(c->fpu.fdp, AREA);
+    assert_int_equal(STEP(FADD), X86_MF);
+}
+
 static void xrstor_refuses_bad_headers_and_changes_nothing(void **state)
 {
     struct x86_fpu before = c->fpu;
@@ -281,6 +307,7 @@ int main(void)
         LAW(xsave_then_xrstor_gives_the_state_back),
         LAW(xsave_keeps_header_bits_and_bytes_that_are_not_asked_for),
         LAW(xsavec_writes_a_compact_header_and_only_what_is_in_use),
+        LAW(fop_and_fdp_are_of_unmasked_exceptions_only),
         LAW(xrstor_refuses_bad_headers_and_changes_nothing),
         LAW(xrstor_initialises_what_xstate_bv_leaves_out),
         LAW(areas_must_be_aligned_and_enabled),
