@@ -73,4 +73,8 @@ bool ls_insn_init(struct ls_gen *g);
 /* A random instruction with what it needs before and behind it. */
 void ls_insn(struct ls_gen *g);
 
+/* ---- lockstep_x87.c ---- */
+/* A stretch of x87 or MMX code. */
+void ls_x87(struct ls_gen *g);
+
 #endif

@@ -511,13 +511,14 @@ static void item(struct ls_gen *g)
         changing_code,  changing_function, same_code,    change_mapping, changing_code, changing_function,
         change_mapping, change_mapping,    change_level, change_level,   compatibility, segments,
         control,        floating_state,    trap,         cluster,        cluster,       cluster,
-        cluster,        cluster,
+        cluster,        cluster,           ls_x87,       ls_x87,         ls_x87,
     };
     unsigned n = below(g, percent(g, 40) ? sizeof(special) / sizeof(special[0]) : 200);
     if (g->depth > 3 || !ls_room(g, 1024))
         return;
     g->depth++;
-    if (n < sizeof(special) / sizeof(special[0]) && !(g->in_function && special[n] != branch_over && special[n] != cluster))
+    if (n < sizeof(special) / sizeof(special[0])
+        && !(g->in_function && special[n] != branch_over && special[n] != cluster && special[n] != ls_x87))
         special[n](g);
     else
         ls_insn(g);
@@ -561,6 +562,7 @@ static void choose_machine(struct ls_gen *g)
     p->avx512 = percent(g, 10) && g->nr_rows[3];
     p->small_model = percent(g, 20) && !p->avx512;
     p->exceptions_unmasked = percent(g, 15);
+    p->x87_unmasked = percent(g, 15);
     p->am = percent(g, 30);
     p->irqs = percent(g, 40);
     p->steps = percent(g, 10);

@@ -271,7 +271,7 @@ void ls_machine_load(struct ls_machine *m, const struct ls_program *p)
     c->gpr[RSP] = LS_V_WINDOW + (LS_W_DATA << 12) + 0x800;
     c->rflags = FLAG_ONE | (rng_next(&r) & (FLAGS_ARITH | FLAG_DF)) | (p->irqs ? FLAG_IF : 0);
     c->rip = ls_code_va(p->entry);
-    c->fpu.fcw = 0x37f;
+    c->fpu.fcw = (uint16_t)(p->x87_unmasked ? 0x37f & ~(rng_next(&r) & rng_next(&r) & 0x3f) : 0x37f);
     if (p->exceptions_unmasked)
         c->fpu.mxcsr = 0x1f80 & ~(uint32_t)(rng_next(&r) & 0x1f80);
     c->fpu.ftw = 0;
@@ -374,6 +374,12 @@ void ls_print_difference(struct ls_machine *a, struct ls_machine *b)
     print_value("cr2", x->cr2, y->cr2);
     print_value("cpl", x->cpl, y->cpl);
     print_value("mxcsr", x->fpu.mxcsr, y->fpu.mxcsr);
+    print_value("fcw", x->fpu.fcw, y->fpu.fcw);
+    print_value("fsw", x->fpu.fsw, y->fpu.fsw);
+    print_value("ftw", x->fpu.ftw, y->fpu.ftw);
+    print_value("fop", x->fpu.fop, y->fpu.fop);
+    print_value("fip", x->fpu.fip, y->fpu.fip);
+    print_value("fdp", x->fpu.fdp, y->fpu.fdp);
     print_value("device", a->device_accesses, b->device_accesses);
     for (unsigned n = 0; n < 32; n++)
         print_bytes("vec", n, x->fpu.zmm[n], y->fpu.zmm[n], 64);
