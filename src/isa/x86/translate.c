@@ -198,6 +198,9 @@ static void put_miss_place(struct xl *x, const struct tail *t)
 {
     asm_mov_imm(x->cb, HOST_RCX, (uint64_t)(uintptr_t)x->b);
     xl_store(x, FRAME(miss_block), H_RCX);
+    XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + miss_size], size */
+    codebuf_put4(x->cb, (uint32_t)FRAME(miss_size));
+    codebuf_put4(x->cb, t->size);
     if (t->fip != NO_FIP)
         xl_x87_put_fip(x, t->fip);
     xl_put_insn_off(x, t->off);

@@ -94,6 +94,7 @@ struct x86_frame {
     uint64_t straddler;     /* the block (struct x86_block *) whose group check last crossed a page, 0: none */
     uint64_t wanderer;      /* the block with a place that changes pages too often for a site, 0: none; it is at insn_off */
     uint64_t miss_block;    /* the block of the check that missed */
+    uint64_t miss_size;     /* bytes that it checks */
     uint64_t miss_site;     /* frame offset of its site */
     uint64_t sites_left;    /* misses of sites until somebody looks how often they happen */
     uint64_t sites_since;   /* TSC when that was set */

@@ -94,6 +94,7 @@ struct xl {
         size_t again;  /* TAIL_MISS, TAIL_SITE: where to go on */
         uint32_t what; /* TAIL_MISS, TAIL_SITE: enum x86_access | bank << 8 | MISS_GROUP */
         int32_t sub;   /* TAIL_MISS: frame offset of the tags whose entry (index in rcx) was added to r11; 0: none */
+        uint32_t size; /* TAIL_MISS, TAIL_SITE: bytes checked */
         int32_t site;  /* TAIL_SITE: its frame offset */
         uint8_t addr;  /* TAIL_SITE: the address is that host register plus `plus` */
         int32_t plus;

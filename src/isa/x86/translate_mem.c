@@ -158,6 +158,7 @@ static int32_t tags_offset(const struct xl *x, enum x86_access access)
 static void check_quietly(struct xl *x, struct tail t, unsigned size, enum x86_access access)
 {
     t.again = x->cb->pos;
+    t.size = size;
     xl_pext(x, H_RCX, H_R11, FRAME(tlb_mask));
     xl_load_rcx8(x, H_RCX, tags_offset(x, access));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, (int32_t)size - 1);
@@ -173,6 +174,7 @@ static void check_quietly(struct xl *x, struct tail t, unsigned size, enum x86_a
 static void check_table(struct xl *x, struct tail t, unsigned size, enum x86_access access, size_t wanted)
 {
     t.again = x->cb->pos;
+    t.size = size;
     t.sub = tags_offset(x, access);
     XL_BYTES(x, 0x44, 0x89, 0xd9);        /* mov ecx, r11d */
     XL_BYTES(x, 0xc1, 0xe9, GPAGE_SHIFT); /* shr ecx, 12 */
@@ -215,6 +217,7 @@ static int32_t check_site(struct xl *x, struct tail t, unsigned size, unsigned a
                                      : SITES_NAMED + x->code->next_site[x->bank][access]++ % (FRAME_SITES - SITES_NAMED);
     t.kind = TAIL_SITE;
     t.again = x->cb->pos;
+    t.size = size;
     t.site = bank_offset(x, offsetof(struct x86_frame_bank, site))
              + (int32_t)((access * FRAME_SITES + n) * sizeof(struct x86_site));
     xl_load(x, H_RCX, t.site + (int32_t)offsetof(struct x86_site, neg));
@@ -274,6 +277,10 @@ static void check_group(struct xl *x, struct xl_group *g, int32_t delta)
     g->checked = true;
     if (x->note[x->k].flags_dead && !wanders(x)) {
         g->host = check_site(x, t, size, 0, access);
+        if (x->site == SITE_ANY || g->count < 2)
+            return;
+        g->host = FRAME(group) + 8 * (int32_t)(g - x->group); /* another check may share the site before the next member */
+        xl_store(x, g->host, H_RCX);
         return;
     }
     xl_lea(x, 8, H_R11, t.addr, SIB_NONE, 1, t.plus);

@@ -80,16 +80,16 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
     f->misses++;
     if ((what >> 20) && (lin & ((what >> 20) - 1)))
         return bail(f, FRAME_BAIL_CROSSING); /* #GP before anything of the page is looked at */
-    if (b->neg_tag[access][k] == neg) {      /* it is there: the access crosses into the next page */
-        if (what & MISS_SITE) {
-            if (!sites_miss_much(f))
-                return 0;
-            f->wanderer = f->miss_block;
-            return bail(f, FRAME_BAIL_WANDERS);
-        }
+    if ((lin & ~GPAGE_MASK) + f->miss_size > GPAGE_SIZE) { /* whether it gets to access any page is for the interpreter to see */
         if (what & MISS_GROUP)
             f->straddler = f->miss_block;
         return bail(f, what & MISS_GROUP ? FRAME_BAIL_GROUP : FRAME_BAIL_CROSSING);
+    }
+    if (what & MISS_SITE) {
+        if (!sites_miss_much(f))
+            return 0;
+        f->wanderer = f->miss_block;
+        return bail(f, FRAME_BAIL_WANDERS);
     }
     const uint8_t *host = what & MISS_EARLY ? tlb_hit(c, lin, 1, bank, access) : x86_tlb_touch(c, lin, access, bank);
     if (!host)
