@@ -26,6 +26,7 @@ enum option_id {
     OPT_APPEND,
     OPT_TIMEOUT,
     OPT_STATS,
+    OPT_TRACE_CODE,
     OPT_REBOOT,
     OPT_DEBUG,
     OPT_HELP
@@ -36,13 +37,13 @@ enum { MEMORY_MIN = 32 << 20, TIMEOUT_MAX = 100000000 };
 struct option_row {
     const char *name;
     enum option_id id;
-    const char *value; /* what the help calls its value; NULL: takes none */
+    const char *value; /* what the help calls its value; NULL: takes none; "[...": only as --name=value, may be left out */
     const char *help;
 };
 
 static const struct option_row rows[] = {
     { "--arch", OPT_ARCH, "ARCH", "instruction set of the guest (x86-64)" },
-    { "--engine", OPT_ENGINE, "NAME", "how guest code runs: auto, interp" },
+    { "--engine", OPT_ENGINE, "NAME", "how guest code runs: auto, bt, interp" },
     { "--cpu", OPT_CPU, "MODEL", "CPU model: x86-64-v3 (default), x86-64-v4, max" },
     { "--cpus", OPT_CPUS, "N", "number of CPUs, 1 to 64 (1)" },
     { "--memory", OPT_MEMORY, "SIZE", "guest memory with a unit, 32M or more (512M)" },
@@ -50,6 +51,7 @@ static const struct option_row rows[] = {
     { "--initrd", OPT_INITRD, "FILE", "initial RAM disk" },
     { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
+    { "--trace-code", OPT_TRACE_CODE, "[=DIR]", "list what is translated, in DIR, and map it for perf(1) (doppel-code)" },
     { "--reboot", OPT_REBOOT, NULL, "restart when the guest resets itself (else that ends it)" },
     { "--stats", OPT_STATS, NULL, "print counters at the end, to stderr" },
     { "--debug", OPT_DEBUG, NULL, "print what devices find odd about the guest, to stderr" },
@@ -63,7 +65,8 @@ void run_options_help(void)
                  "its status. Without: the guest's serial console is ours; Ctrl-A x quits, Ctrl-A h tells more.\n\n");
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         char left[40];
-        (void)snprintf(left, sizeof(left), "%s %s", rows[i].name, rows[i].value ? rows[i].value : "");
+        bool optional = rows[i].value && rows[i].value[0] == '[';
+        (void)snprintf(left, sizeof(left), "%s%s%s", rows[i].name, optional ? "" : " ", rows[i].value ? rows[i].value : "");
         (void)printf("  %-20s %s\n", left, rows[i].help);
     }
 }
@@ -135,6 +138,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_APPEND: o->append = value; break;
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
     case OPT_STATS: o->stats = true; break;
+    case OPT_TRACE_CODE: o->vm.trace_code = value ? value : "doppel-code"; break;
     case OPT_REBOOT: o->vm.reboot = true; break;
     case OPT_DEBUG: log_set_level(LOG_LEVEL_DEBUG); break;
     case OPT_HELP: o->help = true; break;
@@ -168,7 +172,7 @@ static int parse_one(struct run_options *o, int argc, char **argv, int *at, stru
                                    : error_set(err, -EINVAL, "unexpected '%s': a command goes behind --", argv[*at]);
     if (!row->value && value)
         return error_set(err, -EINVAL, "%s takes no value", row->name);
-    if (row->value && !value) {
+    if (row->value && row->value[0] != '[' && !value) {
         if (*at + 1 >= argc)
             return error_set(err, -EINVAL, "%s needs a value (%s)", row->name, row->value);
         value = argv[++*at];

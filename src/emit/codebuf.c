@@ -3,7 +3,7 @@
  * Host code memory: see codebuf.h.
  *
  * The two views come from one memfd; its descriptor is closed at once, the mappings keep the memory.
- * Spec: memfd_create(2), mmap(2).
+ * Spec: memfd_create(2), mmap(2), mremap(2).
  */
 #include "emit/codebuf.h"
 
@@ -33,6 +33,26 @@ int codebuf_init(struct codebuf *cb, size_t size, struct error *err)
     rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
     if (rx == MAP_FAILED) {
         int ret = error_set(err, -errno, "code memory: cannot map %zu bytes executable: %s", size, strerror(errno));
+        munmap(rw, size);
+        return ret;
+    }
+    *cb = (struct codebuf){ .rw = rw, .rx = rx, .size = size };
+    return 0;
+}
+
+int codebuf_init_named(struct codebuf *cb, size_t size, struct error *err)
+{
+    if (size == 0 || size > codebuf_max)
+        return error_set(err, -EINVAL, "code memory: %zu bytes is not in 1..%zu", size, codebuf_max);
+    size = (size + 4095) & ~(size_t)4095;
+    uint8_t *rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (rw == MAP_FAILED)
+        return error_set(err, -errno, "code memory: cannot map %zu bytes writable: %s", size, strerror(errno));
+    uint8_t *rx = mremap(rw, 0, size, MREMAP_MAYMOVE); /* old size 0: a second view of the same memory */
+    if (rx == MAP_FAILED || mprotect(rx, size, PROT_READ | PROT_EXEC) < 0) {
+        int ret = error_set(err, -errno, "code memory: cannot map %zu bytes executable: %s", size, strerror(errno));
+        if (rx != MAP_FAILED)
+            munmap(rx, size);
         munmap(rw, size);
         return ret;
     }

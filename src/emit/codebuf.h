@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host code memory: one memfd mapped twice, writable at one address and executable at another, never both at one.
+ * Host code memory: one memfd (or anonymous memory) mapped twice, writable at one address and executable at another, never both
+ * at one.
  *
  * Code is appended at `pos` through the writable view. Running out of room sets `failed`, which makes every later put a
  * no-op, so that emitters need one check at the end. codebuf_reset() empties the buffer; the caller knows that nobody
@@ -26,6 +27,8 @@ struct codebuf {
 
 /* Maps `size` bytes (rounded up to pages; at most 1 GiB). -EINVAL, -ENOMEM, or what memfd_create(2) and mmap(2) say. */
 MUST_CHECK int codebuf_init(struct codebuf *cb, size_t size, struct error *err);
+/* The same from shared anonymous memory, which perf(1), unlike memfd's, looks up in /tmp/perf-PID.map. */
+MUST_CHECK int codebuf_init_named(struct codebuf *cb, size_t size, struct error *err);
 /* Unmaps; takes a zeroed buffer too. */
 void codebuf_done(struct codebuf *cb);
 /* Forgets all code and the sticky error. */

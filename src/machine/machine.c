@@ -66,9 +66,13 @@ int machine_new(const struct vm_config *config, const struct machine_ports *port
     r = registry_find_arch(config->arch, &m->arch, err);
     if (r == 0)
         r = registry_pick_engine(m->arch, config->engine, &m->engine, m->engine_why, sizeof(m->engine_why), err);
+    if (r == 0 && config->trace_code && !m->engine->translates)
+        r = error_set(err, -EINVAL, "--trace-code: engine %s makes no code that could be traced (use --engine bt)",
+                      m->engine->name);
     if (r == 0)
         r = vm_init(&m->vm, ports->loop, err);
     m->vm_made = r == 0;
+    m->vm.trace_code = config->trace_code;
     if (r == 0)
         r = m->arch->board->new (&m->config, &m->ports, m->engine, &m->vm, &m->board, err);
     if (r == 0)

@@ -27,8 +27,9 @@ struct vm_config {
     const char *initrd;    /* path, NULL: none */
     const void *initramfs; /* a cpio in memory, put behind initrd; NULL: none */
     size_t initramfs_len;
-    const char *cmdline; /* the whole kernel command line */
-    bool reboot;         /* a guest's reset restarts it; else it ends the machine */
+    const char *cmdline;    /* the whole kernel command line */
+    bool reboot;            /* a guest's reset restarts it; else it ends the machine */
+    const char *trace_code; /* folder for a log of translated code, NULL: none */
 };
 
 /* The outside world, the caller's; outlives the machine. */

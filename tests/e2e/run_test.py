@@ -280,6 +280,26 @@ def an_idle_linux_uses_little_host_cpu():
         raise AssertionError(f'{took:.2f} s of CPU time in 4 s of sleep')
 
 
+def traced_code_names_guest_and_host_instructions():
+    with tempfile.TemporaryDirectory() as d:
+        status, out, err = guest('echo x', f'--trace-code={d}/code', '--engine', 'bt')
+        expect((status, out, err), (0, b'x\n', b''), 'run')
+        with open(d + '/code/cpu0.lst', encoding='ascii') as f:
+            listing = f.read()
+        with open(d + '/code/cpu0.hot', encoding='ascii') as f:
+            hot = f.readlines()
+    blocks = re.findall(r'^#(\d+) guest \S+ 0x[0-9a-f]+ ram 0x[0-9a-f]+ cpl [03]: (\d+) instructions', listing, re.M)
+    expect([int(b[0]) for b in blocks], list(range(len(blocks))), 'numbers of blocks')
+    guest_insns = re.findall(r'^    0x[0-9a-f]+  [a-z]', listing, re.M)
+    expect(len(guest_insns), sum(int(b[1]) for b in blocks), 'guest instructions')
+    expect(len(re.findall(r'^ {8}0x[0-9a-f]+  [0-9a-f]+[ +]+ [a-z]', listing, re.M)) > 5 * len(guest_insns), True, 'host code')
+    expect('(bad)' in listing, False, 'host code that Zydis does not know')
+    expect(len(hot), 1002, 'lines about hot blocks')
+    status, _, err = guest('true', '--trace-code', '--engine', 'interp')
+    expect(status, 1, 'interp')
+    one_line(err)
+
+
 def a_shell_on_a_terminal_works():
     status, out = session((), [(b'/ # ', b'echo a$((40 + 2))b\r'), (b'a42b', b'exit\r')])
     expect(status, 0, 'exit of the shell powers off')
@@ -296,7 +316,7 @@ SUITES = {
               the_kernel_finds_nothing_to_complain_about, a_panic_shows_the_console_and_exits_1,
               power_off_and_reset_before_the_command_ends_are_failures,
               a_command_whose_reader_left_ends, an_idle_linux_uses_little_host_cpu,
-              a_shell_on_a_terminal_works],
+              traced_code_names_guest_and_host_instructions, a_shell_on_a_terminal_works],
 }
 
 

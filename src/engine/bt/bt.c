@@ -52,6 +52,7 @@ static void bt_probe(struct engine_probe *ret_probe)
 
 const struct engine_ops bt_engine_ops = {
     .name = "bt",
+    .translates = true,
     .probe = bt_probe,
     .vcpu_init = bt_vcpu_init,
     .vcpu_done = bt_vcpu_done,

@@ -12,6 +12,7 @@
 
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
+#include "isa/x86/translate_log.h"
 
 /* Longest a translated block can get, bytes: so much must be free before one is begun. */
 enum { BLOCK_CODE_MAX = XL_INSNS * 420 };
@@ -206,8 +207,9 @@ static void put_miss_place(struct xl *x, const struct tail *t)
     xl_put_insn_off(x, t->off);
 }
 
-static void put_tail(struct xl *x, const struct tail *t)
+static void put_tail(struct xl *x, struct tail *t)
 {
+    t->begin = x->cb->pos;
     xl_patch(x, t->from, x->cb->pos);
     switch (t->kind) {
     case TAIL_MISS:
@@ -364,6 +366,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->off = x->at[0];
     xl_look(x);
     put_entries(x, x->off, &n);
+    unsigned counter = code->log ? x86_code_log_count(x) : 0;
     put_body(x);
     n.end = codebuf_here(x->cb);
     put_cold(x, &n);
@@ -372,6 +375,8 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
         code->cold = cold;
         return false;
     }
+    if (code->log)
+        x86_code_log_block(x, &n, counter);
     code->blocks++;
     code->insns += x->nr;
     memcpy(n.look, x->look, sizeof(n.look));

@@ -131,6 +131,7 @@ enum { CODE_PLACES = 1 << 16 };
 enum { CROSS_PAGES_MAX = FRAME_FETCHES << 12 };
 
 struct xl;
+struct x86_code_log;
 enum { XL_SITE_KINDS = 6 };
 
 /* Translated code of one CPU and the stubs it shares. */
@@ -146,6 +147,7 @@ struct x86_code {
     struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */
+    struct x86_code_log *log;                /* owned; NULL unless the vm's trace_code is set */
     bool check_all;                          /* every entry looks for requests, so that blocks can be run one by one */
     unsigned next_site[X86_BANK_NR][2];
     uint64_t blocks, nr_traces, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */

@@ -91,6 +91,7 @@ struct xl {
     struct tail { /* out-of-line code, emitted behind the block */
         enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR, TAIL_CROSS } kind;
         size_t from;   /* position of the rel32 that leads here */
+        size_t begin;  /* position of its code */
         size_t again;  /* TAIL_MISS, TAIL_SITE: where to go on */
         uint32_t what; /* TAIL_MISS, TAIL_SITE: enum x86_access | bank << 8 | MISS_GROUP */
         int32_t sub;   /* TAIL_MISS: frame offset of the tags whose entry (index in rcx) was added to r11; 0: none */

@@ -12,11 +12,13 @@
 #include <sys/mman.h>
 
 #include "core/vcpu.h"
+#include "core/vm.h"
 #include "isa/x86/fpu.h"
 #include "isa/x86/hostexec.h"
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
 #include "isa/x86/translate_emit.h"
+#include "isa/x86/translate_log.h"
 
 /* Guest registers that live in host registers of their own, and where they are saved. */
 static const uint8_t IN_HOST[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12 };
@@ -377,6 +379,27 @@ static bool put_stubs(struct x86_code *code)
     return !code->cb.failed;
 }
 
+/* Begins the log of what is translated. */
+static int log_new(struct x86_code *code, const struct vcpu *vcpu, struct error *err)
+{
+    const struct {
+        const char *name;
+        const uint8_t *begin;
+    } stubs[] = { { "entry", code->cb.rx },
+                  { "bail", code->stub_bail },
+                  { "exit", code->stub_exit },
+                  { "miss", code->stub_miss },
+                  { "site misses", code->stub_site[0][0][0] },
+                  { "call-out", code->stub_callout },
+                  { "vector load", code->stub_fpu_load },
+                  { "far jumps", code->stub_jump[0] } };
+    const unsigned nr = sizeof(stubs) / sizeof(stubs[0]);
+    int r = x86_code_log_new(vcpu->vm->trace_code, vcpu->id, &code->log, err);
+    for (unsigned k = 0; r == 0 && k < nr; k++)
+        x86_code_log_stub(code, stubs[k].name, stubs[k].begin, k + 1 < nr ? stubs[k + 1].begin : codebuf_here(&code->cb));
+    return r;
+}
+
 /* ---- life ---- */
 
 static size_t frame_bytes(void)
@@ -455,13 +478,16 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
     if (!code->places)
         return error_set(err, -ENOMEM, "no memory for the translator's table");
     code->traces = true;
-    int r = codebuf_init(&code->cb, size, err);
+    const char *trace = c->vcpu->vm->trace_code;
+    int r = trace ? codebuf_init_named(&code->cb, size, err) : codebuf_init(&code->cb, size, err);
     if (r >= 0)
         r = frame_new(code, c, err);
     if (r >= 0) {
         code->work = calloc(1, sizeof(*code->work));
         r = code->work && put_stubs(code) ? 0 : error_set(err, -ENOMEM, "no memory for the translator");
     }
+    if (r >= 0 && trace)
+        r = log_new(code, c->vcpu, err);
     if (r < 0)
         x86_code_done(code);
     return r;
@@ -480,6 +506,7 @@ void x86_code_done(struct x86_code *code)
     }
     free(code->work);
     free(code->places);
+    x86_code_log_free(code->log);
     codebuf_done(&code->cb);
     memset(code, 0, sizeof(*code));
 }
@@ -488,6 +515,8 @@ void x86_code_reset(struct x86_code *code)
 {
     codebuf_rollback(&code->cb, code->stubs_end);
     code->cold = code->cold_begin;
+    if (code->log)
+        x86_code_log_reset(code->log);
     x86_frame_flush_jumps(code->frame);
     flush_places(code);
 }

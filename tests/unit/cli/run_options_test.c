@@ -54,6 +54,19 @@ static void values_are_taken_behind_a_space_or_an_equals_sign(void **state)
     assert_true(o.stats && o.vm.reboot);
 }
 
+static void a_value_in_brackets_is_taken_behind_an_equals_sign_only(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run --trace-code --cpus 2"), 0);
+    assert_string_equal(o.vm.trace_code, "doppel-code");
+    assert_int_equal(o.vm.cpus, 2);
+    assert_int_equal(parse(&o, &err, "run --trace-code=/tmp/x"), 0);
+    assert_string_equal(o.vm.trace_code, "/tmp/x");
+    assert_int_equal(parse(&o, &err, "run --trace-code"), 0);
+}
+
 static void everything_behind_two_dashes_is_the_command(void **state)
 {
     struct run_options o;
@@ -127,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_make_a_small_machine),
         cmocka_unit_test(values_are_taken_behind_a_space_or_an_equals_sign),
+        cmocka_unit_test(a_value_in_brackets_is_taken_behind_an_equals_sign_only),
         cmocka_unit_test(everything_behind_two_dashes_is_the_command),
         cmocka_unit_test(bad_usage_is_refused_and_named),
         cmocka_unit_test(sizes_count_in_powers_of_two),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The host assembler against Zydis, and the code buffer's limits. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,6 +171,25 @@ static void absurd_sizes_are_refused(void **state)
     assert_null(b.rw);
 }
 
+static void what_is_written_in_one_view_is_executed_in_the_other(void **state)
+{
+    static const uint8_t mov_42_ret[] = { 0xb8, 42, 0, 0, 0, 0xc3 };
+    int (*const make[])(struct codebuf *, size_t, struct error *) = { codebuf_init, codebuf_init_named };
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        struct codebuf other;
+        int (*fn)(void);
+        assert_int_equal(make[k](&other, 5000, NULL), 0);
+        assert_int_equal(other.size, 8192);
+        assert_ptr_not_equal(other.rw, other.rx);
+        codebuf_put(&other, mov_42_ret, sizeof(mov_42_ret));
+        memcpy(&fn, &other.rx, sizeof(fn));
+        assert_int_equal(fn(), 42);
+        codebuf_done(&other);
+        assert_int_equal(make[k](&other, 0, NULL), -EINVAL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +199,7 @@ int main(void)
         cmocka_unit_test(code_written_in_one_view_runs_in_the_other),
         cmocka_unit_test(overflow_is_sticky_until_rollback_and_writes_nothing_outside),
         cmocka_unit_test(absurd_sizes_are_refused),
+        cmocka_unit_test(what_is_written_in_one_view_is_executed_in_the_other),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
