@@ -4,7 +4,8 @@
  *
  * Two machines with the same memory and state run the same program (lockstep_gen.h). Law 1: after every single block of `bt` some
  * number of `interp`'s single steps leads to the same state and memory. Law 2: translated blocks that lead into each other reach
- * each pause of the program (a HLT) as `interp` does. Law 3: so does a CPU whose engine changes every few blocks.
+ * each pause of the program (a HLT) as `interp` does. Law 3: so they do when they are stopped and go on all the time, and they
+ * stop when told to. Law 4: so does a CPU whose engine changes every few blocks.
  *
  * A difference is printed with the program's seed, the code and both states. LOCKSTEP_SEED, LOCKSTEP_COUNT (programs a law) and
  * LOCKSTEP_SECONDS (in all; 30) choose; LOCKSTEP_SEED=N LOCKSTEP_COUNT=1 repeats program N. LOCKSTEP_LAW: one test, by name.
@@ -18,12 +19,21 @@
 #include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine/bt/bt.h"
 #include "engine/bt/bt_x86.h"
 #include "support/dead_flags.h"
 
-enum { REF_BLOCKS_MAX = 100000, TURNS_MAX = 60000, STEPS_MAX = 700, PAUSES_MAX = 2000, WATCHDOG_S = 20 };
+enum {
+    REF_BLOCKS_MAX = 100000,
+    TURNS_MAX = 60000,
+    STEPS_MAX = 700,
+    PAUSES_MAX = 2000,
+    PAUSE_S = 20,
+    STOPS_US = 100,
+    HANG_S = 10
+};
 
 struct lockstep {
     struct ls_gen *gen;     /* owned */
@@ -31,7 +41,9 @@ struct lockstep {
     struct ls_program p;
     struct rng r; /* of what the harness decides */
     int verbose;  /* 1: name each program; 2: and turn; 3: list its code */
-    uint64_t programs, finished, abandoned, disturbances, turns, pauses, faults, irqs, forgiven;
+    uint64_t programs, finished, abandoned, disturbances, turns, pauses, faults, irqs, forgiven, stops;
+    double slowest; /* seconds */
+    uint64_t slowest_seed;
 };
 
 static struct bt_x86 *bt_of(struct ls_machine *m)
@@ -221,22 +233,38 @@ static bool run_stepping(struct lockstep *t, uint64_t seed)
     return true;
 }
 
-/* ---- laws 2 and 3 ---- */
+/* ---- laws 2 to 4 ---- */
 
 static struct vcpu *watched;
+static volatile sig_atomic_t alarms, alarms_max; /* since somebody obeyed */
+static uint64_t watched_seed;
 
+/* The guest is asked to stop. An engine that does not is broken, and there is no way back from it: the process ends. */
 static void on_alarm(int sig)
 {
     (void)sig;
-    if (watched)
-        atomic_fetch_or(&watched->requests, VCPU_REQ_STOP);
+    if (!watched)
+        return;
+    atomic_fetch_or(&watched->requests, VCPU_REQ_STOP);
+    if (++alarms < alarms_max)
+        return;
+    char text[96];
+    int n = snprintf(text, sizeof(text), "program %lu: the engine does not stop when asked to\n", watched_seed);
+    (void)!write(STDOUT_FILENO, text, (size_t)n); /* we are about to end */
+    _exit(1);
 }
 
-static void watch(struct vcpu *v)
+/* Alarms every us microseconds, the first in half that; v NULL: none any more. */
+static void watch(struct vcpu *v, unsigned us)
 {
-    const struct itimerval t = { .it_value = { v ? WATCHDOG_S : 0, 0 } };
+    const struct itimerval t = { .it_value = { us / 2 / 1000000, us / 2 % 1000000 },
+                                 .it_interval = { us / 1000000, us % 1000000 } };
+    const struct itimerval none = { .it_value = { 0, 0 } };
+    alarms = 0;
+    alarms_max = us ? 1 + HANG_S * 1000000 / (sig_atomic_t)us : 0;
+    alarms_max += alarms_max < 2;
     watched = v;
-    (void)setitimer(ITIMER_REAL, &t, NULL);
+    (void)setitimer(ITIMER_REAL, v ? &t : &none, NULL); /* fails only for bad arguments */
 }
 
 /* Runs to the next pause. */
@@ -259,16 +287,46 @@ static enum vcpu_exit run_switching(struct lockstep *t)
     }
 }
 
+/* As chained, but somebody wants it to stop all the time. */
+static enum vcpu_exit run_stopping(struct lockstep *t)
+{
+    struct vcpu *v = t->a.b.vcpu;
+    enum vcpu_exit exit;
+    watch(v, STOPS_US);
+    do {
+        exit = v->engine->run(v);
+        alarms = 0;
+        t->stops += vcpu_take(v, VCPU_REQ_STOP) != 0;
+    } while (exit == VCPU_EXIT_REQUEST && ls_cpu(&t->a)->activity == X86_RUNNING);
+    return exit;
+}
+
+/* What the reference did not finish is stopped, too. */
+static void run_unfinished(struct lockstep *t)
+{
+    struct vcpu *v = t->a.b.vcpu;
+    watch(v, STOPS_US);
+    for (unsigned n = 0; n < 20; n++) {
+        (void)v->engine->run(v); /* the next one goes on wherever this one stopped */
+        alarms = 0;
+        t->stops += vcpu_take(v, VCPU_REQ_STOP) != 0;
+    }
+    watch(NULL, 0);
+}
+
 static bool run_to_pauses(struct lockstep *t, uint64_t seed, enum vcpu_exit (*run)(struct lockstep *))
 {
     load(t, seed);
     for (unsigned n = 0; n < PAUSES_MAX; n++) {
         struct x86_cpu *c = ls_cpu(&t->b);
-        if (x86_run_blocks(interp_of(&t->b), c, REF_BLOCKS_MAX) == VCPU_EXIT_REQUEST && c->activity == X86_RUNNING)
+        if (x86_run_blocks(interp_of(&t->b), c, REF_BLOCKS_MAX) == VCPU_EXIT_REQUEST && c->activity == X86_RUNNING) {
+            if (run == run_stopping)
+                run_unfinished(t);
             break; /* it hangs: nothing to compare at */
-        watch(t->a.b.vcpu);
+        }
+        watch(t->a.b.vcpu, PAUSE_S * 1000000);
         (void)run(t);
-        watch(NULL);
+        watch(NULL, 0);
         const char *differ = ls_differ(&t->a, &t->b, ls_finished(&t->b) ? LS_ALL : LS_HOT, false);
         if (differ) {
             printf("at pause %lu: ", t->pauses);
@@ -288,6 +346,11 @@ static bool run_to_pauses(struct lockstep *t, uint64_t seed, enum vcpu_exit (*ru
 static bool run_free(struct lockstep *t, uint64_t seed)
 {
     return run_to_pauses(t, seed, run_chained);
+}
+
+static bool run_stopped(struct lockstep *t, uint64_t seed)
+{
+    return run_to_pauses(t, seed, run_stopping);
 }
 
 static bool run_switched(struct lockstep *t, uint64_t seed)
@@ -319,6 +382,16 @@ static uint64_t stat_of(struct ls_machine *m, const char *name)
     return at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
+static bool run_timed(struct lockstep *t, uint64_t seed, bool (*run)(struct lockstep *, uint64_t))
+{
+    double begin = now();
+    watched_seed = seed;
+    bool equal = run(t, seed), slower = now() - begin > t->slowest;
+    t->slowest = slower ? now() - begin : t->slowest;
+    t->slowest_seed = slower ? seed : t->slowest_seed;
+    return equal;
+}
+
 static void check_law(const char *law, bool (*run)(struct lockstep *, uint64_t), double share)
 {
     struct lockstep *t = aligned_alloc(64, (sizeof(*t) + 63) / 64 * 64);
@@ -339,11 +412,12 @@ static void check_law(const char *law, bool (*run)(struct lockstep *, uint64_t),
     for (uint64_t n = 0; n < count && failed < failures_max && (now() < end || count != UINT64_MAX); n++) {
         if (t->verbose)
             printf("program %lu\n", seed + n);
-        failed += !run(t, seed + n);
+        failed += !run_timed(t, seed + n, run);
     }
     printf("%s: %lu programs, %lu to their end, %lu turns, %lu pauses, %lu faults, %lu interrupts, %lu disturbances, "
-           "%lu times dead flags\n",
-           law, t->programs, t->finished, t->turns, t->pauses, t->faults, t->irqs, t->disturbances, t->forgiven);
+           "%lu times dead flags, %lu stops; slowest: %lu, %.2f s\n",
+           law, t->programs, t->finished, t->turns, t->pauses, t->faults, t->irqs, t->disturbances, t->forgiven, t->stops,
+           t->slowest_seed, t->slowest);
     printf("  translated %lu blocks of %lu instructions, %lu native; %lu entries, %lu cold blocks, %lu links, %lu kills, %lu "
            "revivals\n",
            stat_of(&t->a, "bt_blocks_translated "), stat_of(&t->a, "bt_insns_translated "), stat_of(&t->a, "bt_insns_native "),
@@ -367,13 +441,19 @@ static void each_block_ends_in_a_state_that_interp_reaches(void **state)
 static void chained_blocks_reach_the_same_pauses(void **state)
 {
     (void)state;
-    check_law("chains", run_free, 0.25);
+    check_law("chains", run_free, 0.2);
+}
+
+static void an_engine_stops_when_asked_to_and_goes_on_as_if_nothing_was(void **state)
+{
+    (void)state;
+    check_law("stops", run_stopped, 0.1);
 }
 
 static void switching_engines_changes_nothing(void **state)
 {
     (void)state;
-    check_law("switches", run_switched, 0.15);
+    check_law("switches", run_switched, 0.1);
 }
 
 int main(void)
@@ -381,6 +461,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_block_ends_in_a_state_that_interp_reaches),
         cmocka_unit_test(chained_blocks_reach_the_same_pauses),
+        cmocka_unit_test(an_engine_stops_when_asked_to_and_goes_on_as_if_nothing_was),
         cmocka_unit_test(switching_engines_changes_nothing),
     };
     if (getenv("LOCKSTEP_LAW"))
