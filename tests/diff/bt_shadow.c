@@ -136,14 +136,36 @@ static bool run_block(struct shadow *s)
         const struct x86_insn *i = x86_blocks_fetch_one(s->blocks, c);
         if (reaches_outside(i))
             return false;
+        uint8_t shadow = c->int_shadow;
         c->next_rip = c->rip + i->len;
         i->step(c, i);
         c->rip = c->next_rip;
+        if (shadow && c->int_shadow == shadow) {
+            c->int_shadow = 0;
+            x86_flags_update(c);
+        }
         s->undefined = (s->undefined & ~(unsigned)x86_rows[i->row].flags_written) | x86_rows[i->row].flags_undef;
-        if ((x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS)) || c->rip != at + i->len || c->slow || c->pending_dbg)
+        if (x86_row_ends_block(&x86_rows[i->row]) || c->rip != at + i->len || (c->slow && c->int_shadow != 1) || c->pending_dbg)
             return n > 0 || c->rip != at; /* a jump to itself tells nothing */
     }
     return (c->rip & GPAGE_MASK) != page; /* not by count: bt may go on in the middle, and further */
+}
+
+/* bt goes on with an instruction across the page's end behind a block. It is stepped when it stands there; bt may take another
+ * turn to get behind it. False: it cannot be checked. */
+static bool step_across(struct shadow *s)
+{
+    struct x86_cpu *c = s->cpu;
+    const struct x86_insn *i = x86_blocks_fetch_one(s->blocks, c);
+    if ((c->rip & ~GPAGE_MASK) + i->len <= GPAGE_SIZE || c->slow || c->mode != X86_MODE_64)
+        return true;
+    if (reaches_outside(i))
+        return false;
+    s->undefined = (s->undefined & ~(unsigned)x86_rows[i->row].flags_written) | x86_rows[i->row].flags_undef;
+    c->next_rip = c->rip + i->len;
+    i->step(c, i);
+    c->rip = c->next_rip;
+    return true;
 }
 
 bool shadow_run(struct shadow *s, const struct x86_cpu *c)
@@ -163,7 +185,7 @@ bool shadow_run(struct shadow *s, const struct x86_cpu *c)
     s->dead = 0;
     s->misses = s->vm.mmio.misses;
     if (!_setjmp(s->env)) {
-        ok = run_block(s);
+        ok = run_block(s) && step_across(s);
     } else {
         s->raised = true;
         s->dead = dead_flags_at(mine, mine->rip);
@@ -229,7 +251,7 @@ void shadow_print(const struct shadow *s, const struct x86_cpu *c)
     for (unsigned k = 0; k < BLOCK_MAX_INSNS && decode_at(c, rip, &i); k++, rip += i.len) {
         x86_disasm(&i, rip, text, sizeof(text));
         printf("    %lx  %s\n", rip, text);
-        if (x86_rows[i.row].flags & (ROW_BRANCH | ROW_SYS))
+        if (x86_row_ends_block(&x86_rows[i.row]))
             break;
     }
     printf("    rip %lx ref %lx, rflags %lx ref %lx%s\n", c->rip, s->cpu->rip, c->rflags, s->cpu->rflags,

@@ -77,4 +77,10 @@ void ls_insn(struct ls_gen *g);
 /* A stretch of x87 or MMX code. */
 void ls_x87(struct ls_gen *g);
 
+/* ---- lockstep_sys.c ---- */
+/* Some instructions on flags and system registers. */
+void ls_sys(struct ls_gen *g);
+/* Some string and bit string instructions. */
+void ls_string(struct ls_gen *g);
+
 #endif

@@ -412,7 +412,7 @@ void ls_print_code(const struct ls_machine *m, gva_t rip, unsigned count)
         for (unsigned k = 0; k < i.len; k++)
             printf("%02x", i.bytes[k]);
         printf("%*s  %s\n", 2 * (15 - i.len), "", text);
-        if (x86_rows[i.row].flags & (ROW_BRANCH | ROW_SYS))
+        if (x86_row_ends_block(&x86_rows[i.row]))
             return;
     }
 }

@@ -28,7 +28,7 @@
 enum {
     REF_BLOCKS_MAX = 100000,
     TURNS_MAX = 60000,
-    STEPS_MAX = 700,
+    STEPS_MAX = 20000,
     PAUSES_MAX = 2000,
     PAUSE_S = 20,
     STOPS_US = 100,

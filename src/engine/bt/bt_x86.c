@@ -15,6 +15,7 @@
 
 #include "core/vcpu.h"
 #include "core/vm.h"
+#include "isa/x86/insn_steps.h"
 #include "isa/x86/run.h"
 #include "isa/x86/tlb.h"
 #include "isa/x86/translate.h"
@@ -48,7 +49,6 @@ struct bt_x86 {
     uint64_t asid, fetch_gen, marks, writes, config, drops;
     bool single; /* translated blocks are run one by one */
     uint64_t turns_left;
-    bool irq_held;      /* a request was put aside until interrupts are on */
     uint64_t ungrouped; /* blocks translated anew without groups */
     uint64_t entries, kills, revivals, links, exits[6], wanderers, resets, cold_blocks;
 };
@@ -73,6 +73,7 @@ int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
         bt_x86_free(e);
         return r;
     }
+    e->code.frame->blocks = e->run->blocks;
     *ret_bt = e;
     return 0;
 }
@@ -143,7 +144,8 @@ static void revive(struct bt_x86 *e, const struct x86_cpu *c, struct translation
 
 static uint64_t config_of(const struct x86_cpu *c)
 {
-    return (c->cr0 & (CR0_EM | CR0_TS)) | (c->cr4 & (CR4_OSFXSR | CR4_OSXSAVE)) | c->xcr0 << 32;
+    const uint64_t cr4 = CR4_OSFXSR | CR4_OSXSAVE | CR4_SMAP | CR4_TSD | CR4_FSGSBASE;
+    return (c->cr0 & (CR0_EM | CR0_TS)) | (c->cr4 & cr4) << 8 | (c->efer & EFER_SCE) | c->xcr0 << 32;
 }
 
 static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
@@ -287,7 +289,10 @@ static void note_wanderer(struct bt_x86 *e, const struct x86_cpu *c)
 {
     struct x86_block *b = (struct x86_block *)(uintptr_t)e->code.frame->wanderer;
     struct translation *t = b->translation;
-    int k = x86_code_insn_at(&t->native[c->bank], c->rip & ~GPAGE_MASK);
+    int k = -1;
+    for (unsigned bank = 0; bank < X86_BANK_NR && k < 0; bank++) /* perhaps not c->bank: a block may change it */
+        if (t->made[bank])
+            k = x86_code_insn_at(&t->native[bank], c->rip & ~GPAGE_MASK);
     e->code.frame->wanderer = 0;
     if (k < 0)
         return;
@@ -302,12 +307,17 @@ static void find_fault(struct bt_x86 *e, struct x86_cpu *c)
     struct x86_frame *f = e->code.frame;
     for (unsigned n = 0; n < e->nr_all; n++) {
         const struct translation *t = &e->all[n];
-        const struct x86_start *at = t->made[c->bank] ? x86_code_start_at(&t->native[c->bank], f->fault_pc) : NULL;
+        const struct x86_start *at = NULL;
+        for (unsigned bank = 0; bank < X86_BANK_NR && !at; bank++) /* perhaps not c->bank: a block may change it */
+            if (t->made[bank])
+                at = x86_code_start_at(&t->native[bank], f->fault_pc);
         if (!at)
             continue;
         c->rip = f->page_va + at->off;
         if (at->fip != NO_FIP)
             c->fpu.fip = f->page_va + (unsigned)at->fip;
+        if (at->shadow)
+            x86_code_enter_shadow(&e->code, c);
         return;
     }
     abort(); /* a bug of ours: code that no block has */
@@ -348,12 +358,12 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
 static void hold_irq(struct bt_x86 *e, struct x86_cpu *c)
 {
     bool interruptible = (c->rflags & FLAG_IF) && !c->int_shadow;
-    if (e->irq_held && interruptible) {
-        e->irq_held = false;
+    if (e->code.frame->irq_held && interruptible) {
+        e->code.frame->irq_held = 0;
         vcpu_request(c->vcpu, VCPU_REQ_IRQ);
     } else if (!interruptible && (vcpu_requests(c->vcpu) & VCPU_REQ_IRQ)) {
         (void)vcpu_take(c->vcpu, VCPU_REQ_IRQ);
-        e->irq_held = true;
+        e->code.frame->irq_held = FLAG_IF;
     }
 }
 
@@ -401,9 +411,9 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
 /* Whoever goes on with this CPU must know of the interrupt. */
 static void give_irq_back(struct bt_x86 *e, struct x86_cpu *c)
 {
-    if (!e->irq_held)
+    if (!e->code.frame->irq_held)
         return;
-    e->irq_held = false;
+    e->code.frame->irq_held = 0;
     vcpu_request(c->vcpu, VCPU_REQ_IRQ);
 }
 
@@ -471,16 +481,17 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         text + n, cap - n,
         "bt_blocks_translated %lu\nbt_traces %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries "
         "%lu\n"
-        "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_callouts %lu\nbt_bails_crossing %lu\nbt_bails_group "
+        "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_light_calls %lu\nbt_callouts %lu\nbt_bails_crossing "
+        "%lu\nbt_bails_group "
         "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_bails_wanders %lu\nbt_bails_early %lu\nbt_kills %lu\n"
         "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_exits_fault "
         "%lu\nbt_ungrouped %lu\nbt_wanderers %lu\n",
         e->code.blocks, e->code.nr_traces, e->code.insns, e->code.native_insns,
-        e->code.cb.pos + e->code.cold - e->code.cold_begin, e->entries, e->cold_blocks, e->links, f->misses, f->callouts,
-        f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM], f->bails[FRAME_BAIL_CODE],
-        f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY], e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
-        e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS], e->exits[FRAME_EXIT_BAIL],
-        e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
+        e->code.cb.pos + e->code.cold - e->code.cold_begin, e->entries, e->cold_blocks, e->links, f->misses, f->lights,
+        f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM],
+        f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY], e->kills, e->revivals, e->resets,
+        e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS],
+        e->exits[FRAME_EXIT_BAIL], e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     return n + callout_stats(f, text + n, cap - n);
 }

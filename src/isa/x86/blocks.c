@@ -16,9 +16,10 @@ enum { HASH_BITS = 16, NEAR_BITS = 13, CROSSINGS = 512 };
 
 /* A decoded instruction that crosses into another page. */
 struct crossing {
-    uint64_t lin, ctx;
+    uint64_t lin;
     uint64_t page[2];
     uint32_t gen[2];
+    uint8_t mode;
     bool valid;
     struct x86_insn insn;
 };
@@ -141,8 +142,7 @@ bool x86_insn_faults(const struct x86_insn *i)
 
 bool x86_insn_ends_block(const struct x86_insn *i)
 {
-    return x86_insn_faults(i) || (x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS))
-           || (i->rep && (x86_rows[i->row].flags & ROW_REP));
+    return x86_insn_faults(i) || x86_row_ends_block(&x86_rows[i->row]) || (i->rep && (x86_rows[i->row].flags & ROW_REP));
 }
 
 static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const uint8_t *host, unsigned left, uint64_t key)
@@ -272,10 +272,22 @@ static const struct x86_insn *fetch_plain(struct x86_blocks *b, struct x86_cpu *
     return x86_blocks_decode(c, bytes, left < X86_INSN_MAX ? left : X86_INSN_MAX, &b->one) ? NULL : &b->one;
 }
 
-static bool crossing_holds(const struct x86_cpu *c, const struct crossing *x, gva_t lin, uint64_t ctx)
+static gva_t beyond(const struct x86_cpu *c, gva_t lin, unsigned left)
 {
-    return x->valid && x->lin == lin && x->ctx == ctx && x->gen[0] == gmem_code_gen(c->gmem, x->page[0])
-           && x->gen[1] == gmem_code_gen(c->gmem, x->page[1]);
+    return c->mode == X86_MODE_64 ? lin + left : (uint32_t)(lin + left);
+}
+
+static bool page_holds(const struct x86_cpu *c, const struct crossing *x, unsigned k, const uint8_t *host)
+{
+    return host && gmem_page_index(c->gmem, host) == x->page[k] && gmem_code_gen(c->gmem, x->page[k]) == x->gen[k];
+}
+
+/* What was decoded before is there again, in the same two pages. The second is fetched only when the first calls for it. */
+static bool crossing_holds(struct x86_cpu *c, const struct crossing *x, gva_t lin, const uint8_t *host, unsigned left)
+{
+    unsigned more;
+    return x->valid && x->lin == lin && x->mode == c->mode && page_holds(c, x, 0, host)
+           && page_holds(c, x, 1, x86_fetch_page(c, beyond(c, lin, left), &more));
 }
 
 /* Decodes across the page end; remembered when both pages are RAM. */
@@ -283,17 +295,16 @@ static const struct x86_insn *fetch_crossing(struct x86_cpu *c, gva_t lin, const
 {
     uint8_t bytes[X86_INSN_MAX];
     unsigned more;
-    gva_t beyond = c->mode == X86_MODE_64 ? lin + left : (uint32_t)(lin + left);
-    const uint8_t *host2 = x86_fetch_page(c, beyond, &more);
+    const uint8_t *host2 = x86_fetch_page(c, beyond(c, lin, left), &more);
     memset(bytes, 0xff, sizeof(bytes));
     x->valid = host && host2;
     if (x->valid) {
         x->lin = lin;
+        x->mode = c->mode;
         x->page[0] = gmem_page_index(c->gmem, host);
         x->page[1] = gmem_page_index(c->gmem, host2);
         x->gen[0] = gmem_mark_code(c->gmem, x->page[0]);
         x->gen[1] = gmem_mark_code(c->gmem, x->page[1]);
-        x->ctx = context(c);
     }
     if (host)
         memcpy(bytes, host, left);
@@ -308,9 +319,9 @@ const struct x86_insn *x86_blocks_fetch_one(struct x86_blocks *blocks, struct x8
     gva_t lin = linear_pc(c);
     struct crossing *x = &blocks->crossing[lin >> GPAGE_SHIFT & (CROSSINGS - 1)];
     unsigned left;
-    if (crossing_holds(c, x, lin, context(c)))
-        return &x->insn;
     const uint8_t *host = x86_fetch_page(c, lin, &left);
+    if (crossing_holds(c, x, lin, host, left))
+        return &x->insn;
     blocks->stats.uncached++;
     const struct x86_insn *i = fetch_plain(blocks, c, host, left);
     return i ? i : fetch_crossing(c, lin, host, left, x);

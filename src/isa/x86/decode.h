@@ -116,6 +116,7 @@ enum {
     ROW_ONLY64 = 1 << 17,
     ROW_NEARBR = 1 << 18,  /* near branch/push/pop: 64-bit operand size by default in 64-bit mode */
     ROW_XCR_GPR = 1 << 19, /* VEX-coded on general registers (BMI): no vector state needed, real mode #UD */
+    ROW_INNER = 1 << 20,   /* with ROW_SYS: a block need not end there. Where it must be left, the step function says so */
 };
 
 /* One row of the instruction table. */
@@ -128,6 +129,12 @@ struct x86_row {
 
 extern const struct x86_row x86_rows[];
 extern const unsigned x86_nr_rows;
+/* The row's instructions end a block (string instructions with REP do, too). */
+static inline bool x86_row_ends_block(const struct x86_row *row)
+{
+    return (row->flags & ROW_BRANCH) || (row->flags & (ROW_SYS | ROW_INNER)) == ROW_SYS;
+}
+
 /* The step function of a row. */
 x86_step_fn x86_row_step(unsigned row);
 

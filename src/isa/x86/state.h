@@ -170,7 +170,8 @@ struct x86_cpu {
     bool align_check;    /* CR0.AM, EFLAGS.AC and CPL 3: misaligned data accesses raise #AC */
     bool slow;           /* TF, RF, an enabled breakpoint, a pending #DB, or a shadow: the run loop steps singly */
     bool step_trap;      /* the instruction in progress began with TF set (x86_check_breakpoint_fetch); INT n clears it */
-    bool code_written;   /* the run loop must leave its block: memory or mappings of code may have changed */
+    bool code_written;   /* the run loop must leave its block: memory or mappings of code, or what boundaries look at, may have
+                            changed */
     uint64_t ip_mask;    /* 0xffff, 0xffffffff or ~0 */
     uint64_t asid;       /* low 12 bits of a TLB tag, from CR3 and PCID */
     struct x86_tlb *tlb; /* owned */

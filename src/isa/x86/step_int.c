@@ -150,7 +150,7 @@ void step_popf(struct x86_cpu *c, const struct x86_insn *i)
     unsigned size = i->opsize;
     uint64_t mask = FLAGS_ALWAYS;
     need_iopl_in_vm86(c);
-    uint64_t image = x86_stack_peek(c, 0, size);
+    uint64_t image = x86_stack_peek(c, 0, size), before = c->rflags;
     if (size > 2)
         mask |= FLAGS_HIGH;
     if (c->cpl == 0)
@@ -163,6 +163,8 @@ void step_popf(struct x86_cpu *c, const struct x86_insn *i)
         c->rflags &= ~(uint64_t)(FLAG_VIF | FLAG_VIP);
     x86_stack_set(c, c->gpr[RSP] + size);
     x86_flags_update(c);
+    if (((c->rflags ^ before) & (FLAG_TF | FLAG_AC)) || (c->rflags & ~before & FLAG_IF))
+        c->code_written = true; /* what happens at boundaries has changed */
 }
 
 static void need_interrupt_rights(struct x86_cpu *c)
@@ -186,5 +188,6 @@ void step_sti(struct x86_cpu *c, const struct x86_insn *i)
         return;
     c->rflags |= FLAG_IF;
     c->int_shadow = 1;
+    c->code_written = true; /* the next instruction is stepped */
     x86_flags_update(c);
 }

@@ -13,6 +13,7 @@
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 #include "isa/x86/translate_log.h"
+#include "isa/x86/translate_light.h"
 
 /* Longest a translated block can get, bytes: so much must be free before one is begun. */
 enum { BLOCK_CODE_MAX = XL_INSNS * 420 };
@@ -124,7 +125,7 @@ void xl_vector_here(struct xl *x)
     xl_x87_settle(x);
     xl_load(x, H_RCX, FRAME(fpu_away));
     XL_BYTES(x, 0xe3, 9 + 5); /* jrcxz: they are here */
-    xl_put_insn_off(x, x->off);
+    xl_put_insn_off(x, xl_insn_off(x));
     xl_call(x, x->code->stub_fpu_load);
     x->fpu_here = true;
 }
@@ -168,10 +169,10 @@ static void call_out(struct xl *x, const struct x86_insn *i)
         i = (const void *)(x->cb->rx + x->code->cold - sizeof(*i));
     }
     xl_x87_settle(x);
-    xl_put_insn_off(x, x->off);
+    xl_put_insn_off(x, xl_insn_off(x));
     asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)i);
-    xl_call(x, x->code->stub_callout);
-    x->fpu_here = x->x87_here = false;
+    xl_call(x, x86_is_light(i) ? x->code->stub_light : x->code->stub_callout);
+    x->fpu_here = x->x87_here = false; /* light ones may end in a call-out */
     xl_forget_checks(x);
 }
 
@@ -183,6 +184,22 @@ static void put_link(struct xl *x, const struct tail *t, enum x86_frame_exit kin
     xl_store(x, FRAME(link_page), H_R11);
     XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
     codebuf_put4(x->cb, kind);
+}
+
+/* The instruction at off lies across the page's end. If that is no longer so one day, what lies there is called out just the
+ * same. */
+static bool is_across_pages(const struct xl *x, int32_t off)
+{
+    struct x86_insn i;
+    unsigned left = GPAGE_SIZE - (unsigned)off;
+    return left < X86_INSN_MAX && x86_decode(x->page + off, left, X86_MODE_64, &i) == X86_DECODE_SHORT;
+}
+
+static void call_out_across(struct xl *x, int32_t off)
+{
+    xl_put_insn_off(x, off);
+    asm_mov_imm(x->cb, HOST_R11, 0);
+    xl_call(x, x->code->stub_callout); /* does not come back here */
 }
 
 static void put_exit(struct xl *x, const struct tail *t)
@@ -229,7 +246,7 @@ static void put_tail(struct xl *x, struct tail *t)
             xl_lea(x, 8, H_R11, t->addr, H_RSP, 1, t->plus);
         codebuf_put1(x->cb, 0xb9); /* mov ecx, site */
         codebuf_put4(x->cb, (uint32_t)t->site);
-        xl_call(x, x->code->stub_site[x->bank][t->what & 0xff][xl_site_kind(t->what)]);
+        xl_call(x, x->code->stub_site[t->bank][t->what & 0xff][xl_site_kind(t->what)]);
         if (t->addr == H_R11 && t->plus)
             xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, -t->plus);
         (void)xl_jmp(x, x->cb->rx + t->again);
@@ -240,13 +257,18 @@ static void put_tail(struct xl *x, struct tail *t)
         xl_put_insn_off(x, t->off);
         (void)xl_jmp(x, x->code->stub_bail);
         break;
-    case TAIL_EXIT: put_exit(x, t); break;
+    case TAIL_EXIT:
+        if (t->link && is_across_pages(x, t->off))
+            call_out_across(x, t->off);
+        else
+            put_exit(x, t);
+        break;
     case TAIL_FAR:
         xl_put_insn_off(x, t->off);
         XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
         codebuf_put4(x->cb, (uint32_t)FRAME(undo));
         codebuf_put4(x->cb, (uint32_t)t->undo);
-        (void)xl_jmp(x, x->code->stub_jump[x->bank]);
+        (void)xl_jmp(x, x->code->stub_jump[t->bank]);
         break;
     case TAIL_CROSS:
         xl_put_insn_off(x, t->off);
@@ -304,13 +326,14 @@ static void put_body(struct xl *x)
         const struct x86_insn *i = x->insn[k];
         x->k = k;
         x->off = x->at[k];
-        x->starts[k] = (struct x86_start){ (uint16_t)(x->cb->pos - x->inner), x->at[k], (int16_t)x->fip };
+        x->starts[k] = (struct x86_start){ (uint16_t)(x->cb->pos - x->inner), x->at[k], (int16_t)x->fip, x->shadow };
         xl_early_checks(x);
         if (xl_kind(i) == XL_OTHER)
             xl_x87_settle(x);
+        bool shadow = x->shadow;
         if (!xl_flow(x, i, &ends)) {
             ends = false;
-            if (xl_x87(x, i) || integer(x, i) || vector(x, i)) {
+            if (xl_x87(x, i) || integer(x, i) || vector(x, i) || xl_sys(x, i) || xl_bits(x, i)) {
                 x->code->native_insns++;
             } else {
                 call_out(x, i);
@@ -318,6 +341,8 @@ static void put_body(struct xl *x)
         } else {
             x->code->native_insns++;
         }
+        if (shadow)
+            x->shadow = false;
     }
     if (ends)
         return;
@@ -354,7 +379,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->c = c;
     x->b = b;
     x->bank = c->bank;
-    x->fpu_here = x->x87_here = false;
+    x->fpu_here = x->x87_here = x->shadow = false;
     x->fip = NO_FIP;
     x->nr_tails = 0;
     x->k = 0;

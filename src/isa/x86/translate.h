@@ -89,6 +89,12 @@ struct x86_frame {
     uint64_t rip;
     /* cold */
     uint64_t flags; /* arithmetic and DF */
+    /* The other flags, while translated code runs (x86_frame_flags_load(), _store()): IF and AC, which it changes, and the rest
+     * but bit 1. */
+    uint64_t flag_if, flag_ac, flags_rest;
+    uint64_t if_before;  /* flag_if before the STI that ran last */
+    uint64_t irq_held;   /* FLAG_IF: the engine has put an interrupt aside until flag_if is set; else 0 */
+    uint64_t flags_mask; /* FLAGS_ARITH | FLAG_DF */
     uint64_t host_rsp;
     uint64_t group[12];     /* to_host of the groups of accesses of the running block that are not at a site */
     uint64_t straddler;     /* the block (struct x86_block *) whose group check last crossed a page, 0: none */
@@ -102,6 +108,7 @@ struct x86_frame {
     uint64_t link_page;     /* of the block that `link` is in */
     uint64_t align_mask[3]; /* 15, 31, 63: for operands that must be aligned */
     uint64_t upper_mask;    /* bits 63:48 */
+    uint64_t bit_mask[2];   /* 31, 63 */
     uint64_t off_mask, fetch_mask, place_mask;
     uint64_t places[X86_BANK_NR]; /* borrowed: addresses of code->places[] */
     uint64_t undo;                /* what to add to rSP if the branch in progress is interpreted after all */
@@ -114,12 +121,31 @@ struct x86_frame {
     uint64_t fcw_masks;  /* FCW_MASKS */
     struct x86_cpu *cpu; /* borrowed */
     void *owner;         /* borrowed: the engine's, for its callbacks */
-    uint64_t misses, callouts;
+    uint64_t misses, callouts, lights;
+    uint64_t stub_goto[X86_BANK_NR];                               /* to the block of the bank at linear address r11 */
+    struct x86_blocks *blocks;                                     /* borrowed: the engine's, for instructions across pages */
     uint64_t bails[6];                                             /* by enum x86_frame_bail */
     uint64_t *callouts_of;                                         /* owned; by row */
     uint8_t x87_area[XSAVE_EXTENDED] __attribute__((aligned(64))); /* of XSAVE, component x87 only */
     struct x86_frame_bank bank[X86_BANK_NR];
 };
+
+/* Set in insn_off when an STI stands before the instruction: if that changed IF, interrupts are held off. */
+enum { FRAME_IN_SHADOW = 1 << 30 };
+
+static inline void x86_frame_flags_load(struct x86_frame *f, const struct x86_cpu *c)
+{
+    const uint64_t host = FLAGS_ARITH | FLAG_DF, own = FLAG_IF | FLAG_AC | FLAG_ONE;
+    f->flags = (c->rflags & host) | FLAG_ONE;
+    f->flag_if = c->rflags & FLAG_IF;
+    f->flag_ac = c->rflags & FLAG_AC;
+    f->flags_rest = c->rflags & ~(host | own);
+}
+
+static inline void x86_frame_flags_store(const struct x86_frame *f, struct x86_cpu *c)
+{
+    c->rflags = (f->flags & (FLAGS_ARITH | FLAG_DF)) | f->flag_if | f->flag_ac | f->flags_rest | FLAG_ONE;
+}
 
 /* Where the host code for a place in guest memory is: behind the jump caches, and nothing but translations changes it. */
 struct x86_place {
@@ -143,7 +169,7 @@ struct x86_code {
         cold; /* where code for rare cases begins, and where the next goes: apart, so that the rest lies close together */
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
-        *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
+        *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
     struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */
@@ -181,6 +207,7 @@ struct x86_native {
         uint16_t code;       /* from inner_entry */
         uint16_t off;        /* the guest's, in the page */
         int16_t fip;         /* of the last x87 instruction before it, if frame.x87_fip does not know it; else NO_FIP */
+        bool shadow;         /* it stands behind an STI: x86_code_enter_shadow() */
     } * starts;
     unsigned nr;
 };
@@ -214,6 +241,8 @@ void x86_code_add_place(struct x86_code *code, unsigned bank, uint64_t page, uns
 void x86_code_run(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n);
 /* The same for this one block, whose exits lead nowhere else: for engines' tests. */
 void x86_code_run_block(struct x86_code *code, struct x86_cpu *c, const struct x86_native *n);
+/* The instruction at c->rip is the one behind an STI and was not done: interrupts are held off if that STI changed IF. */
+void x86_code_enter_shadow(const struct x86_code *code, struct x86_cpu *c);
 
 /* Empties the inline TLBs: writes only (a page got its first code); what is not global and the user's jump cache (CR3); or
  * all with all jump caches. Only global pages may be in the supervisor's jump caches. */

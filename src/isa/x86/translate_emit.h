@@ -87,6 +87,7 @@ struct xl {
     bool fpu_here; /* guest vector registers are known to be loaded */
     bool x87_here; /* and the x87 state */
     int32_t fip;   /* offset from page_va of the last x87 instruction, if frame.x87_fip does not know it; else NO_FIP */
+    bool shadow;   /* the current instruction stands behind an STI that is not called out */
     unsigned nr_tails;
     struct tail { /* out-of-line code, emitted behind the block */
         enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR, TAIL_CROSS } kind;
@@ -99,7 +100,8 @@ struct xl {
         int32_t site;  /* TAIL_SITE: its frame offset */
         uint8_t addr;  /* TAIL_SITE: the address is that host register plus `plus` */
         int32_t plus;
-        int32_t off;  /* instruction, or TAIL_EXIT: target */
+        int32_t off; /* insn_off, or TAIL_EXIT: target */
+        uint8_t bank;
         int32_t undo; /* TAIL_FAR, TAIL_CROSS: what to add to rSP should the target be no address */
         int32_t fip;  /* TAIL_MISS, TAIL_SITE, TAIL_BAIL: x->fip where they left; xl_tail() fills it in */
         bool link;
@@ -149,8 +151,9 @@ void xl_lea(struct xl *x, unsigned size, unsigned dst, unsigned base, unsigned i
 void xl_lea_index(struct xl *x, unsigned size, unsigned dst, unsigned index, unsigned scale, int32_t disp);
 /* mov dst, [rsp + rcx * 8 + disp] */
 void xl_load_rcx8(struct xl *x, unsigned dst, int32_t disp);
-/* pext dst, src, [rsp + disp] */
+/* pext, pdep dst, src, [rsp + disp] */
 void xl_pext(struct xl *x, unsigned dst, unsigned src, int32_t disp);
+void xl_pdep(struct xl *x, unsigned dst, unsigned src, int32_t disp);
 /* jmp/call rel32; returns the position of the rel32 when the target is NULL (to be patched), else 0. */
 size_t xl_jmp(struct xl *x, const uint8_t *target);
 void xl_call(struct xl *x, const uint8_t *target);
@@ -169,6 +172,12 @@ bool xl_vector_enabled(const struct x86_cpu *c, uint32_t row_flags);
 /* Makes sure that the vector registers are loaded, or bails. */
 void xl_vector_here(struct xl *x);
 
+/* What insn_off is to be for the current instruction. */
+static inline int32_t xl_insn_off(const struct xl *x)
+{
+    return x->off | (x->shadow ? FRAME_IN_SHADOW : 0);
+}
+
 /* ---- translate_mem.c ---- */
 /* Offset of the memory operand, cut to size (4 or 8), in dst; r11 and rcx are lost. False: a form that is called out. */
 bool xl_address(struct xl *x, const struct x86_insn *i, unsigned size, unsigned dst);
@@ -178,6 +187,8 @@ bool xl_ea(struct xl *x, const struct x86_insn *i);
  * instruction. False (nothing emitted): a form that is called out. */
 bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_access access, bool aligned,
                 struct xl_place *ret_place);
+/* The same for the `size` bytes at linear address r11, not aligned. */
+struct xl_place xl_checked(struct xl *x, unsigned size, enum x86_access access);
 /* The same for the 8 bytes at guest register base + disp, an implicit stack access (note.group if grouped). */
 struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_access access);
 /* Bails when r11 is not aligned to size (16, 32, 64). */
@@ -229,7 +240,22 @@ uint64_t x86_x87_away(const struct x86_cpu *c);
 /* Makes code->stub_x87_load. */
 void xl_x87_stub(struct xl *x);
 
+/* ---- translate_sys.c ---- */
+/* True when it emitted the instruction: one that a block need not end with, on flags or system registers. */
+bool xl_sys(struct xl *x, const struct x86_insn *i);
+
+/* ---- translate_bits.c ---- */
+/* The same for bit strings in memory and wide compare-exchange. */
+bool xl_bits(struct xl *x, const struct x86_insn *i);
+
 /* ---- translate_flow.c ---- */
+/* mov [place], src; mov dst, [place] */
+void xl_store_at(struct xl *x, struct xl_place p, unsigned src);
+void xl_load_at(struct xl *x, struct xl_place p, unsigned dst);
+/* mov [place], rcx, where rcx = [rsp + from_frame] + plus */
+void xl_store_rcx_at(struct xl *x, struct xl_place p, int32_t from_frame, int32_t plus);
+/* rcx = 0 when r11 is canonical. */
+void xl_canonical(struct xl *x);
 /* True when it emitted the instruction: branches, calls, stack. *ret_ends: the block's code ends with it. */
 bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends);
 /* Leaves for a target at off from page_va: a linkable jump (back: to here or before) inside the page, the jump cache outside. */
@@ -244,5 +270,7 @@ void xl_jump_stubs(struct xl *x);
 /* jrcxz to where xl_here() is called: up to 127 bytes on. */
 size_t xl_jrcxz(struct xl *x);
 void xl_here(struct xl *x, size_t from);
+/* Makes frame.stub_goto for x->bank. */
+void xl_goto_stub(struct xl *x);
 
 #endif

@@ -32,23 +32,29 @@ void xl_here(struct xl *x, size_t from)
         x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
 }
 
-/* To the block at linear address r11. If that is no address the branch is interpreted, with rSP moved back by `undo`: it faults.
- */
-static void goto_r11(struct xl *x, int32_t undo)
+/* Looks r11 up in the jump cache and goes there. Returns the position of the rel32 that leads to where a miss goes. */
+static size_t lookup(struct xl *x)
 {
     xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
     xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
     size_t hit = xl_jrcxz(x);
-    xl_tail(x, (struct tail){ .kind = TAIL_FAR, .from = xl_jmp(x, NULL), .off = x->off, .undo = undo });
+    size_t miss = xl_jmp(x, NULL);
     xl_here(x, hit);
     xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
     XL_BYTES(x, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + jump_code] */
     codebuf_put4(x->cb, (uint32_t)(bank_offset(x, offsetof(struct x86_frame_bank, jump_code))));
+    return miss;
 }
 
-/* rcx = 0 when r11 is canonical. */
-static void put_canonical(struct xl *x)
+/* To the block at linear address r11. If that is no address the branch is interpreted, with rSP moved back by `undo`: it faults.
+ */
+static void goto_r11(struct xl *x, int32_t undo)
+{
+    xl_tail(x, (struct tail){ .kind = TAIL_FAR, .from = lookup(x), .off = x->off, .undo = undo });
+}
+
+void xl_canonical(struct xl *x)
 {
     asm_mov_imm(x->cb, HOST_RCX, 1ULL << 47);
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
@@ -57,7 +63,7 @@ static void put_canonical(struct xl *x)
 
 void xl_bail_unless_canonical(struct xl *x)
 {
-    put_canonical(x);
+    xl_canonical(x);
     size_t fine = xl_jrcxz(x);
     xl_load(x, H_RCX, FRAME(undo));
     xl_lea(x, 8, H_R15, H_R15, H_RCX, 1, 0);
@@ -157,6 +163,14 @@ void xl_cross_entry(struct xl *x, int32_t off)
     xl_here(x, here);
 }
 
+void xl_goto_stub(struct xl *x)
+{
+    x->code->frame->stub_goto[x->bank] = (uint64_t)(uintptr_t)codebuf_here(x->cb);
+    size_t miss = lookup(x);
+    xl_patch(x, miss, x->cb->pos);
+    (void)xl_jmp(x, x->code->stub_jump[x->bank]);
+}
+
 void xl_goto(struct xl *x, int32_t off, bool back)
 {
     back |= x->went_back;
@@ -221,15 +235,13 @@ static void jcc(struct xl *x, const struct x86_insn *i, int32_t to)
     xl_goto(x, next_off(x, i), false);
 }
 
-/* mov [place], src */
-static void store_at(struct xl *x, struct xl_place p, unsigned src)
+void xl_store_at(struct xl *x, struct xl_place p, unsigned src)
 {
     XL_BYTES(x, (uint8_t)(0x48 | (src >> 3 & 1) << 2 | (p.base >> 3 & 1)), 0x89);
     xl_modrm_place(x, src & 7, p);
 }
 
-/* mov dst, [place] */
-static void load_at(struct xl *x, struct xl_place p, unsigned dst)
+void xl_load_at(struct xl *x, struct xl_place p, unsigned dst)
 {
     XL_BYTES(x, (uint8_t)(0x48 | (dst >> 3 & 1) << 2 | (p.base >> 3 & 1)), 0x8b);
     xl_modrm_place(x, dst & 7, p);
@@ -240,8 +252,7 @@ static void push_done(struct xl *x)
     xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, -8);
 }
 
-/* mov [place], rcx, where rcx = [rsp + from_frame] + plus */
-static void store_rcx_at(struct xl *x, struct xl_place p, int32_t from_frame, int32_t plus)
+void xl_store_rcx_at(struct xl *x, struct xl_place p, int32_t from_frame, int32_t plus)
 {
     xl_lea(x, 8, H_R11, p.base, H_RCX, 1, p.disp);
     xl_load(x, H_RCX, from_frame);
@@ -255,9 +266,9 @@ static bool push_memory(struct xl *x, const struct x86_insn *i)
     struct xl_place p;
     if (!xl_operand(x, i, 8, X86_READ, false, &p))
         return false;
-    load_at(x, p, H_R11);
+    xl_load_at(x, p, H_R11);
     xl_store(x, FRAME(tmp), H_R11);
-    store_rcx_at(x, xl_stack(x, RSP, -8, X86_WRITE), FRAME(tmp), 0);
+    xl_store_rcx_at(x, xl_stack(x, RSP, -8, X86_WRITE), FRAME(tmp), 0);
     push_done(x);
     return true;
 }
@@ -274,9 +285,9 @@ static bool push(struct xl *x, const struct x86_insn *i)
         xl_modrm_place(x, 0, p);
         codebuf_put4(x->cb, (uint32_t)i->imm);
     } else if (xr_host(i->op[0].reg) == XR_MEM) {
-        store_rcx_at(x, p, xr_frame(i->op[0].reg), 0);
+        xl_store_rcx_at(x, p, xr_frame(i->op[0].reg), 0);
     } else {
-        store_at(x, p, xr_host(i->op[0].reg));
+        xl_store_at(x, p, xr_host(i->op[0].reg));
     }
     push_done(x);
     return true;
@@ -289,10 +300,10 @@ static bool pop(struct xl *x, const struct x86_insn *i)
     unsigned h = xr_host(i->op[0].reg);
     struct xl_place p = xl_stack(x, RSP, 0, X86_READ);
     if (h == H_R15) {
-        load_at(x, p, H_R15);
+        xl_load_at(x, p, H_R15);
         return true;
     }
-    load_at(x, p, h == XR_MEM ? H_RCX : h);
+    xl_load_at(x, p, h == XR_MEM ? H_RCX : h);
     if (h == XR_MEM)
         xl_store(x, xr_frame(i->op[0].reg), H_RCX);
     xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, 8);
@@ -301,7 +312,7 @@ static bool pop(struct xl *x, const struct x86_insn *i)
 
 static void push_return(struct xl *x, const struct x86_insn *i)
 {
-    store_rcx_at(x, xl_stack(x, RSP, -8, X86_WRITE), FRAME(page_va), next_off(x, i));
+    xl_store_rcx_at(x, xl_stack(x, RSP, -8, X86_WRITE), FRAME(page_va), next_off(x, i));
     push_done(x);
 }
 
@@ -318,7 +329,7 @@ static bool indirect_target(struct xl *x, const struct x86_insn *i)
         x->note[x->k].group = group;
         if (!ok)
             return false;
-        load_at(x, p, H_R11);
+        xl_load_at(x, p, H_R11);
     } else if (xr_host(i->op[0].reg) == XR_MEM) {
         xl_load(x, H_R11, xr_frame(i->op[0].reg));
     } else {
@@ -331,7 +342,7 @@ static bool call_indirect(struct xl *x, const struct x86_insn *i)
 {
     if (!indirect_target(x, i))
         return false;
-    put_canonical(x); /* before anything is pushed */
+    xl_canonical(x); /* before anything is pushed */
     XL_BYTES(x, 0xe3, 5);
     xl_tail(x, (struct tail){ .kind = TAIL_BAIL, .from = xl_jmp(x, NULL), .off = x->off });
     xl_store(x, FRAME(tmp), H_R11);
@@ -344,7 +355,7 @@ static bool call_indirect(struct xl *x, const struct x86_insn *i)
 static void ret(struct xl *x, const struct x86_insn *i)
 {
     int32_t moves = 8 + (i->nr_opnds ? (int32_t)(i->imm & 0xffff) : 0);
-    load_at(x, xl_stack(x, RSP, 0, X86_READ), H_R11);
+    xl_load_at(x, xl_stack(x, RSP, 0, X86_READ), H_R11);
     xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, moves);
     goto_r11(x, -moves);
 }
@@ -353,7 +364,7 @@ static void leave(struct xl *x)
 {
     struct xl_place p = xl_stack(x, RBP, 0, X86_READ);
     xl_lea(x, 8, H_R15, H_RBP, SIB_NONE, 1, 8);
-    load_at(x, p, H_RBP);
+    xl_load_at(x, p, H_RBP);
 }
 
 /* At CPL 0, where all supervisor code is translated. */

@@ -93,7 +93,7 @@ static unsigned live_behind(struct xl *x)
 {
     const struct x86_insn *last = x->insn[x->nr - 1];
     int32_t end = x->at[x->nr - 1] + last->len, to;
-    if (!(x86_rows[last->row].flags & (ROW_BRANCH | ROW_SYS)))
+    if (!x86_row_ends_block(&x86_rows[last->row]))
         return live_at(x, end);
     if (last->step != step_jcc && last->step != step_jmp_near && last->step != step_call_near)
         return FLAGS_ARITH;

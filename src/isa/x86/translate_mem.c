@@ -51,12 +51,12 @@ void xl_load_rcx8(struct xl *x, unsigned dst, int32_t disp)
     codebuf_put4(x->cb, (uint32_t)disp);
 }
 
-/* VEX.LZ.F3.0F38.W1 F5 /r */
-void xl_pext(struct xl *x, unsigned dst, unsigned src, int32_t disp)
+/* VEX.LZ.pp.0F38.W1 F5 /r */
+static void pext_or_pdep(struct xl *x, unsigned pp, unsigned dst, unsigned src, int32_t disp)
 {
     codebuf_put1(x->cb, 0xc4);
     codebuf_put1(x->cb, (uint8_t)((dst & 8 ? 0 : 0x80) | 0x60 | 2));
-    codebuf_put1(x->cb, (uint8_t)(0x80 | (~src & 15) << 3 | 2));
+    codebuf_put1(x->cb, (uint8_t)(0x80 | (~src & 15) << 3 | pp));
     codebuf_put1(x->cb, 0xf5);
     bool short_disp = disp <= 127;
     put_sib(x, short_disp ? 1 : 2, dst, H_RSP, SIB_NONE, 1);
@@ -64,6 +64,16 @@ void xl_pext(struct xl *x, unsigned dst, unsigned src, int32_t disp)
         codebuf_put1(x->cb, (uint8_t)disp);
     else
         codebuf_put4(x->cb, (uint32_t)disp);
+}
+
+void xl_pext(struct xl *x, unsigned dst, unsigned src, int32_t disp)
+{
+    pext_or_pdep(x, 2, dst, src, disp);
+}
+
+void xl_pdep(struct xl *x, unsigned dst, unsigned src, int32_t disp)
+{
+    pext_or_pdep(x, 3, dst, src, disp);
 }
 
 static void put_rel32(struct xl *x, const uint8_t *target)
@@ -94,6 +104,9 @@ void xl_patch(struct xl *x, size_t from, size_t to)
 void xl_tail(struct xl *x, struct tail t)
 {
     t.fip = x->fip;
+    t.bank = (uint8_t)x->bank;
+    if (t.kind != TAIL_EXIT && x->shadow)
+        t.off |= FRAME_IN_SHADOW;
     if (x->nr_tails < sizeof(x->tail) / sizeof(x->tail[0]))
         x->tail[x->nr_tails++] = t;
     else
@@ -313,6 +326,11 @@ static struct xl_place grouped(struct xl *x, unsigned base, int32_t disp)
     return (struct xl_place){ in_register(x, base, H_R11), disp };
 }
 
+struct xl_place xl_checked(struct xl *x, unsigned size, enum x86_access access)
+{
+    return check(x, H_R11, 0, size, 0, access);
+}
+
 /* base + disp is all there is to the operand's address. */
 static bool is_plain(const struct x86_insn *i)
 {
@@ -377,15 +395,6 @@ static void put_site_operand(struct xl *x, unsigned opcode, unsigned reg, size_t
     codebuf_put4(x->cb, (uint32_t)(16 + member));
 }
 
-/* pdep dst, src, [rsp + disp] */
-static void put_pdep(struct xl *x, unsigned dst, unsigned src, int32_t disp)
-{
-    size_t at = x->cb->pos;
-    xl_pext(x, dst, src, disp);
-    if (!x->cb->failed)
-        x->cb->rw[at + 2] |= 1; /* VEX.pp: F3 becomes F2 */
-}
-
 static void put_go_to_c(struct xl *x, uint32_t what)
 {
     codebuf_put1(x->cb, 0xb9); /* mov ecx, what */
@@ -412,7 +421,7 @@ static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
     xl_store(x, 16 + FRAME(sites_left), H_RCX);
     size_t used_up = xl_jrcxz(x);
     xl_pext(x, H_RAX, H_R11, 16 + FRAME(page_mask));
-    put_pdep(x, H_RAX, H_RAX, 16 + FRAME(page_mask));
+    xl_pdep(x, H_RAX, H_RAX, 16 + FRAME(page_mask));
     XL_BYTES(x, 0x48, 0xf7, 0xd0); /* not rax */
     xl_lea(x, 8, H_RAX, H_RAX, SIB_NONE, 1, 1);
     xl_load(x, H_RCX, 16 + FRAME(miss_site));

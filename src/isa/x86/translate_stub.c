@@ -15,10 +15,12 @@
 #include "core/vm.h"
 #include "isa/x86/fpu.h"
 #include "isa/x86/hostexec.h"
+#include "isa/x86/insn_steps.h"
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
 #include "isa/x86/translate_emit.h"
 #include "isa/x86/translate_log.h"
+#include "isa/x86/translate_light.h"
 
 /* Guest registers that live in host registers of their own, and where they are saved. */
 static const uint8_t IN_HOST[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12 };
@@ -31,7 +33,7 @@ enum { SITE_MISSES = 256, SITE_CYCLES = 300 };
 /* The general registers pass between host and CPU state in the stubs; here the rest. */
 static void frame_load(struct x86_frame *f, const struct x86_cpu *c)
 {
-    f->flags = (c->rflags & (FLAGS_ARITH | FLAG_DF)) | FLAG_ONE;
+    x86_frame_flags_load(f, c);
     f->fs_base = c->seg[SEG_FS].base;
     f->gs_base = c->seg[SEG_GS].base;
     /* unmasked exceptions and AVX-512 state are the interpreter's business */
@@ -44,7 +46,20 @@ static void frame_store(struct x86_frame *f, struct x86_cpu *c)
 {
     if (f->x87_saved)
         x86_x87_take(f, c);
-    c->rflags = (c->rflags & ~(uint64_t)(FLAGS_ARITH | FLAG_DF)) | (f->flags & (FLAGS_ARITH | FLAG_DF));
+    x86_frame_flags_store(f, c);
+}
+
+static void enter_shadow(const struct x86_frame *f, struct x86_cpu *c)
+{
+    if (f->if_before)
+        return;
+    c->int_shadow = 1;
+    x86_flags_update(c);
+}
+
+void x86_code_enter_shadow(const struct x86_code *code, struct x86_cpu *c)
+{
+    enter_shadow(code->frame, c);
 }
 
 /* An entry that is not there must never match, not even for an address no honest guest uses: it holds what belongs to
@@ -108,27 +123,66 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
     return 0;
 }
 
-/* Runs a step function. 0: go on behind it in the block; 1: leave for the run loop at frame->rip. */
-static uint64_t on_callout(struct x86_frame *f, const struct x86_insn *i)
+/* Nothing is left to the run loop: what it looks at between two entries into translated code is as it was. */
+static bool may_go_on(const struct x86_frame *f, const struct x86_cpu *c)
+{
+    return !c->code_written && !c->slow && !c->pending_dbg && !c->align_check && c->mode == X86_MODE_64
+           && (c->cpl == 0 || c->cpl == 3) && !(f->irq_held & c->rflags);
+}
+
+/* After it execution may go on elsewhere in translated code: a branch. Others that end blocks change more than may_go_on() sees.
+ */
+static bool may_go_to(const struct x86_insn *i)
+{
+    return i->step == step_iret || i->step == step_syscall || i->step == step_sysret || !(x86_rows[i->row].flags & ROW_SYS);
+}
+
+static enum x86_light leave(struct x86_frame *f, struct x86_cpu *c)
+{
+    f->rip = c->rip;
+    x86_frame_flags_load(f, c);
+    return X86_LIGHT_LEAVE;
+}
+
+/* Runs a step function; NULL: of the instruction at rip, which lies across two pages. c->code_written may be set already: by what
+ * a light call did of the instruction. */
+static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
 {
     struct x86_cpu *c = f->cpu;
     unsigned bank = c->bank;
-    bool ends = x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS);
+    uint64_t marks = atomic_load_explicit(&c->gmem->nr_marks, memory_order_relaxed);
+    frame_store(f, c);
+    if (f->insn_off & FRAME_IN_SHADOW) {
+        f->insn_off -= FRAME_IN_SHADOW;
+        enter_shadow(f, c);
+    }
+    uint8_t shadow = c->int_shadow;
+    c->rip = f->page_va + f->insn_off;
+    bool across = !i;
+    if (across)
+        i = x86_blocks_fetch_one(f->blocks, c);
     f->callouts++;
     f->callouts_of[i->row]++;
-    frame_store(f, c);
-    c->rip = f->page_va + f->insn_off;
     c->next_rip = c->rip + i->len;
     uint64_t behind = c->next_rip;
     i->step(c, i);
     c->rip = c->next_rip;
-    if (ends || c->rip != behind || c->code_written || c->slow || c->bank != bank || c->pending_dbg) {
-        f->rip = c->rip;
-        f->flags = c->rflags;
-        return 1;
+    if (shadow && c->int_shadow == shadow) { /* it is over */
+        c->int_shadow = 0;
+        x86_flags_update(c);
     }
+    if (!may_go_on(f, c))
+        return leave(f, c);
+    if (!across && !x86_row_ends_block(&x86_rows[i->row]) && c->rip == behind && c->bank == bank) {
+        frame_load(f, c);
+        return X86_LIGHT_GO_ON;
+    }
+    if (!may_go_to(i) || marks != atomic_load_explicit(&c->gmem->nr_marks, memory_order_relaxed))
+        return leave(f, c);
     frame_load(f, c);
-    return 0;
+    f->rip = c->rip;
+    f->tmp = f->stub_goto[c->bank];
+    return X86_LIGHT_GO_TO;
 }
 
 static void run_at(struct x86_code *code, struct x86_cpu *c, const uint8_t *entry)
@@ -139,6 +193,10 @@ static void run_at(struct x86_code *code, struct x86_cpu *c, const uint8_t *entr
     f->exit = FRAME_EXIT_NEXT;
     code->enter(f, entry);
     frame_store(f, c);
+    if (f->exit == FRAME_EXIT_BAIL && f->insn_off & FRAME_IN_SHADOW) {
+        f->rip -= FRAME_IN_SHADOW;
+        enter_shadow(f, c);
+    }
     c->rip = f->rip;
 }
 
@@ -229,6 +287,21 @@ static void put_save_all(struct xl *x, int32_t disp)
     codebuf_put1(x->cb, 0xfc); /* cld */
 }
 
+/* Flags from frame.flags, where DF is 0 so far; rax is lost. POPF takes the host five times as long as this. */
+static void put_flags(struct xl *x, int32_t disp)
+{
+    asm_load(x->cb, 8, HOST_RAX, at(H_RSP, disp + FRAME(flags)));
+    XL_BYTES(x, 0xf6, 0xc4, FLAG_DF >> 8); /* test ah, DF */
+    XL_BYTES(x, 0x75, 12);                 /* jne */
+    XL_BYTES(x, 0x86, 0xe0);               /* xchg al, ah */
+    XL_BYTES(x, 0xc0, 0xe8, 3);            /* shr al, 3: OF is bit 0 */
+    XL_BYTES(x, 0x24, 1, 0x04, 0x7f);      /* and al, 1; add al, 0x7f: overflows if it was set */
+    XL_BYTES(x, 0x9e);                     /* sahf */
+    XL_BYTES(x, 0xeb, 2);                  /* jmp over the rest */
+    codebuf_put1(x->cb, 0x50);             /* push rax */
+    asm_popfq(x->cb);
+}
+
 static void put_restore_all(struct xl *x, int32_t disp)
 {
     asm_load(x->cb, 8, HOST_RCX, at(H_RSP, disp + FRAME(cpu)));
@@ -236,9 +309,7 @@ static void put_restore_all(struct xl *x, int32_t disp)
         asm_load(x->cb, 8, HOST_RAX, at(H_RCX, 8 * IN_FRAME[k]));
         asm_store(x->cb, 8, at(H_RSP, disp + xr_frame(IN_FRAME[k])), HOST_RAX);
     }
-    XL_BYTES(x, 0xff, 0xb4, 0x24); /* push [rsp + disp32] */
-    codebuf_put4(x->cb, (uint32_t)(disp + FRAME(flags)));
-    asm_popfq(x->cb);
+    put_flags(x, disp);
     for (unsigned k = 0; k < IN_HOST_NR; k++)
         asm_load(x->cb, 8, hg(xr_host(IN_HOST[k])), at(H_RCX, 8 * IN_HOST[k]));
 }
@@ -324,11 +395,51 @@ static void put_miss(struct xl *x)
     asm_ret(x->cb);
 }
 
-/* r11: the instruction. */
+/* Goes on as enum x86_light in rax says, but for a call-out; rsp is 8 below the frame. */
+static void put_go_on(struct xl *x)
+{
+    static_assert(X86_LIGHT_GO_ON == 0 && X86_LIGHT_LEAVE == 1, "the order of the tests below");
+    asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RAX, X86_LIGHT_LEAVE);
+    XL_BYTES(x, 0x0f, 0x84); /* je: leave */
+    codebuf_put4(x->cb, 0);
+    size_t leaves = x->cb->pos - 4;
+    XL_BYTES(x, 0x0f, 0x87); /* ja: go to */
+    codebuf_put4(x->cb, 0);
+    size_t goes = x->cb->pos - 4;
+    put_restore_all(x, 8);
+    asm_ret(x->cb);
+    xl_patch(x, goes, x->cb->pos);
+    put_restore_all(x, 8);
+    xl_lea(x, 8, H_RSP, H_RSP, H_RSP, 1, 8);
+    xl_load(x, H_R11, FRAME(rip));
+    XL_BYTES(x, 0xff, 0x64, 0x24, FRAME(tmp)); /* jmp [rsp + tmp] */
+    xl_patch(x, leaves, x->cb->pos);
+    asm_alu_imm(x->cb, HOST_ADD, 8, HOST_RSP, 8);
+    put_fpu_save_if_here(x, H_RSP, 0);
+    xl_x87_save_if_here(x, 0);
+    put_leave(x);
+}
+
+/* r11: the instruction, 0: it lies across two pages. Its light form first calls as the others do when that does not do it. */
 static void put_callout(struct xl *x)
 {
+    x->code->stub_light = codebuf_here(x->cb);
+    put_save_all(x, 8);
+    asm_mov(x->cb, 8, HOST_RBX, HOST_R11);
+    asm_mov(x->cb, 8, HOST_RSI, HOST_R11);
+    xl_lea(x, 8, H_RDI, H_RSP, H_RSP, 1, 8);
+    asm_alu_imm(x->cb, HOST_SUB, 8, HOST_RSP, 8);
+    put_call_c(x, (const void *)x86_light_call);
+    asm_alu_imm(x->cb, HOST_ADD, 8, HOST_RSP, 8);
+    asm_mov(x->cb, 8, HOST_R11, HOST_RBX);
+    asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RAX, X86_LIGHT_CALL_OUT);
+    XL_BYTES(x, 0x0f, 0x84); /* je */
+    codebuf_put4(x->cb, 0);
+    size_t from = x->cb->pos - 4;
+    put_go_on(x);
     x->code->stub_callout = codebuf_here(x->cb);
     put_save_all(x, 8);
+    xl_patch(x, from, x->cb->pos);
     asm_mov(x->cb, 8, HOST_RSI, HOST_R11);
     put_fpu_save_if_here(x, H_RSP, 8);
     xl_x87_save_if_here(x, 8);
@@ -336,15 +447,7 @@ static void put_callout(struct xl *x)
     asm_alu_imm(x->cb, HOST_SUB, 8, HOST_RSP, 8);
     put_call_c(x, (const void *)on_callout);
     asm_alu_imm(x->cb, HOST_ADD, 8, HOST_RSP, 8);
-    asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RAX, 0);
-    XL_BYTES(x, 0x0f, 0x85); /* jne: leave */
-    codebuf_put4(x->cb, 0);
-    size_t from = x->cb->pos - 4;
-    put_restore_all(x, 8);
-    asm_ret(x->cb);
-    xl_patch(x, from, x->cb->pos);
-    asm_alu_imm(x->cb, HOST_ADD, 8, HOST_RSP, 8);
-    put_leave(x);
+    put_go_on(x);
 }
 
 /* rcx: fpu_away, not 0. 1: load and return; 2: bail. */
@@ -374,6 +477,8 @@ static bool put_stubs(struct x86_code *code)
     xl_x87_stub(x);
     for (x->bank = 0; x->bank < X86_BANK_NR; x->bank++)
         xl_jump_stubs(x);
+    for (x->bank = 0; x->bank < X86_BANK_NR; x->bank++)
+        xl_goto_stub(x);
     code->stubs_end = code->cb.pos;
     code->cold = code->cold_begin = code->cb.size / 5 * 2;
     return !code->cb.failed;
@@ -463,6 +568,9 @@ static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err
     f->align_mask[2] = 63;
     f->upper_mask = 0xffffULL << 48;
     f->sites_left = SITE_MISSES;
+    f->flags_mask = FLAGS_ARITH | FLAG_DF;
+    f->bit_mask[0] = 31;
+    f->bit_mask[1] = 63;
     x86_frame_flush_all(f);
     return 0;
 }

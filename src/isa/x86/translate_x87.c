@@ -125,7 +125,7 @@ static void here(struct xl *x)
     xl_x87_settle(x);
     xl_load(x, H_RCX, FRAME(x87_away));
     XL_BYTES(x, 0xe3, 9 + 5); /* jrcxz: it is here */
-    xl_put_insn_off(x, x->off);
+    xl_put_insn_off(x, xl_insn_off(x));
     xl_call(x, x->code->stub_x87_load);
     x->x87_here = true;
 }
