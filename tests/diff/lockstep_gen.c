@@ -209,6 +209,34 @@ static void changing_code(struct ls_gen *g)
     store_end[-1] = t.change;
 }
 
+/* A string instruction changes the operand of an instruction before or behind it. */
+static void changing_by_string(struct ls_gen *g)
+{
+    uint32_t at = code_address(g, g->pos + 1), counter = LS_V_WINDOW + (LS_W_COUNTERS << 12);
+    bool before = percent(g, 40);
+    if (before)
+        PUT32(g, rng_next(&g->r), (uint8_t)(0xb8 | below(g, 4)));
+    unsigned begin = seldom(g);
+    ls_mov(g, RSI, percent(g, 50) ? counter : ls_data(g, 4));
+    ls_mov(g, RCX, 1 + below(g, 4));
+    PUT32(g, counter, 0x8a, 0x04, 0x25); /* mov al, [counter] */
+    if (percent(g, 60))                  /* the same for some rounds, for which the code stays linked */
+        PUT(g, 0xc0, 0xe8, (uint8_t)(3 + below(g, 3)), 0x84, 0xc0); /* shr al, imm8; test al, al */
+    PUT(g, 0xfc);
+    PUT32(g, at, 0xbf); /* mov edi, at */
+    uint8_t *address = g->p->code + g->pos - 4;
+    if (percent(g, 70))
+        PUT(g, 0xf3, percent(g, 50) ? 0xa4 : 0xaa);
+    else
+        PUT(g, percent(g, 50) ? 0xa4 : 0xaa);
+    seldom_end(g, begin);
+    if (before)
+        return;
+    at = code_address(g, g->pos + 1);
+    memcpy(address, &at, 4);
+    PUT32(g, rng_next(&g->r), (uint8_t)(0xb8 | below(g, 4)));
+}
+
 /* Some stores into a function, and a call of it. */
 static void changing_function(struct ls_gen *g)
 {
@@ -506,26 +534,47 @@ static void cluster(struct ls_gen *g)
 static void item(struct ls_gen *g)
 {
     static void (*const special[])(struct ls_gen *) = {
-        push_pop,       push_pop,
-        call,           call,
-        call,           branch_over,
-        branch_over,    branch_over,
-        branch_over,    inner_loop,
-        set_flags,      wild_branch,
-        changing_code,  changing_function,
-        same_code,      change_mapping,
-        changing_code,  changing_function,
-        change_mapping, change_mapping,
-        change_level,   change_level,
-        compatibility,  segments,
-        control,        floating_state,
-        trap,           cluster,
-        cluster,        cluster,
-        cluster,        cluster,
-        ls_x87,         ls_x87,
-        ls_x87,         ls_sys,
-        ls_sys,         ls_sys,
-        ls_string,      ls_string,
+        push_pop,
+        push_pop,
+        call,
+        call,
+        call,
+        branch_over,
+        branch_over,
+        branch_over,
+        branch_over,
+        inner_loop,
+        set_flags,
+        wild_branch,
+        changing_code,
+        changing_function,
+        same_code,
+        change_mapping,
+        changing_code,
+        changing_function,
+        change_mapping,
+        change_mapping,
+        change_level,
+        change_level,
+        compatibility,
+        segments,
+        control,
+        floating_state,
+        trap,
+        cluster,
+        cluster,
+        cluster,
+        cluster,
+        cluster,
+        ls_x87,
+        ls_x87,
+        ls_x87,
+        ls_sys,
+        ls_sys,
+        ls_sys,
+        ls_string,
+        ls_string,
+        changing_by_string,
     };
     unsigned n = below(g, percent(g, 40) ? sizeof(special) / sizeof(special[0]) : 200);
     if (g->depth > 3 || !ls_room(g, 1024))

@@ -75,6 +75,13 @@ void ls_sys(struct ls_gen *g)
                 PUT(g, 0xfa);
             break;
         case 3:
+            if (percent(g, 30)) {
+                ls_mov(g, RCX, below(g, 2));
+                PUT(g, 0xfb);
+                PUT(g, 0xf7, 0xf1); /* div ecx in the shadow: a host fault, at times */
+                ls_define_flags(g);
+                break;
+            }
             ls_mov(g, RBX, ls_aliased(g, ls_data(g, 8)));
             PUT(g, 0xfb);
             PUT(g, 0x48, percent(g, 50) ? 0x8b : 0x01, 0x03); /* in the shadow */
