@@ -210,7 +210,7 @@ static void changing_code(struct ls_gen *g)
 }
 
 /* A string instruction changes the operand of an instruction before or behind it. */
-static void changing_by_string(struct ls_gen *g)
+static void string_change(struct ls_gen *g)
 {
     uint32_t at = code_address(g, g->pos + 1), counter = LS_V_WINDOW + (LS_W_COUNTERS << 12);
     bool before = percent(g, 40);
@@ -534,47 +534,27 @@ static void cluster(struct ls_gen *g)
 static void item(struct ls_gen *g)
 {
     static void (*const special[])(struct ls_gen *) = {
-        push_pop,
-        push_pop,
-        call,
-        call,
-        call,
-        branch_over,
-        branch_over,
-        branch_over,
-        branch_over,
-        inner_loop,
-        set_flags,
-        wild_branch,
-        changing_code,
-        changing_function,
-        same_code,
-        change_mapping,
-        changing_code,
-        changing_function,
-        change_mapping,
-        change_mapping,
-        change_level,
-        change_level,
-        compatibility,
-        segments,
-        control,
-        floating_state,
-        trap,
-        cluster,
-        cluster,
-        cluster,
-        cluster,
-        cluster,
-        ls_x87,
-        ls_x87,
-        ls_x87,
-        ls_sys,
-        ls_sys,
-        ls_sys,
-        ls_string,
-        ls_string,
-        changing_by_string,
+        push_pop,       push_pop,
+        call,           call,
+        call,           branch_over,
+        branch_over,    branch_over,
+        branch_over,    inner_loop,
+        set_flags,      wild_branch,
+        changing_code,  changing_function,
+        same_code,      change_mapping,
+        changing_code,  changing_function,
+        change_mapping, change_mapping,
+        change_level,   change_level,
+        compatibility,  segments,
+        control,        floating_state,
+        trap,           cluster,
+        cluster,        cluster,
+        cluster,        cluster,
+        ls_x87,         ls_x87,
+        ls_x87,         ls_sys,
+        ls_sys,         ls_sys,
+        ls_string,      ls_string,
+        string_change,
     };
     unsigned n = below(g, percent(g, 40) ? sizeof(special) / sizeof(special[0]) : 200);
     if (g->depth > 3 || !ls_room(g, 1024))
