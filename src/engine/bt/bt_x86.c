@@ -31,6 +31,7 @@ struct translation {
     bool made[X86_BANK_NR];
     bool again[X86_BANK_NR]; /* to be translated anew, in place of the one made */
     bool killed;
+    uint32_t gen; /* of the page when the code was made or revived: of a trace more than the block must be unchanged */
     struct x86_habits habits;
     uint8_t straddles; /* times a group check lay across two pages; at STRADDLES_MAX it does without groups */
 };
@@ -122,7 +123,7 @@ void bt_x86_drop(struct bt_x86 *e)
 static void kill_page(struct bt_x86 *e, uint32_t page, uint32_t gen)
 {
     for (struct translation *t = e->page[page]; t; t = t->in_page) {
-        if (t->killed || t->block->gen == gen)
+        if (t->killed || t->gen == gen)
             continue;
         for (unsigned b = 0; b < X86_BANK_NR; b++)
             if (t->made[b])
@@ -139,6 +140,7 @@ static void revive(struct bt_x86 *e, const struct x86_cpu *c, struct translation
         if (t->made[b] && !x86_code_revive(&e->code, &t->native[b], page))
             t->again[b] = true;
     t->killed = false;
+    t->gen = t->block->gen;
     e->revivals++;
 }
 
@@ -197,6 +199,7 @@ static struct translation *translation_of(struct bt_x86 *e, struct x86_block *b)
     struct translation *t = &e->all[e->nr_all++];
     memset(t, 0, sizeof(*t));
     t->block = b;
+    t->gen = b->gen;
     if (!e->page[b->page]) {
         e->seen_gen[e->nr_pages] = b->gen; /* a newer one is met by the next look */
         e->pages[e->nr_pages++] = (uint32_t)b->page;
