@@ -2,15 +2,18 @@
 /*
  * Guest RAM: the memfd mapping, its slots, checked copies, and the marks of pages that hold code.
  *
- * A page's code byte goes 0 -> CODE_MARKED -> CODE_PUBLISHED: only after the barrier has run may another CPU take the
- * mark for granted, or it could skip the barrier while the first one has not reached it yet.
+ * A page's code mark goes 0 -> number << 2 | CODE_MARKED -> the same with CODE_PUBLISHED: only after the barrier has run, and
+ * the storers have dropped what they remember, may another CPU take the mark for granted, or it could go on while the first one
+ * has not got so far yet. The number (of marks, ever) keeps one who waited from publishing a later mark of the same page.
  */
 #include "core/gmem.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <immintrin.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,6 +23,7 @@
 #include "base/checked.h"
 
 enum { CODE_MARKED = 1, CODE_PUBLISHED = 2 };
+enum { SPINS = 500 }; /* looks at a storer that has not left yet before the host CPU is given away */
 
 static long membarrier(int cmd)
 {
@@ -39,6 +43,7 @@ int gmem_init(struct gmem *gm, uint64_t size, struct error *err)
     if (size == 0 || size % GPAGE_SIZE != 0 || size > INT64_MAX)
         return error_set(err, -EINVAL, "guest memory of %llu bytes: not a number of pages", (unsigned long long)size);
     gm->size = size;
+    (void)pthread_mutex_init(&gm->mark_lock, NULL); /* default attributes: cannot fail on Linux */
     gm->fd = memfd_create("doppel-ram", MFD_CLOEXEC);
     if (gm->fd < 0)
         return fail(gm, err, "memfd_create", -errno);
@@ -180,16 +185,63 @@ void gmem_reset(struct gmem *gm)
         }
 }
 
-/* Publishes the mark with a barrier in every running thread. */
+/* Sets the mark, or finds it set by somebody who has not published it yet. Returns its word. */
+static uint32_t set_mark(struct gmem *gm, uint64_t page)
+{
+    (void)pthread_mutex_lock(&gm->mark_lock);
+    uint32_t word = atomic_load_explicit(&gm->code[page], memory_order_relaxed);
+    if (!word) {
+        uint64_t number = atomic_load_explicit(&gm->nr_marks, memory_order_relaxed) + 1;
+        word = (uint32_t)number << 2 | CODE_MARKED;
+        /* in this order: a storer that has seen the number finds the page and the mark */
+        atomic_store_explicit(&gm->code[page], word, memory_order_seq_cst);
+        atomic_store_explicit(&gm->marked[number % GMEM_RECENT], number << 32 | page, memory_order_release);
+        atomic_store_explicit(&gm->nr_marks, number, memory_order_release);
+    }
+    (void)pthread_mutex_unlock(&gm->mark_lock);
+    return word;
+}
+
+static bool may_store(struct gmem_storer *s, uint64_t marks)
+{
+    return atomic_load_explicit(&s->inside, memory_order_acquire) && atomic_load_explicit(&s->seen, memory_order_acquire) < marks;
+}
+
+static void call(struct gmem_storer *s)
+{
+    if (!(atomic_load_explicit(s->attention, memory_order_relaxed) & s->attention_bit))
+        atomic_fetch_or_explicit(s->attention, s->attention_bit, memory_order_seq_cst);
+}
+
+/* Until nobody stores by what it remembered before the marks so far. */
+static void wait_for_storers(struct gmem *gm)
+{
+    uint64_t marks = atomic_load_explicit(&gm->nr_marks, memory_order_relaxed);
+    for (unsigned k = 0; k < gm->nr_storers; k++)
+        if (may_store(gm->storer[k], marks))
+            call(gm->storer[k]);
+    for (unsigned k = 0; k < gm->nr_storers; k++)
+        for (unsigned spins = 0; may_store(gm->storer[k], marks); spins++)
+            if (spins < SPINS)
+                _mm_pause();
+            else
+                (void)sched_yield(); /* cannot fail */
+}
+
+/* Publishes the mark with a barrier in every running thread, and the consent of every storer. */
 static void publish_code(struct gmem *gm, uint64_t page)
 {
-    atomic_store_explicit(&gm->code[page], CODE_MARKED, memory_order_seq_cst);
+    uint32_t word = set_mark(gm, page);
+    if (word & CODE_PUBLISHED)
+        return;
     if (gm->need_fence)
-        atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in gmem_note_write */
+        atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in gmem_note_write and gmem_storer_enter */
     else
         (void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED); /* cannot fail once registered */
-    atomic_store_explicit(&gm->code[page], CODE_PUBLISHED, memory_order_release);
-    atomic_fetch_add_explicit(&gm->nr_marks, 1, memory_order_relaxed);
+    wait_for_storers(gm);
+    /* if a writer has taken it off meanwhile the caller sees that */
+    (void)atomic_compare_exchange_strong_explicit(&gm->code[page], &word, word | CODE_PUBLISHED, memory_order_release,
+                                                  memory_order_relaxed);
 }
 
 uint32_t gmem_mark_code(struct gmem *gm, uint64_t page)
@@ -198,10 +250,36 @@ uint32_t gmem_mark_code(struct gmem *gm, uint64_t page)
     assert(page < gm->size >> GPAGE_SHIFT);
     do {
         /* acquire: pairs with the release above, so that whoever sees PUBLISHED is behind that barrier */
-        if (atomic_load_explicit(&gm->code[page], memory_order_acquire) != CODE_PUBLISHED)
+        if (!(atomic_load_explicit(&gm->code[page], memory_order_acquire) & CODE_PUBLISHED))
             publish_code(gm, page);
         gen = gmem_code_gen(gm, page);
         /* a writer takes the mark off before it bumps the generation: if we read the new one, the mark must be set anew */
-    } while (atomic_load_explicit(&gm->code[page], memory_order_relaxed) != CODE_PUBLISHED);
+    } while (!(atomic_load_explicit(&gm->code[page], memory_order_relaxed) & CODE_PUBLISHED));
     return gen;
+}
+
+void gmem_wrote_code(struct gmem *gm, uint64_t page)
+{
+    /* in this order: who sees the new generation sees the mark gone (gmem_mark_code looks again) */
+    atomic_store_explicit(&gm->code[page], 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&gm->code_gen[page], 1, memory_order_acq_rel);
+    uint64_t number = atomic_fetch_add_explicit(&gm->nr_writes, 1, memory_order_release) + 1;
+    atomic_store_explicit(&gm->written[number % GMEM_RECENT], number << 32 | page, memory_order_release);
+    for (unsigned k = 0; k < gm->nr_storers; k++)
+        call(gm->storer[k]); /* also who is outside: it may be about to enter */
+}
+
+void gmem_add_storer(struct gmem *gm, struct gmem_storer *s)
+{
+    assert(gm->nr_storers < GMEM_STORERS);
+    gm->storer[gm->nr_storers++] = s;
+}
+
+void gmem_remove_storer(struct gmem *gm, struct gmem_storer *s)
+{
+    for (unsigned k = 0; k < gm->nr_storers; k++)
+        if (gm->storer[k] == s) {
+            gm->storer[k] = gm->storer[--gm->nr_storers];
+            return;
+        }
 }

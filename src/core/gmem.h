@@ -2,24 +2,38 @@
 /*
  * Guest RAM: one memfd mapped once, seen by the guest as up to GMEM_SLOTS ranges of physical addresses.
  *
- * Every access checks range and overflow. Each guest page has one `code` byte and one generation: whoever has decoded
+ * Every access checks range and overflow. Each guest page has one `code` mark and one generation: whoever has decoded
  * or translated instructions from a page marks it (gmem_mark_code), and every writer, vCPU or device, calls
- * gmem_note_write() after writing to a page whose code byte is set, which bumps the generation so that stale
- * translations are noticed. The pairing of the mark with racing writers is described at gmem_mark_code().
+ * gmem_note_write() after writing to a page whose code mark is set, which bumps the generation so that stale
+ * translations are noticed. The pairing of the mark with racing writers is described at gmem_mark_code(). A writer that does
+ * not look at marks, because it remembers that a page had none, is a `struct gmem_storer`.
  */
 #ifndef DOPPEL_CORE_GMEM_H
 #define DOPPEL_CORE_GMEM_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "core/types.h"
 
-enum { GMEM_SLOTS = 4 };
+enum { GMEM_SLOTS = 4, GMEM_STORERS = 64, GMEM_RECENT = 64 };
 
 struct gmem_slot {
     gpa_t base;      /* page aligned */
     uint64_t size;   /* bytes, page aligned */
     uint64_t offset; /* of base inside the host mapping */
+};
+
+/*
+ * A thread that stores to guest memory without looking at marks: it remembers pages that had none. It does so only between
+ * gmem_storer_enter() and gmem_storer_leave(), and it leaves soon after a bit of `attention` was set. Whoever marks a page
+ * waits until every storer is outside or has dropped what it remembered.
+ */
+struct gmem_storer {
+    _Atomic bool inside;
+    _Atomic uint64_t seen;       /* gm->nr_marks when it last dropped what it remembered */
+    _Atomic uint32_t *attention; /* borrowed: a word it looks at while inside */
+    uint32_t attention_bit;      /* set in it when pages were marked, or marked pages written */
 };
 
 struct gmem {
@@ -28,11 +42,16 @@ struct gmem {
     int fd;        /* owned memfd */
     unsigned nr_slots;
     struct gmem_slot slot[GMEM_SLOTS];
-    _Atomic uint8_t *code;      /* owned; one byte a page of the host mapping: not 0 once instructions were taken from it */
+    _Atomic uint32_t *code;     /* owned; one a page of the host mapping: not 0 once instructions were taken from it */
     _Atomic uint32_t *code_gen; /* owned; one a page: counts noted writes to a page with code */
-    _Atomic uint64_t nr_marks;  /* pages newly marked, ever: engines that cache the right to write look at it */
+    _Atomic uint64_t nr_marks;  /* pages newly marked, ever */
     _Atomic uint64_t nr_writes; /* noted writes to pages with code, ever */
-    bool need_fence;            /* no membarrier(2) here: writers fence before they look at the code byte (see gmem_mark_code) */
+    /* the last of each, by number: number << 32 | page index; a place may lag behind its counter */
+    _Atomic uint64_t marked[GMEM_RECENT], written[GMEM_RECENT];
+    pthread_mutex_t mark_lock; /* who marks: guards the order of nr_marks, code and marked */
+    unsigned nr_storers;
+    struct gmem_storer *storer[GMEM_STORERS]; /* borrowed (they are taken out before they go) */
+    bool need_fence; /* no membarrier(2) here: writers fence before they look at the code mark (see gmem_mark_code) */
 };
 
 /* Maps `size` bytes (a multiple of the page size) of zeroed RAM without a slot. -ENOMEM, -EINVAL. */
@@ -56,6 +75,9 @@ static inline uint64_t gmem_page_index(const struct gmem *gm, const void *host)
     return (uint64_t)((const uint8_t *)host - gm->host) >> GPAGE_SHIFT;
 }
 
+/* The rest of gmem_note_write() for a page that is marked. */
+void gmem_wrote_code(struct gmem *gm, uint64_t page);
+
 /* To be called after storing to `host`: when its page has code, takes the mark off, bumps the generation and returns true. */
 static inline bool gmem_note_write(struct gmem *gm, const void *host)
 {
@@ -65,10 +87,7 @@ static inline bool gmem_note_write(struct gmem *gm, const void *host)
     /* pairs with the store and membarrier in gmem_mark_code */
     if (__builtin_expect(!atomic_load_explicit(&gm->code[page], memory_order_relaxed), 1))
         return false;
-    /* in this order: who sees the new generation sees the mark gone (gmem_mark_code looks again) */
-    atomic_store_explicit(&gm->code[page], 0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&gm->code_gen[page], 1, memory_order_acq_rel);
-    atomic_fetch_add_explicit(&gm->nr_writes, 1, memory_order_release);
+    gmem_wrote_code(gm, page);
     return true;
 }
 
@@ -79,8 +98,44 @@ static inline bool gmem_note_write(struct gmem *gm, const void *host)
  * none of their own. Returns the page's generation, to be compared before each use of what was decoded: a noted write
  * takes the mark off and bumps the generation, so a mismatch means: mark again, then look at the bytes again.
  * (After reading the generation the mark is checked once more and set again if a racing writer took it off.)
+ * Waits for storers that are inside; the caller's own must be outside, and it may hold no lock that one inside could want.
  */
 uint32_t gmem_mark_code(struct gmem *gm, uint64_t page);
+
+/* Storers come and go while no vCPU runs. */
+void gmem_add_storer(struct gmem *gm, struct gmem_storer *s);
+void gmem_remove_storer(struct gmem *gm, struct gmem_storer *s);
+
+/* Before storing by what is remembered. False (and still outside): pages were marked since `seen`; the caller forgets them, or
+ * all, stores the value of nr_marks it looked at first in `seen`, and tries again. */
+static inline bool gmem_storer_enter(const struct gmem *gm, struct gmem_storer *s)
+{
+    atomic_store_explicit(&s->inside, true, memory_order_relaxed);
+    /* pairs with the membarrier in gmem_mark_code: who marks sees us inside, or we see that something was marked */
+    if (__builtin_expect(gm->need_fence, 0))
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(
+            atomic_load_explicit(&gm->nr_marks, memory_order_acquire) == atomic_load_explicit(&s->seen, memory_order_relaxed), 1))
+        return true;
+    atomic_store_explicit(&s->inside, false, memory_order_release);
+    return false;
+}
+
+static inline void gmem_storer_leave(struct gmem_storer *s)
+{
+    atomic_store_explicit(&s->inside, false,
+                          memory_order_release); /* pairs with the load in gmem_mark_code: our stores are out */
+}
+
+/* The page of the number-th entry of gm->marked or gm->written; false: it was overwritten, or is not there yet. */
+static inline bool gmem_recent(const _Atomic uint64_t *ring, uint64_t number, uint64_t *ret_page)
+{
+    uint64_t v = atomic_load_explicit(&ring[number % GMEM_RECENT], memory_order_acquire);
+    *ret_page = (uint32_t)v;
+    return v >> 32 == (uint32_t)number;
+}
 
 static inline uint32_t gmem_code_gen(const struct gmem *gm, uint64_t page)
 {

@@ -17,7 +17,7 @@
 
 struct vm;
 
-/* Bits of vcpu->requests. The engine clears and serves IRQ..SIPI; STOP and END make run() return. */
+/* Bits of vcpu->requests. The engine clears and serves the others; STOP and END make run() return. */
 enum {
     VCPU_REQ_IRQ = 1 << 0,   /* the interrupt controller may have something: poll it */
     VCPU_REQ_NMI = 1 << 1,   /* a non-maskable interrupt */
@@ -26,6 +26,7 @@ enum {
     VCPU_REQ_STOP = 1 << 4,  /* stand at the next instruction boundary (pause, snapshot) */
     VCPU_REQ_END = 1 << 5,   /* leave the thread */
     VCPU_REQ_FLUSH = 1 << 6, /* drop everything derived from memory or state */
+    VCPU_REQ_CODE = 1 << 7,  /* leave translated code: code pages were marked or written (struct gmem_storer); wakes nobody */
 };
 
 /* The local interrupt controller as its CPU sees it. All called on the vCPU's thread with the machine's lock held. */

@@ -16,8 +16,6 @@ static int bt_vcpu_init(struct vcpu *vcpu, struct error *err)
     struct bt_x86 *e = NULL;
     if (vcpu->isa != &x86_isa_ops)
         return error_set(err, -ENOTSUP, "engine bt does not know the instruction set %s", vcpu->isa->name);
-    if (vcpu->id > 0)
-        return error_set(err, -ENOTSUP, "engine bt runs one CPU so far (use --cpus 1, or --engine interp)");
     int r = bt_x86_new(vcpu->cpu, &e, err);
     vcpu->engine_cpu = e;
     return r;

@@ -44,10 +44,13 @@ struct bt_x86 {
     struct translation **page; /* owned: by page index, the first of the page */
     uint32_t *pages;           /* owned: indices of pages with translations */
     uint32_t *seen_gen;        /* owned: by place in `pages`, the page's generation when last looked at */
+    uint32_t *place;           /* owned: by page index, its place in `pages` if it has translations */
     unsigned nr_pages;
     uint64_t nr_ram_pages;
     /* what was last seen */
-    uint64_t asid, fetch_gen, marks, writes, config, drops;
+    uint64_t asid, fetch_gen, writes, config, drops;
+    struct gmem *gmem; /* borrowed: the machine's, which outlives its CPUs */
+    struct gmem_storer storer;
     bool single; /* translated blocks are run one by one */
     uint64_t turns_left;
     uint64_t ungrouped; /* blocks translated anew without groups */
@@ -66,7 +69,8 @@ int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
     e->page = calloc(e->nr_ram_pages + 1, sizeof(*e->page));
     e->pages = calloc(e->nr_ram_pages + 1, sizeof(*e->pages));
     e->seen_gen = calloc(e->nr_ram_pages + 1, sizeof(*e->seen_gen));
-    if (!e->run || !e->all || !e->page || !e->pages || !e->seen_gen)
+    e->place = calloc(e->nr_ram_pages + 1, sizeof(*e->place));
+    if (!e->run || !e->all || !e->page || !e->pages || !e->seen_gen || !e->place)
         r = error_set(err, -ENOMEM, "no memory for engine bt");
     else
         r = x86_code_init(&e->code, c, CODE_BYTES, err);
@@ -75,6 +79,10 @@ int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
         return r;
     }
     e->code.frame->blocks = e->run->blocks;
+    e->gmem = c->gmem;
+    e->storer.attention = &c->vcpu->requests;
+    e->storer.attention_bit = VCPU_REQ_CODE;
+    gmem_add_storer(e->gmem, &e->storer);
     *ret_bt = e;
     return 0;
 }
@@ -83,12 +91,15 @@ void bt_x86_free(struct bt_x86 *e)
 {
     if (!e)
         return;
+    if (e->gmem)
+        gmem_remove_storer(e->gmem, &e->storer);
     x86_code_done(&e->code);
     x86_run_free(e->run);
     free(e->all);
     free(e->page);
     free(e->pages);
     free(e->seen_gen);
+    free(e->place);
     free(e);
 }
 
@@ -150,6 +161,32 @@ static uint64_t config_of(const struct x86_cpu *c)
     return (c->cr0 & (CR0_EM | CR0_TS)) | (c->cr4 & cr4) << 8 | (c->efer & EFER_SCE) | c->xcr0 << 32;
 }
 
+/* A page with translations, written or not: k is its place. */
+static void look_at_page(struct bt_x86 *e, const struct x86_cpu *c, unsigned k)
+{
+    uint32_t gen = gmem_code_gen(c->gmem, e->pages[k]);
+    if (gen == e->seen_gen[k])
+        return;
+    e->seen_gen[k] = gen;
+    kill_page(e, e->pages[k], gen);
+}
+
+/* Pages with code were written: those of the last few writes, or any. */
+static void keep_up_writes(struct bt_x86 *e, const struct x86_cpu *c, uint64_t writes)
+{
+    uint64_t page;
+    while (e->writes != writes && gmem_recent(c->gmem->written, e->writes + 1, &page)) {
+        e->writes++;
+        if (e->page[page])
+            look_at_page(e, c, e->place[page]);
+    }
+    if (e->writes == writes)
+        return;
+    e->writes = writes;
+    for (unsigned k = 0; k < e->nr_pages; k++)
+        look_at_page(e, c, k);
+}
+
 static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
 {
     struct x86_frame *f = e->code.frame;
@@ -166,26 +203,19 @@ static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
         e->asid = c->asid;
         x86_frame_flush_local(f);
     }
-    if (e->writes != writes) {
-        e->writes = writes;
-        for (unsigned k = 0; k < e->nr_pages; k++) {
-            uint32_t gen = gmem_code_gen(c->gmem, e->pages[k]);
-            if (gen == e->seen_gen[k])
-                continue;
-            e->seen_gen[k] = gen;
-            kill_page(e, e->pages[k], gen);
-        }
-    }
+    if (e->writes != writes)
+        keep_up_writes(e, c, writes);
 }
 
-/* A page got its first code: no store may slip past its mark. */
-static void keep_up_marks(struct bt_x86 *e, const struct x86_cpu *c)
+/* Enters the part where stores are made by the inline TLB; no page may have got its first code since its rights were looked at.
+ */
+static void begin_storing(struct bt_x86 *e)
 {
-    uint64_t marks = atomic_load_explicit(&c->gmem->nr_marks, memory_order_acquire);
-    if (e->marks == marks)
-        return;
-    e->marks = marks;
-    x86_frame_flush_writes(e->code.frame);
+    while (!gmem_storer_enter(e->gmem, &e->storer)) {
+        uint64_t marks = atomic_load_explicit(&e->gmem->nr_marks, memory_order_acquire);
+        x86_frame_flush_writes(e->code.frame);
+        atomic_store_explicit(&e->storer.seen, marks, memory_order_release); /* pairs with the load in gmem_mark_code */
+    }
 }
 
 /* ---- translating ---- */
@@ -201,7 +231,8 @@ static struct translation *translation_of(struct bt_x86 *e, struct x86_block *b)
     t->block = b;
     t->gen = b->gen;
     if (!e->page[b->page]) {
-        e->seen_gen[e->nr_pages] = b->gen; /* a newer one is met by the next look */
+        e->seen_gen[e->nr_pages] = b->gen;
+        e->place[b->page] = e->nr_pages;
         e->pages[e->nr_pages++] = (uint32_t)b->page;
     }
     t->in_page = e->page[b->page];
@@ -340,10 +371,12 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
     x86_code_add_place(&e->code, c->bank, b->page, c->rip & ~GPAGE_MASK, n);
     f->exit = FRAME_EXIT_NEXT;
     e->entries++;
+    begin_storing(e);
     if (e->single)
         x86_code_run_block(&e->code, c, n);
     else
         x86_code_run(&e->code, c, n);
+    gmem_storer_leave(&e->storer);
     e->exits[f->exit]++;
     if (f->exit == FRAME_EXIT_FAULT) {
         find_fault(e, c);
@@ -393,7 +426,6 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     struct x86_block *b = x86_blocks_find(e->run->blocks, c);
     if (e->drops != x86_blocks_stats(e->run->blocks)->drops)
         return; /* the arena was full: keep_up() drops the translations too */
-    keep_up_marks(e, c);
     if (!b || f->exit == FRAME_EXIT_BAIL) {
         f->exit = FRAME_EXIT_NEXT;
         x86_run_interpret(e->run, c);
@@ -432,6 +464,7 @@ enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t tu
     x86_code_attach(&e->code);
     c->trap_env = &e->run->env;
     if (_setjmp(e->run->env)) { /* a step function raised */
+        gmem_storer_leave(&e->storer);
         e->run->nr_traps++;
         e->code.frame->exit = FRAME_EXIT_NEXT;
         x86_deliver_trap(c);

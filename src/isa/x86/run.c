@@ -197,6 +197,7 @@ static bool boundary(struct x86_run *e, struct x86_cpu *c, uint32_t reqs, enum v
         *ret_exit = VCPU_EXIT_REQUEST;
         return true;
     }
+    (void)vcpu_take(c->vcpu, VCPU_REQ_CODE); /* to be here was all that was asked */
     if (vcpu_take(c->vcpu, VCPU_REQ_FLUSH)) {
         x86_state_changed(c);
         x86_run_drop(e);

@@ -116,6 +116,71 @@ static void reset_zeroes_and_makes_old_code_stale(void **state)
     assert_int_not_equal(gmem_code_gen(gm, 3), gen);
 }
 
+static struct gmem_storer storer_of(_Atomic uint32_t *attention)
+{
+    return (struct gmem_storer){ .attention = attention, .attention_bit = 4 };
+}
+
+static void a_storer_enters_only_when_it_has_seen_all_marks(void **state)
+{
+    struct gmem *gm = *state;
+    _Atomic uint32_t attention = 0;
+    struct gmem_storer s = storer_of(&attention);
+    gmem_add_storer(gm, &s);
+    assert_true(gmem_storer_enter(gm, &s));
+    gmem_storer_leave(&s);
+    (void)gmem_mark_code(gm, 1); /* it is outside: nobody waits */
+    assert_int_equal(attention, 0);
+    assert_false(gmem_storer_enter(gm, &s));
+    assert_false(s.inside);
+    s.seen = gm->nr_marks;
+    assert_true(gmem_storer_enter(gm, &s));
+    (void)gmem_mark_code(gm, 1); /* not its first mark: nobody waits */
+    gmem_storer_leave(&s);
+    gmem_remove_storer(gm, &s);
+}
+
+static void a_write_to_a_marked_page_calls_every_storer(void **state)
+{
+    struct gmem *gm = *state;
+    _Atomic uint32_t attention[2] = { 0, 3 };
+    struct gmem_storer s[2] = { storer_of(&attention[0]), storer_of(&attention[1]) };
+    gmem_add_storer(gm, &s[0]);
+    gmem_add_storer(gm, &s[1]);
+    (void)gmem_mark_code(gm, 1);
+    uint8_t x = 1;
+    assert_int_equal(gmem_write(gm, 2 * GPAGE_SIZE, &x, 1), 0);
+    assert_int_equal(attention[0], 0);
+    assert_int_equal(gmem_write(gm, GPAGE_SIZE, &x, 1), 0);
+    assert_int_equal(attention[0], 4);
+    assert_int_equal(attention[1], 7);
+    gmem_remove_storer(gm, &s[0]);
+    attention[0] = attention[1] = 0;
+    (void)gmem_mark_code(gm, 1);
+    assert_int_equal(gmem_write(gm, GPAGE_SIZE, &x, 1), 0);
+    assert_int_equal(attention[0], 0);
+    assert_int_equal(attention[1], 4);
+    gmem_remove_storer(gm, &s[1]);
+}
+
+static void the_last_marks_and_writes_can_be_told(void **state)
+{
+    struct gmem *gm = *state;
+    uint64_t page, marks = gm->nr_marks, writes = gm->nr_writes;
+    assert_false(gmem_recent(gm->written, writes + 1, &page));
+    for (unsigned k = 0; k < GMEM_RECENT + 1; k++) {
+        uint8_t x = 1;
+        (void)gmem_mark_code(gm, 1 + k % 2);
+        assert_true(gmem_recent(gm->marked, marks + k + 1, &page));
+        assert_int_equal(page, 1 + k % 2);
+        assert_int_equal(gmem_write(gm, (1 + k % 2) * GPAGE_SIZE, &x, 1), 0);
+        assert_true(gmem_recent(gm->written, writes + k + 1, &page));
+        assert_int_equal(page, 1 + k % 2);
+    }
+    assert_false(gmem_recent(gm->written, writes + 1, &page)); /* overwritten */
+    assert_true(gmem_recent(gm->written, writes + 2, &page));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -126,6 +191,9 @@ int main(void)
         T(bad_slots_are_refused),
         T(only_writes_to_marked_pages_bump_the_generation),
         T(reset_zeroes_and_makes_old_code_stale),
+        T(a_storer_enters_only_when_it_has_seen_all_marks),
+        T(a_write_to_a_marked_page_calls_every_storer),
+        T(the_last_marks_and_writes_can_be_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
