@@ -339,6 +339,28 @@ void *x86_lin_rmw(struct x86_cpu *c, gva_t lin, unsigned size, enum x86_tlb_bank
     return p[0].host;
 }
 
+bool x86_lin_swap(struct x86_cpu *c, gva_t lin, uint64_t old, uint64_t value, unsigned size, enum x86_tlb_bank bank)
+{
+    struct piece p[2];
+    uint64_t seen = 0;
+    if (pieces(c, lin, size, X86_WRITE, bank, p) != 2 || !p[0].host || !p[1].host || !cpu_vm(c)) {
+        x86_lin_write(c, lin, value, size, bank);
+        return true;
+    }
+    vm_lock(cpu_vm(c)); /* nothing raises until it is given back */
+    piece_read(c, p[0], (uint8_t *)&seen);
+    piece_read(c, p[1], (uint8_t *)&seen + p[0].len);
+    bool same = seen == old;
+    if (same) {
+        piece_write(c, p[0], (uint8_t *)&value);
+        piece_write(c, p[1], (uint8_t *)&value + p[0].len);
+    }
+    vm_unlock(cpu_vm(c));
+    if (same)
+        watch(c, lin, size, true, bank);
+    return same;
+}
+
 /* Limit and type checks outside 64-bit mode. Spec: SDM 3A 5.3, 5.5 */
 static bool segment_ok(const struct x86_cpu *c, enum x86_seg_reg seg, uint64_t off, unsigned size, enum x86_access access)
 {

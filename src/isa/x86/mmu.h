@@ -33,9 +33,13 @@ void x86_lin_write_bytes(struct x86_cpu *c, gva_t lin, const void *buf, unsigned
 /* Checks that [lin, lin+len) (up to 4096 bytes) can be written, raising if not; changes nothing but A/D bits. */
 void x86_lin_probe_write(struct x86_cpu *c, gva_t lin, unsigned len, enum x86_tlb_bank bank);
 
-/* Host address for an atomic read-modify-write of size bytes (1..16), or NULL when it is MMIO or crosses a page (the caller
- * then takes the machine's lock as the bus lock). Raises as a write does. Call gmem_note_write() after storing. */
+/* Host address for an atomic read-modify-write of size bytes (1..16), or NULL when it is MMIO or crosses a page. Raises as a
+ * write does. Call gmem_note_write() after storing. */
 void *x86_lin_rmw(struct x86_cpu *c, gva_t lin, unsigned size, enum x86_tlb_bank bank);
+/* For what x86_lin_rmw() has no address: stores value if the size (1, 2, 4 or 8) bytes are still old; false, storing nothing, when
+ * they are not. With the machine's lock as bus lock it is atomic among its like; device registers are just written. Raises as a
+ * write does. */
+bool x86_lin_swap(struct x86_cpu *c, gva_t lin, uint64_t old, uint64_t value, unsigned size, enum x86_tlb_bank bank);
 
 /* ---- segmented addresses ---- */
 /* Linear address of seg:off for an access of `size` bytes, after limit, type and canonical checks. In 64-bit mode only FS and

@@ -50,8 +50,7 @@ bool cas_le(void *p, uint64_t *old, uint64_t v, unsigned size)
     return ok;
 }
 
-/* Not a TLB hit: full checks; then RAM in one page, or (host stays NULL) registers or two pages, which are read and written
- * without atomicity. */
+/* Not a TLB hit: full checks; then RAM in one page, or (host stays NULL) registers or two pages. */
 void rmw_resolve_slow(struct x86_cpu *c, const struct x86_insn *i, struct rmw *m)
 {
     unsigned size = i->op[0].size;
@@ -65,6 +64,16 @@ void rmw_resolve_slow(struct x86_cpu *c, const struct x86_insn *i, struct rmw *m
     }
     x86_lin_probe_write(c, m->lin, size, c->bank);
     m->old = x86_lin_read(c, m->lin, size, c->bank);
+}
+
+/* Registers, or two pages. */
+bool rmw_store_slow(struct x86_cpu *c, const struct x86_insn *i, const struct rmw *m, uint64_t v)
+{
+    unsigned size = i->op[0].size;
+    if (i->lock || i->step == step_xchg)
+        return x86_lin_swap(c, m->lin, m->old, v, size, c->bank);
+    x86_lin_write(c, m->lin, v, size, c->bank);
+    return true;
 }
 
 /* ---- moves ---- */
@@ -118,7 +127,8 @@ void step_xchg(struct x86_cpu *c, const struct x86_insn *i)
         a = m.old;
         tlb_wrote(c, m.host);
     } else {
-        (void)rmw_store(c, i, &m, b); /* a register or two pages: cannot fail */
+        while (!rmw_store(c, i, &m, b)) /* two pages, and another CPU was there first */
+            a = rmw_load(c, i, &m);
     }
     wr(c, i, 1, a);
 }
@@ -317,11 +327,17 @@ __attribute__((target("cx16"))) static void cmpxchg_wide(struct x86_cpu *c, cons
         uint64_t o = want[1] << 32 | want[0];
         same = cas_le(host, &o, new[1] << 32 | new[0], 8);
         old[0] = (uint32_t)o, old[1] = o >> 32;
-    } else {
-        for (unsigned k = 0; k < 2; k++) {
-            x86_lin_probe_write(c, lin, 2 * half, c->bank);
+    } else if (half == 4) {
+        uint64_t o;
+        do {
+            x86_lin_probe_write(c, lin, 8, c->bank);
+            o = x86_lin_read(c, lin, 8, c->bank);
+            same = o == (want[1] << 32 | want[0]);
+        } while (!x86_lin_swap(c, lin, o, same ? new[1] << 32 | new[0] : o, 8, c->bank));
+        old[0] = (uint32_t)o, old[1] = o >> 32;
+    } else { /* aligned: registers */
+        for (unsigned k = 0; k < 2; k++)
             old[k] = x86_lin_read(c, lin + k * half, half, c->bank);
-        }
         same = old[0] == want[0] && old[1] == want[1];
         for (unsigned k = 0; k < 2; k++)
             x86_lin_write(c, lin + k * half, same ? new[k] : old[k], half, c->bank);

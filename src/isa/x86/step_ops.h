@@ -45,6 +45,7 @@ struct rmw {
 };
 
 void rmw_resolve_slow(struct x86_cpu *c, const struct x86_insn *i, struct rmw *m);
+bool rmw_store_slow(struct x86_cpu *c, const struct x86_insn *i, const struct rmw *m, uint64_t v);
 /* Compares and swaps `size` bytes (1, 2, 4, 8) at any alignment, atomically; *old becomes what was there. */
 bool cas_le(void *p, uint64_t *old, uint64_t v, unsigned size);
 
@@ -70,10 +71,8 @@ ALWAYS_INLINE bool rmw_store(struct x86_cpu *c, const struct x86_insn *i, struct
         wr(c, i, 0, v);
         return true;
     }
-    if (__builtin_expect(!m->host, 0)) {
-        x86_lin_write(c, m->lin, v, o->size, c->bank);
-        return true;
-    }
+    if (__builtin_expect(!m->host, 0))
+        return rmw_store_slow(c, i, m, v);
     if (i->lock) {
         uint64_t old = m->old;
         if (!cas_le(m->host, &old, v, o->size))
