@@ -7,9 +7,12 @@
  *
  * Spec: Intel SDM 2A, 2B, the instruction's page
  */
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/random.h>
 
+#include "core/vcpu.h"
+#include "core/vm.h"
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/profile.h"
 #include "isa/x86/step.h"
@@ -45,9 +48,12 @@ void step_nop(struct x86_cpu *c, const struct x86_insn *i)
     (void)c, (void)i;
 }
 
+/* A CPU that waits for another lets it run: the host may have fewer CPUs than the guest. */
 void step_pause(struct x86_cpu *c, const struct x86_insn *i)
 {
-    (void)c, (void)i;
+    (void)i;
+    if (c->vcpu && c->vcpu->vm && c->vcpu->vm->nr_vcpus > 1)
+        (void)sched_yield(); /* cannot fail */
 }
 
 void step_fence(struct x86_cpu *c, const struct x86_insn *i)

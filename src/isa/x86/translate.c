@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/vcpu.h"
+#include "core/vm.h"
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 #include "isa/x86/translate_log.h"
@@ -26,7 +28,7 @@ static const x86_step_fn COPIED[] = {
     step_cwd,  step_clc,      step_stc,      step_cmc,      step_cld,    step_std,     step_lahf,  step_sahf,  step_bsf,
     step_bsr,  step_tzcnt,    step_lzcnt,    step_popcnt,   step_crc32,  step_andn,    step_bextr, step_blsi,  step_blsmsk,
     step_blsr, step_bzhi,     step_mulx,     step_pdep,     step_pext,   step_rorx,    step_sarx,  step_shlx,  step_shrx,
-    step_mul,  step_imul_1op, step_imul_2op, step_imul_3op, step_pause,  step_fence,
+    step_mul,  step_imul_1op, step_imul_2op, step_imul_3op, step_fence,
 };
 static const x86_step_fn COUNTED[] = {
     /* count: an immediate, or CL */
@@ -174,6 +176,22 @@ static void call_out(struct xl *x, const struct x86_insn *i)
     xl_call(x, x86_is_light(i) ? x->code->stub_light : x->code->stub_callout);
     x->fpu_here = x->x87_here = false; /* light ones may end in a call-out */
     xl_forget_checks(x);
+}
+
+/* Where there are other CPUs, one PAUSE in 256 lets another thread run: that may be who is waited for. */
+static void pause_host(struct xl *x, const struct x86_insn *i)
+{
+    XL_BYTES(x, 0xf3, 0x90);
+    if (!x->c->vcpu->vm || x->c->vcpu->vm->nr_vcpus < 2)
+        return;
+    xl_load(x, H_RCX, FRAME(pauses));
+    xl_lea(x, 8, H_RCX, H_RCX, H_RSP, 1, -1);
+    xl_store(x, FRAME(pauses), H_RCX);
+    XL_BYTES(x, 0x0f, 0xb6, 0xc9); /* movzx ecx, cl */
+    XL_BYTES(x, 0xe3, 5);          /* jrcxz over the jump */
+    size_t from = xl_jmp(x, NULL);
+    call_out(x, i);
+    xl_patch(x, from, x->cb->pos);
 }
 
 static void put_link(struct xl *x, const struct tail *t, enum x86_frame_exit kind)
@@ -335,6 +353,8 @@ static void put_body(struct xl *x)
             ends = false;
             if (xl_x87(x, i) || integer(x, i) || vector(x, i) || xl_sys(x, i) || xl_bits(x, i)) {
                 x->code->native_insns++;
+            } else if (i->step == step_pause) {
+                pause_host(x, i);
             } else {
                 call_out(x, i);
             }

@@ -124,6 +124,7 @@ struct x86_frame {
     uint64_t misses, callouts, lights;
     uint64_t stub_goto[X86_BANK_NR];                               /* to the block of the bank at linear address r11 */
     struct x86_blocks *blocks;                                     /* borrowed: the engine's, for instructions across pages */
+    uint64_t pauses;                                               /* counts down */
     uint64_t bails[6];                                             /* by enum x86_frame_bail */
     uint64_t *callouts_of;                                         /* owned; by row */
     uint8_t x87_area[XSAVE_EXTENDED] __attribute__((aligned(64))); /* of XSAVE, component x87 only */
