@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST SUITE [ENGINE], SUITE is `board` or `linux`.
+"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE [ENGINE], SUITE is `board` or `linux`.
 
 `board` uses the small guest tests/guests/board.S; `linux` the Debian guest that `make guests` fetched (skipped with exit
-77 when it is not there). Each law is a function; its name is printed with the verdict.
+77 when it is not there), and in it STRESS, tests/guests/smp_stress.c. Each law is a function; its name is printed with the verdict.
 """
 import fcntl
 import os
@@ -18,14 +18,13 @@ import termios
 import time
 import traceback
 
-DOPPEL, BOARD = sys.argv[1], sys.argv[2]
-ENGINE = sys.argv[4] if len(sys.argv) > 4 else 'auto'
+DOPPEL, BOARD, STRESS = sys.argv[1], sys.argv[2], sys.argv[3]
+ENGINE = sys.argv[5] if len(sys.argv) > 5 else 'auto'
 
 
 def run(*args, stdin=b'', timeout=120, **kwargs):
     """Runs `doppel run ARGS`; returns (status, stdout, stderr)."""
-    several = '--cpus' in args and args[args.index('--cpus') + 1] != '1'
-    engine = [] if ENGINE == 'auto' or (ENGINE == 'bt' and several) else ['--engine', ENGINE]
+    engine = [] if ENGINE == 'auto' else ['--engine', ENGINE]
     p = subprocess.run([DOPPEL, 'run', *engine, *args], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
                        check=False, **kwargs)
     return p.returncode, p.stdout, p.stderr
@@ -242,6 +241,15 @@ def the_kernel_finds_nothing_to_complain_about():
         expect(bad, [], args)
 
 
+def threads_on_several_cpus_find_what_cpus_owe_them():
+    with open(STRESS, 'rb') as f:
+        program = f.read()
+    for cpus in ('2', '4'):
+        status, out, err = guest('cat > /tmp/stress; chmod +x /tmp/stress; /tmp/stress', '--cpus', cpus, stdin=program)
+        expect((status, err), (0, b''), out.decode(errors='replace'))
+        expect(out.count(b'ok '), 8, 'laws')
+
+
 def a_panic_shows_the_console_and_exits_1():
     status, out, err = guest('echo c > /proc/sysrq-trigger')
     expect((status, out), (1, b''), 'panic')
@@ -313,7 +321,7 @@ SUITES = {
               a_halted_guest_uses_no_host_cpu, stats_go_to_stderr_and_count_instructions,
               the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
     'linux': [the_commands_output_and_status_are_the_programs, stdin_reaches_the_command_whole,
-              the_kernel_finds_nothing_to_complain_about, a_panic_shows_the_console_and_exits_1,
+              the_kernel_finds_nothing_to_complain_about, threads_on_several_cpus_find_what_cpus_owe_them, a_panic_shows_the_console_and_exits_1,
               power_off_and_reset_before_the_command_ends_are_failures,
               a_command_whose_reader_left_ends, an_idle_linux_uses_little_host_cpu,
               traced_code_names_guest_and_host_instructions, a_shell_on_a_terminal_works],
@@ -321,7 +329,7 @@ SUITES = {
 
 
 def main():
-    suite = sys.argv[3]
+    suite = sys.argv[4]
     if suite == 'linux':
         doctor = subprocess.run([DOPPEL, 'doctor'], stdout=subprocess.PIPE, check=True).stdout
         if b'fetch one with' in doctor:
