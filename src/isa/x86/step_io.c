@@ -86,7 +86,7 @@ static bool next_element(struct x86_cpu *c, const struct x86_insn *i, unsigned i
         return false;
     uint64_t left = gpr_read(c, RCX, i->addrsize) - 1;
     gpr_write(c, RCX, left, i->addrsize);
-    if (left && (c->slow || c->pending_dbg || (c->vcpu && vcpu_requests(c->vcpu)))) {
+    if (left && (c->slow || c->pending_dbg || (c->vcpu && (vcpu_requests(c->vcpu) & ~(uint32_t)VCPU_REQ_CODE)))) {
         c->next_rip = c->rip;
         return false;
     }

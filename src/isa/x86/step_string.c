@@ -46,7 +46,7 @@ ALWAYS_INLINE void count_done(struct x86_cpu *c, const struct x86_insn *i, uint6
 /* True when a repeated instruction must be left and begun again: somebody wants this CPU, or it single-steps. */
 ALWAYS_INLINE bool interrupted(struct x86_cpu *c, const struct x86_insn *i)
 {
-    if (!c->slow && !(c->vcpu && vcpu_requests(c->vcpu)))
+    if (!c->slow && !(c->vcpu && (vcpu_requests(c->vcpu) & ~(uint32_t)VCPU_REQ_CODE)))
         return false;
     if (!count_left(c, i))
         return false;
