@@ -206,15 +206,17 @@ static void unlink_block(struct x86_blocks *b, struct x86_block *n)
     b->stats.stale++;
 }
 
-static struct x86_block *find_slow(struct x86_blocks *b, struct x86_cpu *c, gva_t lin)
+static uint64_t key_of(const struct x86_cpu *c, const uint8_t *host, gva_t lin)
 {
-    unsigned left;
-    const uint8_t *host = x86_fetch_page(c, lin, &left);
-    b->stats.lookups_slow++;
-    if (!host)
-        return NULL;
-    uint64_t key = gmem_page_index(c->gmem, host) << 16 | (lin & 0xfff) << 4 | c->mode;
+    return gmem_page_index(c->gmem, host) << 16 | (lin & 0xfff) << 4 | c->mode;
+}
+
+/* The block in the tables for the code at host. */
+static struct x86_block *find_by_host(struct x86_blocks *b, struct x86_cpu *c, gva_t lin, const uint8_t *host, unsigned left)
+{
+    uint64_t key = key_of(c, host, lin);
     struct x86_block *n = *bucket_of(b, key);
+    b->stats.lookups_slow++;
     while (n && n->key != key)
         n = n->next;
     if (n && n->gen != gmem_code_gen(c->gmem, n->page) && !still_good(b, c, n)) {
@@ -229,12 +231,25 @@ static inline bool ref_holds(const struct x86_cpu *c, const struct x86_block_ref
     return r->lin == lin && r->ctx == ctx && r->block && r->block->gen == gmem_code_gen(c->gmem, r->block->page);
 }
 
+/* By a walk, or the TLB; r spares the tables when what it names is still what lies there. */
+static struct x86_block *find_slow(struct x86_blocks *b, struct x86_cpu *c, gva_t lin, const struct x86_block_ref *r)
+{
+    unsigned left;
+    const uint8_t *host = x86_fetch_page(c, lin, &left);
+    if (!host)
+        return NULL;
+    if (r->lin == lin && r->block && r->block->key == key_of(c, host, lin)
+        && r->block->gen == gmem_code_gen(c->gmem, r->block->page))
+        return r->block;
+    return find_by_host(b, c, lin, host, left);
+}
+
 /* Not among the successors of the last block: the cache by linear address, then the tables. */
 static struct x86_block *find_elsewhere(struct x86_blocks *b, struct x86_cpu *c, gva_t lin, uint64_t ctx)
 {
     struct x86_block_ref *r = &b->near[(lin ^ lin >> NEAR_BITS) & ((1 << NEAR_BITS) - 1)];
     if (!ref_holds(c, r, lin, ctx)) {
-        struct x86_block *n = find_slow(b, c, lin);
+        struct x86_block *n = find_slow(b, c, lin, r);
         if (!n) {
             b->last = NULL;
             return NULL;

@@ -2,7 +2,7 @@
 /*
  * Segmented and linear memory accesses of a guest x86 CPU, over the software TLB.
  *
- * The quick hits are inlined (tlb.h); here stand the checks, the fills, and the accesses that are not one plain RAM page:
+ * The quick hits are inlined (tlb.h); here stand the checks, the misses, and the accesses that are not one plain RAM page:
  * page-crossing ones (both pages are resolved before any byte moves), device registers, and watched pages (data
  * breakpoints keep a page out of the TLB, so that each access comes here).
  *
@@ -22,94 +22,6 @@ struct piece {
     unsigned len;
 };
 
-struct x86_tlb *x86_tlb_new(void)
-{
-    struct x86_tlb *tlb = calloc(1, sizeof(*tlb));
-    if (tlb) {
-        memset(tlb->entry, 0xff, sizeof(tlb->entry));
-        tlb->next_asid = 1;
-    }
-    return tlb;
-}
-
-void x86_tlb_free(struct x86_tlb *tlb)
-{
-    free(tlb);
-}
-
-void x86_tlb_flush_all(struct x86_cpu *c)
-{
-    struct x86_tlb *t = c->tlb;
-    memset(t->entry, 0xff, sizeof(t->entry));
-    memset(t->asid_of_pcid, 0, sizeof(t->asid_of_pcid));
-    t->next_asid = 1;
-    t->has_large = false;
-    t->flushes++;
-    t->fetch_gen++;
-    x86_tlb_switch(c, false);
-}
-
-void x86_tlb_switch(struct x86_cpu *c, bool keep)
-{
-    struct x86_tlb *t = c->tlb;
-    unsigned pcid = c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
-    t->switches++;
-    c->code_written = true;
-    if (keep && t->asid_of_pcid[pcid]) {
-        c->asid = t->asid_of_pcid[pcid];
-        return;
-    }
-    if (t->next_asid == TLB_ASIDS) { /* numbers used up: forget all and start over */
-        memset(t->entry, 0xff, sizeof(t->entry));
-        memset(t->asid_of_pcid, 0, sizeof(t->asid_of_pcid));
-        t->next_asid = 1;
-        t->fetch_gen++;
-    }
-    c->asid = t->asid_of_pcid[pcid] = t->next_asid++;
-}
-
-static void entry_clear(struct x86_tlb_entry *e)
-{
-    e->tag[X86_READ] = e->tag[X86_WRITE] = e->tag[X86_FETCH] = TLB_NO_TAG;
-}
-
-/* Drops every piece of the large page that lin lies in. */
-static void flush_large(struct x86_tlb *t, gva_t lin)
-{
-    for (unsigned b = 0; b < X86_BANK_NR; b++) {
-        for (unsigned k = 0; k < TLB_ENTRIES; k++) {
-            struct x86_tlb_entry *e = &t->entry[b][k];
-            unsigned shift = t->page_shift[b][k];
-            uint64_t tag = e->tag[X86_READ] & e->tag[X86_WRITE] & e->tag[X86_FETCH]; /* the one that is set, or no tag */
-            if (shift > GPAGE_SHIFT && tag >> shift == lin >> shift)
-                entry_clear(e);
-        }
-    }
-}
-
-void x86_tlb_flush_page(struct x86_cpu *c, gva_t lin)
-{
-    for (unsigned b = 0; b < X86_BANK_NR; b++)
-        entry_clear(tlb_entry(c, lin, b));
-    if (c->tlb->has_large)
-        flush_large(c->tlb, lin);
-    c->tlb->page_flushes++;
-    c->tlb->fetch_gen++;
-    c->code_written = true;
-}
-
-void x86_tlb_flush_pcid(struct x86_cpu *c, int pcid)
-{
-    unsigned current = c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
-    if (pcid < 0) {
-        x86_tlb_flush_all(c);
-        return;
-    }
-    c->tlb->asid_of_pcid[pcid & 0xfff] = 0;
-    if ((unsigned)pcid == current)
-        x86_tlb_switch(c, false);
-}
-
 /* An enabled data breakpoint lies in this page: it stays out of the TLB. */
 static bool page_watched(const struct x86_cpu *c, gva_t lin)
 {
@@ -121,28 +33,6 @@ static bool page_watched(const struct x86_cpu *c, gva_t lin)
     return false;
 }
 
-/* Enters a RAM page; the access that missed decides which tags are set. */
-static void tlb_fill(struct x86_cpu *c, gva_t lin, uint8_t *host, const struct x86_walk *w, enum x86_access access, unsigned bank)
-{
-    struct x86_tlb_entry *e = tlb_entry(c, lin, bank);
-    uint64_t tag = (lin & GPAGE_MASK) | c->asid, to_host = (uint64_t)host - lin;
-    unsigned k = (lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1);
-    bool same = e->to_host == to_host && (e->tag[0] == tag || e->tag[1] == tag || e->tag[2] == tag);
-    if (!same) {
-        entry_clear(e);
-        e->to_host = to_host;
-    }
-    e->tag[access] = tag;
-    /* a page that was written, or fetched from, can be read (no execute-only pages on x86) unless SMAP says otherwise */
-    if (access == X86_WRITE)
-        e->tag[X86_READ] = tag;
-    if (access == X86_READ && w->dirty && w->writable)
-        e->tag[X86_WRITE] = tag;
-    c->tlb->page_shift[bank][k] = (uint8_t)__builtin_ctzll(w->page_size);
-    c->tlb->global[bank][k] = w->global;
-    c->tlb->has_large |= w->page_size > GPAGE_SIZE;
-}
-
 static bool canonical(gva_t lin)
 {
     return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
@@ -152,7 +42,7 @@ uint8_t *x86_tlb_touch(struct x86_cpu *c, gva_t lin, enum x86_access access, enu
 {
     uint8_t *hit = tlb_hit(c, lin, 1, bank, access);
     struct x86_walk w;
-    if (hit)
+    if (hit || (hit = x86_tlb_adopt(c, lin, access, bank)))
         return hit;
     c->tlb->misses[access]++;
     if (!canonical(lin) || page_watched(c, lin) || x86_walk(c, lin, access, bank, &w))
@@ -161,7 +51,7 @@ uint8_t *x86_tlb_touch(struct x86_cpu *c, gva_t lin, enum x86_access access, enu
     if (!host)
         return NULL;
     host += w.gpa & ~GPAGE_MASK;
-    tlb_fill(c, lin, host, &w, access, bank);
+    x86_tlb_fill(c, lin, host, &w, access, bank);
     return host;
 }
 
@@ -170,7 +60,7 @@ static struct piece resolve(struct x86_cpu *c, gva_t lin, unsigned len, enum x86
 {
     uint8_t *hit = tlb_hit(c, lin, 1, bank, access);
     struct x86_walk w;
-    if (hit)
+    if (hit || (hit = x86_tlb_adopt(c, lin, access, bank)))
         return (struct piece){ hit, 0, len };
     c->tlb->misses[access]++;
     uint32_t fault = x86_walk(c, lin, access, bank, &w);
@@ -181,7 +71,7 @@ static struct piece resolve(struct x86_cpu *c, gva_t lin, unsigned len, enum x86
         return (struct piece){ NULL, w.gpa, len };
     host += w.gpa & ~GPAGE_MASK;
     if (!page_watched(c, lin))
-        tlb_fill(c, lin, host, &w, access, bank);
+        x86_tlb_fill(c, lin, host, &w, access, bank);
     return (struct piece){ host, w.gpa, len };
 }
 

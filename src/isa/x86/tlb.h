@@ -4,8 +4,9 @@
  *
  * One direct-mapped table a bank (who accesses); an entry answers reads, writes and fetches with a tag each, so a page
  * that may be read but not yet written (D clear) hits for reads only. Tags carry the address-space number in their low
- * 12 bits; a switch of address space changes c->asid and leaves the entries alone. Only RAM pages are entered; only
- * canonical addresses are, so a hit needs no canonical check.
+ * 12 bits; a switch of address space changes c->asid and leaves the entries alone. A global page's entry that was made in another
+ * address space is made the current one's when it is missed (x86_tlb_adopt). Only RAM pages are entered; only canonical
+ * addresses are, so a hit needs no canonical check.
  */
 #ifndef DOPPEL_ISA_X86_TLB_H
 #define DOPPEL_ISA_X86_TLB_H
@@ -14,12 +15,19 @@
 
 #include "isa/x86/mmu.h"
 
-enum { TLB_BITS = 10, TLB_ENTRIES = 1 << TLB_BITS, TLB_ASIDS = 4096 };
-#define TLB_NO_TAG (~0ULL)
+enum { TLB_BITS = 11, TLB_ENTRIES = 1 << TLB_BITS, TLB_ASIDS = 4095, TLB_FLUSHED = 64, TLB_LARGE_BITS = 512 };
+#define TLB_NO_TAG (~0ULL) /* no page's: there is no asid 4095 */
 
 struct x86_tlb_entry {
     uint64_t tag[3];  /* by enum x86_access: linear page | asid, or TLB_NO_TAG */
     uint64_t to_host; /* host address - linear address */
+};
+
+/* A page that was flushed alone: for those who keep copies of translations. */
+struct x86_tlb_flushed {
+    gva_t lin;
+    uint16_t asid; /* 0: in every address space */
+    uint8_t shift; /* of its size, or larger */
 };
 
 struct x86_tlb {
@@ -28,10 +36,13 @@ struct x86_tlb {
     bool global[X86_BANK_NR][TLB_ENTRIES];        /* the page is global: it is in every address space */
     uint16_t asid_of_pcid[4096];                  /* 0: none */
     uint16_t next_asid;
-    bool has_large;     /* entries of large pages exist: INVLPG must look at all */
-    uint64_t fetch_gen; /* changes whenever a translation for fetches may have gone */
-    uint64_t misses[3]; /* by enum x86_access */
-    uint64_t flushes, page_flushes, switches;
+    bool has_global[2];                               /* by half of the address space: global pages were entered */
+    uint64_t large[2][3][TLB_LARGE_BITS / 64];        /* by half and size: which large pages may have been entered, by hash */
+    uint64_t fetch_gen;                               /* changes whenever a translation for fetches may have gone */
+    uint64_t drops;                                   /* times all was forgotten, and with it which asid is what */
+    struct x86_tlb_flushed flushed[TLB_FLUSHED];      /* the latest page flushes, each at its number modulo TLB_FLUSHED */
+    uint64_t misses[3];                               /* by enum x86_access */
+    uint64_t flushes, page_flushes, switches, adopts; /* page_flushes: those that are in `flushed`, ever */
 };
 
 static inline struct x86_tlb_entry *tlb_entry(const struct x86_cpu *c, gva_t lin, unsigned bank)
@@ -102,6 +113,17 @@ static inline bool seg_lin_quick(const struct x86_cpu *c, enum x86_seg_reg seg, 
     }
     *ret_lin = (uint32_t)off;
     return seg_is_open(c, seg, access);
+}
+
+/* Enters a RAM page for an access that was allowed. */
+void x86_tlb_fill(struct x86_cpu *c, gva_t lin, uint8_t *host, const struct x86_walk *w, enum x86_access access, unsigned bank);
+/* After a miss: the host address if the page is global and only its entry's address space is not this one. */
+uint8_t *x86_tlb_adopt(struct x86_cpu *c, gva_t lin, enum x86_access access, unsigned bank);
+
+/* Whether asid is still what a switch to pcid would choose. */
+static inline bool tlb_asid_lives(const struct x86_tlb *t, unsigned pcid, uint64_t asid)
+{
+    return t->asid_of_pcid[pcid] == asid;
 }
 
 /* Host address of the byte at lin if an access of this kind is allowed and plain RAM, filling the TLB; NULL when it would
