@@ -48,7 +48,7 @@ struct bt_x86 {
     unsigned nr_pages;
     uint64_t nr_ram_pages;
     /* what was last seen */
-    uint64_t asid, fetch_gen, writes, config, drops;
+    uint64_t writes, config, drops;
     struct gmem *gmem; /* borrowed: the machine's, which outlives its CPUs */
     struct gmem_storer storer;
     bool single; /* translated blocks are run one by one */
@@ -126,7 +126,7 @@ void bt_x86_set_traces(struct bt_x86 *e, bool on)
 void bt_x86_drop(struct bt_x86 *e)
 {
     drop_code(e);
-    x86_frame_flush_all(e->code.frame);
+    x86_frames_drop(&e->code.frames);
 }
 
 /* ---- keeping up with changes ---- */
@@ -189,20 +189,12 @@ static void keep_up_writes(struct bt_x86 *e, const struct x86_cpu *c, uint64_t w
 
 static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
 {
-    struct x86_frame *f = e->code.frame;
     uint64_t writes = atomic_load_explicit(&c->gmem->nr_writes, memory_order_acquire);
     if (e->config != config_of(c) || e->drops != x86_blocks_stats(e->run->blocks)->drops) {
         e->config = config_of(c);
         drop_code(e);
     }
-    if (e->fetch_gen != c->tlb->fetch_gen) {
-        e->fetch_gen = c->tlb->fetch_gen;
-        e->asid = c->asid;
-        x86_frame_flush_all(f);
-    } else if (e->asid != c->asid) {
-        e->asid = c->asid;
-        x86_frame_flush_local(f);
-    }
+    e->code.frame = x86_frames_follow(&e->code.frames, c);
     if (e->writes != writes)
         keep_up_writes(e, c, writes);
 }
@@ -213,7 +205,7 @@ static void begin_storing(struct bt_x86 *e)
 {
     while (!gmem_storer_enter(e->gmem, &e->storer)) {
         uint64_t marks = atomic_load_explicit(&e->gmem->nr_marks, memory_order_acquire);
-        x86_frame_flush_writes(e->code.frame);
+        x86_frames_drop_writes(&e->code.frames);
         atomic_store_explicit(&e->storer.seen, marks, memory_order_release); /* pairs with the load in gmem_mark_code */
     }
 }
@@ -288,11 +280,11 @@ static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, s
     return &t->native[c->bank];
 }
 
-/* Whether a supervisor's code page is in every address space, so that its jumps may stay cached across CR3 writes. */
-static bool page_is_global(const struct x86_cpu *c, gva_t lin)
+/* Whether a code page is in every address space, so that jumps to it may stay cached across CR3 writes. */
+static bool page_is_global(struct x86_cpu *c, gva_t lin)
 {
-    unsigned bank = c->cpl == 3 ? X86_BANK_USER : X86_BANK_KERNEL, k = (lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1);
-    return c->tlb->entry[bank][k].tag[X86_FETCH] == ((lin & GPAGE_MASK) | c->asid) && c->tlb->global[bank][k];
+    unsigned bank = c->cpl == 3 ? X86_BANK_USER : X86_BANK_KERNEL;
+    return x86_tlb_touch(c, lin, X86_FETCH, bank) && c->tlb->global[bank][(lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1)];
 }
 
 /* Has t's code made again when it is next needed. */
@@ -366,8 +358,7 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
         x86_code_link(&e->code, f->link, last, n);
         e->links++;
     }
-    if (c->bank == X86_BANK_USER || page_is_global(c, c->rip))
-        x86_frame_add_jump(f, c->bank, c->rip, b->page, n);
+    x86_frame_add_jump(f, c->bank, c->rip, b->page, n, page_is_global(c, c->rip));
     x86_code_add_place(&e->code, c->bank, b->page, c->rip & ~GPAGE_MASK, n);
     f->exit = FRAME_EXIT_NEXT;
     e->entries++;
@@ -519,15 +510,17 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         "%lu\n"
         "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_light_calls %lu\nbt_callouts %lu\nbt_bails_crossing "
         "%lu\nbt_bails_group "
-        "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_bails_wanders %lu\nbt_bails_early %lu\nbt_kills %lu\n"
+        "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_bails_wanders %lu\nbt_bails_early %lu\nbt_frame_choices %lu\n"
+        "bt_frame_renewals %lu\nbt_kills %lu\n"
         "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_exits_fault "
         "%lu\nbt_ungrouped %lu\nbt_wanderers %lu\n",
         e->code.blocks, e->code.nr_traces, e->code.insns, e->code.native_insns,
         e->code.cb.pos + e->code.cold - e->code.cold_begin, e->entries, e->cold_blocks, e->links, f->misses, f->lights,
         f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM],
-        f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY], e->kills, e->revivals, e->resets,
-        e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS],
-        e->exits[FRAME_EXIT_BAIL], e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
+        f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY], e->code.frames.choices,
+        e->code.frames.renewals, e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
+        e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS], e->exits[FRAME_EXIT_BAIL],
+        e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     return n + callout_stats(f, text + n, cap - n);
 }

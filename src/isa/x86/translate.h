@@ -28,7 +28,8 @@
 #include "isa/x86/mmu.h"
 #include "isa/x86/xsave_layout.h"
 
-enum { FRAME_TLB = 512, FRAME_SITES = 1024, FRAME_JUMPS = 4096, FRAME_FETCHES = 2048, FRAME_STACK = 64 << 10 };
+enum { FRAME_TLB = 2048, FRAME_SITES = 1024, FRAME_SITE_GROUP = 8, FRAME_JUMPS = 4096, FRAME_FETCHES = 2048 };
+enum { FRAME_STACK = 64 << 10, FRAME_NR = 8 };
 
 /* What one place in the code last accessed: most go on in the page they were in. Places share sites when there are many. */
 struct x86_site {
@@ -39,8 +40,8 @@ struct x86_site {
  * which translated code bails. */
 #define SITE_NONE (1ULL << 63)
 
-/* Inline TLB of one bank: structure of arrays, so that an index scaled by 8 reaches all. */
-struct x86_frame_bank {
+/* Inline TLB of one bank: structure of arrays, so that an index scaled by 8 reaches all. Mapped on its own: see x86_frames. */
+struct __attribute__((aligned(4096))) x86_frame_bank {
     uint64_t neg_tag[2][FRAME_TLB];       /* by X86_READ, X86_WRITE: minus the linear page */
     uint64_t to_host[FRAME_TLB];          /* host address - linear address */
     uint64_t host_page[FRAME_TLB];        /* host address of the page */
@@ -51,7 +52,12 @@ struct x86_frame_bank {
     /* pages of code */
     uint64_t fetch_neg[FRAME_FETCHES]; /* minus the linear page */
     uint64_t fetch_key[FRAME_FETCHES]; /* page index in guest memory - linear page */
-    bool local;                        /* holds translations of pages that are not global */
+    /* what the flushes go by (translate_frame.c) */
+    uint64_t used[FRAME_TLB / 64];                         /* by index: there may be an entry */
+    uint64_t local[FRAME_TLB / 64];                        /* by index: the page is not global */
+    uint8_t site_used[2 * FRAME_SITES / FRAME_SITE_GROUP]; /* some of these sites may have a page */
+    uint64_t fetch_used[FRAME_FETCHES / 64];               /* by index: there is a page; others have no jumps */
+    bool local_pages, local_jumps;                         /* pages were entered, or jumped to, that are not global */
 };
 
 /* What exits say. */
@@ -106,6 +112,7 @@ struct x86_frame {
     uint64_t sites_since;   /* TSC when that was set */
     uint64_t fault_pc;      /* where host code faulted */
     uint64_t link_page;     /* of the block that `link` is in */
+    uint64_t site_mask;     /* takes the number of a site's group out of its offset */
     uint64_t align_mask[3]; /* 15, 31, 63: for operands that must be aligned */
     uint64_t upper_mask;    /* bits 63:48 */
     uint64_t bit_mask[2];   /* 31, 63 */
@@ -157,6 +164,24 @@ enum { CODE_PLACES = 1 << 16 };
 /* Jumps to other pages are linked when the guest's pages have lower indices than this (32 GiB): see x86_native.cross_entry. */
 enum { CROSS_PAGES_MAX = FRAME_FETCHES << 12 };
 
+/*
+ * The frames of one CPU, one an address space. They differ in the banks of what user pages are accessed through and jumped to
+ * (USER, KERNEL_AC); the rest, with the stack below it, is the same memory, mapped into each: so a switch of address space is a
+ * choice of frame, and what is known of the kernel's pages and code stays known.
+ */
+struct x86_frames {
+    struct x86_space {
+        struct x86_frame *frame; /* owned */
+        uint64_t asid;           /* 0: of none */
+        unsigned pcid;
+        uint64_t chosen;   /* when it last was */
+        bool marks_missed; /* pages were marked as code since */
+    } space[FRAME_NR];
+    struct x86_space *now;
+    uint64_t drops, flushes; /* what was last seen of the TLB's */
+    uint64_t choices, renewals;
+};
+
 struct xl;
 struct x86_code_log;
 enum { XL_SITE_KINDS = 6 };
@@ -164,7 +189,8 @@ enum { XL_SITE_KINDS = 6 };
 /* Translated code of one CPU and the stubs it shares. */
 struct x86_code {
     struct codebuf cb;
-    struct x86_frame *frame; /* owned; a host stack lies below it */
+    struct x86_frames frames;
+    struct x86_frame *frame; /* borrowed: of frames.now */
     size_t stubs_end;        /* code position behind the stubs */
     size_t cold_begin,
         cold; /* where code for rare cases begins, and where the next goes: apart, so that the rest lies close together */
@@ -245,13 +271,20 @@ void x86_code_run_block(struct x86_code *code, struct x86_cpu *c, const struct x
 /* The instruction at c->rip is the one behind an STI and was not done: interrupts are held off if that STI changed IF. */
 void x86_code_enter_shadow(const struct x86_code *code, struct x86_cpu *c);
 
-/* Empties the inline TLBs: writes only (a page got its first code); what is not global and the user's jump cache (CR3); or
- * all with all jump caches. Only global pages may be in the supervisor's jump caches. */
-void x86_frame_flush_writes(struct x86_frame *f);
-void x86_frame_flush_local(struct x86_frame *f);
-void x86_frame_flush_all(struct x86_frame *f);
-void x86_frame_flush_jumps(struct x86_frame *f);
+/* ---- translate_frame.c: what frames cache, and the switch between them ---- */
+
+MUST_CHECK int x86_frames_init(struct x86_frames *frames, struct x86_cpu *c, struct error *err);
+void x86_frames_done(struct x86_frames *frames);
+/* Before code is run: chooses the frame of c's address space, and drops what flushes have reached since the last call. */
+struct x86_frame *x86_frames_follow(struct x86_frames *frames, const struct x86_cpu *c);
+/* Drops all rights to write: a page was marked as code. */
+void x86_frames_drop_writes(struct x86_frames *frames);
+/* Drops all translations and jumps, or only all jumps. */
+void x86_frames_drop(struct x86_frames *frames);
+void x86_frames_drop_jumps(struct x86_frames *frames);
+/* Enters a page into the bank's inline TLB. Others in the same place give way. */
+void x86_frame_add_page(struct x86_frame *f, unsigned bank, gva_t lin, const uint8_t *host, enum x86_access access, bool global);
 /* Lets jumps from other pages find the block at lin, which is in that page of guest memory. */
-void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t page, const struct x86_native *n);
+void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t page, const struct x86_native *n, bool global);
 
 #endif

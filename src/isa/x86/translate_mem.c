@@ -8,6 +8,8 @@
  * are live nothing may touch them: the table is looked up with PEXT, and JRCXZ skips the miss. Accesses off one base register are
  * checked as a group, at the first of them or before (translate_look.c).
  */
+#include <assert.h>
+
 #include "isa/x86/translate_emit.h"
 
 enum { SIB_NONE = H_RSP };
@@ -402,6 +404,19 @@ static void put_go_to_c(struct xl *x, uint32_t what)
     (void)xl_jmp(x, x->code->stub_miss);
 }
 
+/* Notes that the group of the site whose frame offset is in rcx has pages; rcx is lost. */
+static void put_site_used(struct xl *x)
+{
+    enum { GROUP = FRAME_SITE_GROUP * (int)sizeof(struct x86_site) };
+    int32_t first = bank_offset(x, offsetof(struct x86_frame_bank, site));
+    static_assert((offsetof(struct x86_frame, bank) | offsetof(struct x86_frame_bank, site)) % GROUP == 0, "groups are counted");
+    xl_pext(x, H_RCX, H_RCX, 16 + FRAME(site_mask));
+    codebuf_put1(x->cb, 0xc6); /* mov byte [rsp + rcx + disp], 1 */
+    put_sib(x, 2, 0, H_RSP, H_RCX, 1);
+    codebuf_put4(x->cb, (uint32_t)(16 + bank_offset(x, offsetof(struct x86_frame_bank, site_used)) - first / GROUP));
+    codebuf_put1(x->cb, 1);
+}
+
 /* Called with the address in r11 and the frame offset of the site in rcx. If the page is in the table the site gets it; C is
  * called when it is not, when the site has it already (the access crosses its end, or is not aligned), or, one
  * time in many, to look whether sites miss too often. Keeps flags. */
@@ -437,6 +452,7 @@ static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
     put_sib(x, 2, H_RAX, H_RSP, H_RAX, 8);
     codebuf_put4(x->cb, (uint32_t)(16 + bank_offset(x, offsetof(struct x86_frame_bank, to_host))));
     put_site_operand(x, 0x89, H_RAX, offsetof(struct x86_site, to_host));
+    put_site_used(x);
     asm_pop(x->cb, HOST_RAX);
     asm_ret(x->cb);
     xl_here(x, used_up);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "core/vcpu.h"
 #include "core/vm.h"
@@ -62,13 +61,6 @@ void x86_code_enter_shadow(const struct x86_code *code, struct x86_cpu *c)
     enter_shadow(code->frame, c);
 }
 
-/* An entry that is not there must never match, not even for an address no honest guest uses: it holds what belongs to
- * another index. */
-static uint64_t no_tag(unsigned k)
-{
-    return -((uint64_t)(k ^ FRAME_TLB / 2) << GPAGE_SHIFT);
-}
-
 static uint64_t bail(struct x86_frame *f, enum x86_frame_bail why)
 {
     f->bails[why]++;
@@ -96,7 +88,7 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
     uint64_t neg = -(lin & GPAGE_MASK);
     f->misses++;
     if ((what >> 20) && (lin & ((what >> 20) - 1)))
-        return bail(f, FRAME_BAIL_CROSSING); /* #GP before anything of the page is looked at */
+        return bail(f, FRAME_BAIL_CROSSING);               /* #GP before anything of the page is looked at */
     if ((lin & ~GPAGE_MASK) + f->miss_size > GPAGE_SIZE) { /* whether it gets to access any page is for the interpreter to see */
         if (what & MISS_GROUP)
             f->straddler = f->miss_block;
@@ -113,13 +105,7 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
         return bail(f, what & MISS_EARLY ? FRAME_BAIL_EARLY : FRAME_BAIL_NO_RAM); /* the latter: it faults, or is a device's */
     if (access == X86_WRITE && atomic_load_explicit(&c->gmem->code[gmem_page_index(c->gmem, host)], memory_order_acquire))
         return bail(f, FRAME_BAIL_CODE); /* each store to a page with code is looked at */
-    uint64_t to_host = (uint64_t)(uintptr_t)host - lin;
-    if (b->neg_tag[!access][k] != neg || b->to_host[k] != to_host)
-        b->neg_tag[!access][k] = no_tag(k);
-    b->neg_tag[access][k] = neg;
-    b->to_host[k] = to_host;
-    b->host_page[k] = (uint64_t)(uintptr_t)host & GPAGE_MASK;
-    b->local |= !c->tlb->global[bank][(lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1)];
+    x86_frame_add_page(f, bank, lin, host, access, c->tlb->global[bank][(lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1)]);
     return 0;
 }
 
@@ -507,18 +493,6 @@ static int log_new(struct x86_code *code, const struct vcpu *vcpu, struct error 
 
 /* ---- life ---- */
 
-static size_t frame_bytes(void)
-{
-    return FRAME_STACK + ((sizeof(struct x86_frame) + GPAGE_SIZE - 1) & GPAGE_MASK);
-}
-
-/* As goto_r11() in translate_flow.c does it: of the bits that tell places in the code apart. */
-enum { JUMP_SHIFT = 2 };
-static unsigned jump_index(gva_t lin)
-{
-    return lin >> JUMP_SHIFT & (FRAME_JUMPS - 1);
-}
-
 /* As put_jump_stub() in translate_flow.c. */
 enum { PLACE_SHIFT = 4, PLACE_MASK = (CODE_PLACES / 2 - 1) << PLACE_SHIFT };
 static uint64_t place_key(uint64_t page, unsigned off)
@@ -539,40 +513,19 @@ static void flush_places(struct x86_code *code)
         code->places[b][0].neg_key = code->places[b][1].neg_key = -(1ULL << PLACE_SHIFT); /* whose index is another */
 }
 
-static int frame_new(struct x86_code *code, struct x86_cpu *c, struct error *err)
+/* What frames have of the rest of the translator; all share it. */
+static void init_frame(struct x86_code *code)
 {
-    uint8_t *mem = mmap(NULL, frame_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mem == MAP_FAILED)
-        return error_set(err, -ENOMEM, "no memory for the translator's frame");
-    struct x86_frame *f = (struct x86_frame *)(mem + FRAME_STACK);
-    code->frame = f;
-    f->callouts_of = calloc(x86_nr_rows, sizeof(*f->callouts_of));
-    if (!f->callouts_of)
-        return error_set(err, -ENOMEM, "no memory for the translator's counters");
-    f->cpu = c;
-    f->requests = &c->vcpu->requests;
-    f->vec = (uint8_t *)c->fpu.zmm;
-    f->mxcsr = &c->fpu.mxcsr;
-    f->tlb_mask = (uint64_t)(FRAME_TLB - 1) << GPAGE_SHIFT;
-    f->page_mask = GPAGE_MASK;
-    f->jump_mask = (FRAME_JUMPS - 1) << JUMP_SHIFT;
-    f->fetch_mask = (uint64_t)(FRAME_FETCHES - 1) << GPAGE_SHIFT;
-    f->off_mask = GPAGE_SIZE - 1;
+    struct x86_frame *f = code->frame;
     f->place_mask = PLACE_MASK;
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         f->places[b] = (uintptr_t)code->places[b];
-    flush_places(code);
     f->fcw_masks = FCW_MASKS;
-    f->align_mask[0] = 15;
-    f->align_mask[1] = 31;
-    f->align_mask[2] = 63;
-    f->upper_mask = 0xffffULL << 48;
     f->sites_left = SITE_MISSES;
     f->flags_mask = FLAGS_ARITH | FLAG_DF;
     f->bit_mask[0] = 31;
     f->bit_mask[1] = 63;
-    x86_frame_flush_all(f);
-    return 0;
+    flush_places(code);
 }
 
 int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct error *err)
@@ -589,8 +542,10 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
     const char *trace = c->vcpu->vm->trace_code;
     int r = trace ? codebuf_init_named(&code->cb, size, err) : codebuf_init(&code->cb, size, err);
     if (r >= 0)
-        r = frame_new(code, c, err);
+        r = x86_frames_init(&code->frames, c, err);
     if (r >= 0) {
+        code->frame = code->frames.now->frame;
+        init_frame(code);
         code->work = calloc(1, sizeof(*code->work));
         r = code->work && put_stubs(code) ? 0 : error_set(err, -ENOMEM, "no memory for the translator");
     }
@@ -608,10 +563,7 @@ void x86_code_attach(const struct x86_code *code)
 
 void x86_code_done(struct x86_code *code)
 {
-    if (code->frame) {
-        free(code->frame->callouts_of);
-        (void)munmap((uint8_t *)code->frame - FRAME_STACK, frame_bytes()); /* our own mapping */
-    }
+    x86_frames_done(&code->frames);
     free(code->work);
     free(code->places);
     x86_code_log_free(code->log);
@@ -625,75 +577,8 @@ void x86_code_reset(struct x86_code *code)
     code->cold = code->cold_begin;
     if (code->log)
         x86_code_log_reset(code->log);
-    x86_frame_flush_jumps(code->frame);
+    x86_frames_drop_jumps(&code->frames);
     flush_places(code);
-}
-
-/* ---- the frame's caches ---- */
-
-static void flush_jumps(struct x86_frame_bank *b)
-{
-    memset(b->jump_neg, 0, sizeof(b->jump_neg)); /* address 0, whose index is 0 */
-    b->jump_neg[0] = -(1ULL << JUMP_SHIFT);      /* whose index is 1 */
-    for (unsigned k = 0; k < FRAME_FETCHES; k++) {
-        b->fetch_neg[k] = -((uint64_t)(k ^ 1) << GPAGE_SHIFT); /* another index' */
-        b->fetch_key[k] = 1ULL << 62;                          /* no address leads from there to any page */
-    }
-}
-
-void x86_frame_flush_jumps(struct x86_frame *f)
-{
-    for (unsigned b = 0; b < X86_BANK_NR; b++)
-        flush_jumps(&f->bank[b]);
-}
-
-static void flush_sites(struct x86_frame_bank *b, enum x86_access access)
-{
-    for (unsigned k = 0; k < FRAME_SITES; k++)
-        b->site[access][k].neg = SITE_NONE;
-}
-
-static void flush_bank(struct x86_frame_bank *b)
-{
-    for (unsigned k = 0; k < FRAME_TLB; k++)
-        b->neg_tag[X86_READ][k] = b->neg_tag[X86_WRITE][k] = no_tag(k);
-    flush_sites(b, X86_READ);
-    flush_sites(b, X86_WRITE);
-    b->local = false;
-}
-
-void x86_frame_flush_writes(struct x86_frame *f)
-{
-    for (unsigned b = 0; b < X86_BANK_NR; b++) {
-        for (unsigned k = 0; k < FRAME_TLB; k++)
-            f->bank[b].neg_tag[X86_WRITE][k] = no_tag(k);
-        flush_sites(&f->bank[b], X86_WRITE);
-    }
-}
-
-void x86_frame_flush_local(struct x86_frame *f)
-{
-    for (unsigned b = 0; b < X86_BANK_NR; b++)
-        if (f->bank[b].local)
-            flush_bank(&f->bank[b]);
-    flush_jumps(&f->bank[X86_BANK_USER]);
-}
-
-void x86_frame_flush_all(struct x86_frame *f)
-{
-    for (unsigned b = 0; b < X86_BANK_NR; b++)
-        flush_bank(&f->bank[b]);
-    x86_frame_flush_jumps(f);
-}
-
-void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t page, const struct x86_native *n)
-{
-    struct x86_frame_bank *b = &f->bank[bank];
-    unsigned k = jump_index(lin), p = lin >> GPAGE_SHIFT & (FRAME_FETCHES - 1);
-    b->jump_neg[k] = -lin;
-    b->jump_code[k] = (uintptr_t)n->far_entry;
-    b->fetch_neg[p] = -(lin & GPAGE_MASK);
-    b->fetch_key[p] = page - (lin & GPAGE_MASK);
 }
 
 void x86_code_add_place(struct x86_code *code, unsigned bank, uint64_t page, unsigned off, const struct x86_native *n)
