@@ -103,3 +103,18 @@ void ls_define_flags(struct ls_gen *g)
     default: PUT(g, 0x3c, (uint8_t)below(g, 256)); break; /* cmp al, imm8 */
     }
 }
+
+unsigned ls_seldom(struct ls_gen *g)
+{
+    static const uint8_t bits[] = { 0, 1, 7, 15, 15, 31 };
+    uint32_t counter = LS_V_WINDOW + (LS_W_COUNTERS << 12);
+    PUT(g, 0xf6, 0x04, 0x25, (uint8_t)counter, (uint8_t)(counter >> 8), (uint8_t)(counter >> 16), (uint8_t)(counter >> 24),
+        bits[below(g, sizeof(bits))]);
+    PUT32(g, 0, 0x0f, 0x85);
+    return g->pos;
+}
+
+void ls_seldom_end(struct ls_gen *g, unsigned begin)
+{
+    ls_patch_rel(g, begin, g->pos);
+}

@@ -68,6 +68,16 @@ void ls_set_stack(struct ls_gen *g);
 /* Defines all arithmetic flags, which are undefined where this stands. */
 void ls_define_flags(struct ls_gen *g);
 
+/* Not in every round: code must stay the same for a while to get hot. Returns what ls_seldom_end() wants. */
+unsigned ls_seldom(struct ls_gen *g);
+void ls_seldom_end(struct ls_gen *g, unsigned begin);
+
+/* ---- lockstep_space.c ---- */
+/* Switches of address space, what differs in them, and changes of mappings, flushed no further than they must be. */
+void ls_space(struct ls_gen *g);
+/* What all PCIDs have cached is good no more. */
+void ls_spoil_spaces(struct ls_gen *g);
+
 /* ---- lockstep_insn.c ---- */
 bool ls_insn_init(struct ls_gen *g);
 /* A random instruction with what it needs before and behind it. */

@@ -149,22 +149,6 @@ static uint32_t code_address(struct ls_gen *g, unsigned off)
     return (uint32_t)(percent(g, 60) ? ls_code_va(off) : ls_alias_va(off));
 }
 
-/* Not in every round: code must stay the same for a while to get hot. Returns what seldom_end() wants. */
-static unsigned seldom(struct ls_gen *g)
-{
-    static const uint8_t bits[] = { 0, 1, 7, 15, 15, 31 };
-    uint32_t counter = LS_V_WINDOW + (LS_W_COUNTERS << 12);
-    PUT(g, 0xf6, 0x04, 0x25, (uint8_t)counter, (uint8_t)(counter >> 8), (uint8_t)(counter >> 16), (uint8_t)(counter >> 24),
-        bits[below(g, sizeof(bits))]);
-    PUT32(g, 0, 0x0f, 0x85);
-    return g->pos;
-}
-
-static void seldom_end(struct ls_gen *g, unsigned begin)
-{
-    ls_patch_rel(g, begin, g->pos);
-}
-
 /* An instruction that changing it makes another of: op eax, imm32 by its opcode, or mov reg, imm32 by its immediate. None of them
  * reads flags: see docs/decisions/0006. */
 static struct ls_target put_target(struct ls_gen *g)
@@ -195,10 +179,10 @@ static void changing_code(struct ls_gen *g)
 {
     bool before = percent(g, 50);
     struct ls_target t = before ? (struct ls_target){ 0, 0 } : put_target(g);
-    unsigned begin = seldom(g);
+    unsigned begin = ls_seldom(g);
     change(g, t);
     uint8_t *store_end = g->p->code + g->pos;
-    seldom_end(g, begin);
+    ls_seldom_end(g, begin);
     if (!before)
         return;
     for (unsigned n = below(g, 3); n > 0; n--)
@@ -242,10 +226,10 @@ static void changing_function(struct ls_gen *g)
 {
     if (!g->nr_functions || g->in_function)
         return;
-    unsigned k = below(g, g->nr_functions), begin = seldom(g);
+    unsigned k = below(g, g->nr_functions), begin = ls_seldom(g);
     for (unsigned n = 1 + below(g, 3); n > 0; n--)
         change(g, g->target[k]);
-    seldom_end(g, begin);
+    ls_seldom_end(g, begin);
     ls_set_stack(g);
     PUT32(g, 0, 0xe8);
     ls_patch_rel(g, g->pos, g->function[k]);
@@ -310,11 +294,12 @@ static void change_mapping(struct ls_gen *g)
     static const uint16_t changes[] = { 1, 2, 4, 0x1000, 0x1002, 3, 0x1000, 2 };
     unsigned index = LS_W_DATA + 12 + below(g, 4);
     access_page(g, index);
-    unsigned begin = seldom(g);
+    unsigned begin = ls_seldom(g);
     ls_mov(g, RAX, LS_V_TABLE + 8 * index);
     PUT32(g, changes[below(g, 8)], 0x48, 0x81, 0x30); /* xor qword [rax], imm32 */
+    ls_spoil_spaces(g);
     flush_tlb(g, index);
-    seldom_end(g, begin);
+    ls_seldom_end(g, begin);
     access_page(g, index);
 }
 
@@ -396,11 +381,11 @@ static void control(struct ls_gen *g)
     default: {
         if (percent(g, 60))
             return;
-        unsigned begin = seldom(g);
+        unsigned begin = ls_seldom(g);
         PUT(g, 0x0f, 0x20, 0xc0);       /* mov rax, cr0 */
         PUT(g, 0x48, 0x83, 0xf0, 0x08); /* xor rax, TS */
         PUT(g, 0x0f, 0x22, 0xc0);
-        seldom_end(g, begin);
+        ls_seldom_end(g, begin);
     }
     }
 }
@@ -554,7 +539,11 @@ static void item(struct ls_gen *g)
         ls_x87,         ls_sys,
         ls_sys,         ls_sys,
         ls_string,      ls_string,
-        string_change,
+        string_change,  ls_space,
+        ls_space,       ls_space,
+        ls_space,       ls_space,
+        ls_space,       ls_space,
+        ls_space,       ls_space,
     };
     unsigned n = below(g, percent(g, 40) ? sizeof(special) / sizeof(special[0]) : 200);
     if (g->depth > 3 || !ls_room(g, 1024))
@@ -609,6 +598,8 @@ static void choose_machine(struct ls_gen *g)
     p->am = percent(g, 30);
     p->irqs = percent(g, 40);
     p->steps = percent(g, 10);
+    p->pcids = percent(g, 70);
+    p->large_global = percent(g, 50);
     p->fs_base = LS_V_WINDOW + ((LS_W_DATA + 1) << 12) + 8 * below(g, 64);
     p->gs_base = percent(g, 50) ? LS_V_WINDOW_HIGH - 0x1000 : 16 * (uint64_t)below(g, 256);
 }

@@ -24,6 +24,8 @@ struct ls_program {
     bool kernel_only;   /* all code and half of the data are the supervisor's; SMAP, SMEP */
     bool code_writable; /* at its own address; it always is at the alias */
     bool no_avx, avx512, small_model, exceptions_unmasked, x87_unmasked, am, irqs, steps;
+    bool pcids;        /* address spaces have PCIDs */
+    bool large_global; /* the large page is global */
     uint64_t fs_base, gs_base;
 };
 

@@ -13,7 +13,7 @@
 extern const uint8_t lockstep_guest[], lockstep_guest_end[], lockstep_int_log[], lockstep_int_pause[], lockstep_int_end[],
     lockstep_irq[], lockstep_syscall[];
 
-enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_D = 0x40, PTE_G = 0x100 };
+enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40, PTE_PS = 0x80, PTE_G = 0x100 };
 #define PTE_NX (1ULL << 63)
 #define V(p) (LS_V_KERNEL + (p)-LS_P_KERNEL)
 #define V_HANDLER(symbol) (LS_V_KERNEL + (uint64_t)((symbol)-lockstep_guest))
@@ -148,6 +148,65 @@ static void map_window(struct ls_machine *m, const struct ls_program *p)
     }
 }
 
+/* What address space k has of its own. */
+static void map_space(struct ls_machine *m, const struct ls_program *p, unsigned k)
+{
+    const gpa_t table = LS_P_SPACE_TABLES + k * 0x1000ULL;
+    const uint64_t u = p->kernel_only ? 0 : PTE_U, data = PTE_P | PTE_W | PTE_NX | u;
+    for (unsigned n = 0; n < 5; n++)
+        poke(m, table + 8 * (LS_S_FUNCTIONS + n), (LS_P_FUNCTIONS + ((n + k) % 4 << 12)) | PTE_P | PTE_W | u);
+    for (unsigned n = 0; n < 4; n++)
+        poke(m, table + 8 * (LS_S_DATA + n), (LS_P_DATA + ((n + k) % 6 << 12)) | data);
+    for (unsigned n = 0; n < 4; n++)
+        poke(m, table + 8 * (LS_S_GLOBAL_DATA + n), (LS_P_DATA + (n << 12)) | data | PTE_G);
+    for (unsigned n = 0; n < 2; n++)
+        poke(m, table + 8 * (LS_S_GLOBAL_FUNCTIONS + n), (LS_P_FUNCTIONS + (n << 12)) | PTE_P | PTE_W | u | PTE_G);
+    poke(m, table + 8 * (LS_S_GLOBAL_FUNCTIONS + 2), (LS_P_FUNCTIONS + (k << 12)) | PTE_P | PTE_W | u);
+}
+
+/* Space 0 has the tables that map_all() makes. The others' differ from its in one entry of the third level. */
+static void map_spaces(struct ls_machine *m, const struct ls_program *p)
+{
+    const gpa_t t = LS_P_TABLES;
+    const uint64_t rwu = PTE_P | PTE_W | PTE_U;
+    poke(m, t + 0x2000 + 8, LS_P_SPACE_TABLES | rwu);
+    poke(m, t + 0x1000 + 8 * (LS_V_LARGE >> 30), LS_P_LARGE_TABLE | rwu);
+    poke(m, LS_P_LARGE_TABLE, PTE_P | PTE_W | PTE_PS | PTE_NX | (p->kernel_only ? 0 : PTE_U) | (p->large_global ? PTE_G : 0));
+    for (unsigned k = 1; k < LS_SPACES; k++) {
+        gpa_t root = LS_P_ROOTS + (k - 1) * 0x3000ULL;
+        memcpy(ls_ram(m) + root, ls_ram(m) + t, 3 * 4096);
+        poke(m, root, (root + 0x1000) | rwu);
+        poke(m, root + 0x1000 + 8, (root + 0x2000) | rwu);
+        poke(m, root + 0x2000 + 8, (LS_P_SPACE_TABLES + k * 0x1000ULL) | rwu);
+    }
+    for (gpa_t n = 0; n < LS_SPACES; n++) {
+        map_space(m, p, (unsigned)n);
+        poke(m, t + 0x7000 + 8 * (((LS_V_SPACE_TABLES - LS_V_KERNEL) >> 12) + n),
+             (LS_P_SPACE_TABLES + (n << 12)) | PTE_P | PTE_W);
+    }
+    poke(m, t + 0x7000 + 8 * ((LS_V_LARGE_TABLE - LS_V_KERNEL) >> 12), LS_P_LARGE_TABLE | PTE_P | PTE_W);
+}
+
+/* The functions. An instruction at each page's end goes on in the next one, which is another in each space. */
+static void fill_functions(struct ls_machine *m)
+{
+    static const uint8_t begin[] = { 0x11, 0x22, 0x90, 0xc3 };
+    static const uint8_t add[] = { 0x05, 1, 0, 0, 0x40, 0xc3 };                      /* add eax, imm32; ret */
+    static const uint8_t on[] = { 0x05, 2, 0, 0, 0x40, 0xe9, 0xb6, 0x0f, 0, 0 };     /* add; jmp to the next page's add */
+    static const uint8_t to_end[] = { 0x05, 3, 0, 0, 0x40, 0xe9, 0x36, 0x0f, 0, 0 }; /* add; jmp to the page's end */
+    for (unsigned n = 0; n < 4; n++) {
+        uint8_t *page = ls_ram(m) + LS_P_FUNCTIONS + n * 4096;
+        memset(page, 0x90, 4096);
+        memcpy(page, begin, sizeof(begin));
+        memcpy(page + LS_F_ADD, add, sizeof(add));
+        memcpy(page + LS_F_ON, on, sizeof(on));
+        memcpy(page + LS_F_TO_END, to_end, sizeof(to_end));
+        page[1] = page[LS_F_ADD + 2] = page[LS_F_ON + 2] = page[LS_F_TO_END + 2] = (uint8_t)(n + 1);
+        page[n % 2 ? 4094 : 4093] = 0x05;                             /* add eax, what is behind it and in the next page */
+        page[LS_F_TO_END + 6] = n == 0 ? 0x43 : n == 1 ? 0x44 : 0x36; /* to that, or to LS_F_END */
+    }
+}
+
 static void map_all(struct ls_machine *m, const struct ls_program *p)
 {
     const gpa_t t = LS_P_TABLES;
@@ -169,6 +228,7 @@ static void map_all(struct ls_machine *m, const struct ls_program *p)
     for (unsigned k = 0; k < 6; k++)
         poke(m, t + 0x9000 + 8 * (LS_W_DATA + k), (LS_P_DATA + (gpa_t)k * 4096) | rwu | PTE_NX);
     map_window(m, p);
+    map_spaces(m, p);
 }
 
 static void set_gate(struct ls_machine *m, unsigned vector, uint64_t to, unsigned ist, unsigned dpl)
@@ -221,6 +281,8 @@ static void fill_memory(struct ls_machine *m, const struct ls_program *p, struct
     memcpy(ls_ram(m) + LS_P_COUNTERS, &p->rounds, sizeof(p->rounds));
     for (gpa_t at = LS_P_DATA; at < LS_P_END; at += 8)
         poke(m, at, any_value(r));
+    memset(ls_ram(m) + LS_P_OTHER_DATA, 0x5a, LS_P_FUNCTIONS - LS_P_DATA);
+    fill_functions(m);
     map_all(m, p);
     set_tables(m, p);
     for (gpa_t at = 0; at < BARE_RAM; at += 4096)
@@ -234,7 +296,7 @@ static void set_control(struct x86_cpu *c, const struct ls_program *p)
     c->cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE | CR0_WP | CR0_MP | (p->am ? CR0_AM : 0);
     c->cr3 = LS_P_TABLES;
     c->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_FSGSBASE | (p->no_avx ? 0 : CR4_OSXSAVE)
-             | (p->kernel_only ? CR4_SMAP | CR4_SMEP : 0);
+             | (p->kernel_only ? CR4_SMAP | CR4_SMEP : 0) | (p->pcids ? CR4_PCIDE : 0);
     c->efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
     c->xcr0 = p->no_avx ? XCR0_X87 | XCR0_SSE : p->avx512 ? 0xe7 : XCR0_X87 | XCR0_SSE | XCR0_AVX;
     c->star = (uint64_t)LS_USER_CS32 << 48 | (uint64_t)LS_CS << 32;
@@ -297,15 +359,19 @@ bool ls_finished(const struct ls_machine *m)
 
 /* ---- comparing ---- */
 
-/* Dirty bits that only a has go to b. */
-static void share_dirty_bits(struct ls_machine *a, struct ls_machine *b)
+/* Accessed bits that one has, and dirty bits that a has, go to the other one. Who finds a global page in its TLB, entered in
+ * another address space, does not walk in this one: so there dirty bits that b has go to a, too. */
+static void share_walk_bits(struct ls_machine *a, struct ls_machine *b)
 {
     for (gpa_t at = LS_P_TABLES; at < LS_P_TABLES_END; at += 8) {
         uint64_t x, y;
         memcpy(&x, ls_ram(a) + at, 8);
         memcpy(&y, ls_ram(b) + at, 8);
-        if (x != y && (x & PTE_D) && (y | PTE_D) == x)
-            poke(b, at, x);
+        uint64_t more = (x & (PTE_A | PTE_D)) | (y & (y & PTE_G ? PTE_A | PTE_D : PTE_A));
+        if (x == y || !(x & y & PTE_P))
+            continue;
+        poke(a, at, x | more);
+        poke(b, at, y | more);
     }
 }
 
@@ -336,7 +402,7 @@ const char *ls_differ(struct ls_machine *a, struct ls_machine *b, enum ls_scope 
     if (scope == LS_HOT)
         return NULL;
     if (memcmp(ls_ram(a) + LS_P_TABLES, ls_ram(b) + LS_P_TABLES, LS_P_TABLES_END - LS_P_TABLES) != 0)
-        share_dirty_bits(a, b);
+        share_walk_bits(a, b);
     return memcmp(ls_ram(a), ls_ram(b), BARE_RAM) == 0 ? NULL : "memory";
 }
 
