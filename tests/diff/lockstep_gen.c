@@ -516,6 +516,23 @@ static void cluster(struct ls_gen *g)
     g->cluster = -1;
 }
 
+/* Moves by turns to and from two pages off one register, where flags are dead. */
+static void two_pages(struct ls_gen *g)
+{
+    unsigned reg = percent(g, 50) ? RSP : ls_any_reg(g), n = 3 + below(g, 8);
+    uint64_t va = LS_V_WINDOW + (LS_W_DATA << 12) + 0x400 + 8 * below(g, 0x100);
+    ls_mov(g, reg, ls_aliased(g, va + 4096 * below(g, 4)));
+    for (; n > 0; n--) {
+        unsigned other = below(g, 16);
+        if (other == reg || other == RSP)
+            other ^= 1;
+        uint8_t b[5] = { (uint8_t)(0x48 | other >> 3 << 2 | reg >> 3), percent(g, 60) ? 0x8b : 0x89,
+                         (uint8_t)(0x80 | (other & 7) << 3 | (reg & 7)), 0x24 };
+        ls_put32(g, b, (reg & 7) == RSP ? 4 : 3, 8 * below(g, 24) + (percent(g, 50) ? 4096 : 0));
+    }
+    PUT(g, 0x83, 0xc0, (uint8_t)below(g, 256)); /* add eax, imm8 */
+}
+
 static void item(struct ls_gen *g)
 {
     static void (*const special[])(struct ls_gen *) = {
@@ -539,7 +556,7 @@ static void item(struct ls_gen *g)
         ls_x87,         ls_sys,
         ls_sys,         ls_sys,
         ls_string,      ls_string,
-        string_change,  ls_space,
+        string_change,  two_pages,
         ls_space,       ls_space,
         ls_space,       ls_space,
         ls_space,       ls_space,

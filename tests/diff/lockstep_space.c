@@ -16,6 +16,13 @@ static uint32_t root_of(unsigned space)
     return space ? LS_P_ROOTS + (space - 1) * 0x3000 : LS_P_TABLES;
 }
 
+/* Nothing may be left to point to page tables and the like: some instructions use registers as they come. */
+static void forget_pointers(struct ls_gen *g)
+{
+    ls_mov(g, RAX, below(g, 64));
+    ls_mov(g, RDX, below(g, 64));
+}
+
 /* Some PCID that only this space uses. */
 static unsigned pcid_of(struct ls_gen *g, unsigned space)
 {
@@ -41,6 +48,7 @@ void ls_spoil_spaces(struct ls_gen *g)
     ls_mov(g, RDX, keep_at);
     for (unsigned pcid = 0; pcid < LS_PCIDS; pcid++)
         spoil(g, pcid);
+    forget_pointers(g);
 }
 
 /* Keeps what the PCID has cached, where that is good. */
@@ -58,6 +66,7 @@ static void switch_to(struct ls_gen *g, unsigned space, unsigned pcid, bool keep
     PUT(g, 0x0f, 0x22, 0xd9);     /* mov cr3, rcx */
     ls_mov(g, RCX, 1ULL << 63);
     PUT(g, 0x48, 0x89, 0x0a); /* mov [rdx], rcx */
+    forget_pointers(g);
 }
 
 static void switch_space(struct ls_gen *g)
@@ -167,6 +176,7 @@ static void change_space(struct ls_gen *g)
     unsigned begin = ls_seldom(g);
     change_entry(g, LS_V_SPACE_TABLES + 0x1000 * space + 8 * n, bits);
     flush_in_space(g, space, space_page(n) + below(g, 4096));
+    forget_pointers(g);
     ls_seldom_end(g, begin);
     if (code)
         call_at(g, space_page(n));
@@ -194,6 +204,7 @@ static void change_global(struct ls_gen *g)
     for (unsigned space = 0; space < LS_SPACES; space++)
         change_entry(g, LS_V_SPACE_TABLES + 0x1000 * space + 8 * n, bits);
     flush_global(g, space_page(n) + below(g, 4096));
+    forget_pointers(g);
     ls_seldom_end(g, begin);
     if (from_elsewhere)
         switch_to(g, here, pcid, true);
@@ -236,6 +247,7 @@ static void change_large(struct ls_gen *g)
         ls_spoil_spaces(g);
         invlpg(g, LS_V_LARGE + below(g, 0x200000));
     }
+    forget_pointers(g);
     ls_seldom_end(g, begin);
     access_at(g, page);
 }
