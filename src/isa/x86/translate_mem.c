@@ -292,9 +292,9 @@ static void check_group(struct xl *x, struct xl_group *g, int32_t delta)
     g->checked = true;
     if (x->note[x->k].flags_dead && !wanders(x)) {
         g->host = check_site(x, t, size, 0, access);
-        if (x->site == SITE_ANY || g->count < 2)
+        if (x->site == SITE_ANY || (g->count < 2 && !g->early))
             return;
-        g->host = FRAME(group) + 8 * (int32_t)(g - x->group); /* another check may share the site before the next member */
+        g->host = FRAME(group) + 8 * (int32_t)(g - x->group); /* another check may share the site before the last member */
         xl_store(x, g->host, H_RCX);
         return;
     }
