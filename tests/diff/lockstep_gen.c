@@ -200,7 +200,7 @@ static void string_change(struct ls_gen *g)
     bool before = percent(g, 40);
     if (before)
         PUT32(g, rng_next(&g->r), (uint8_t)(0xb8 | below(g, 4)));
-    unsigned begin = seldom(g);
+    unsigned begin = ls_seldom(g);
     ls_mov(g, RSI, percent(g, 50) ? counter : ls_data(g, 4));
     ls_mov(g, RCX, 1 + below(g, 4));
     PUT32(g, counter, 0x8a, 0x04, 0x25); /* mov al, [counter] */
@@ -213,7 +213,7 @@ static void string_change(struct ls_gen *g)
         PUT(g, 0xf3, percent(g, 50) ? 0xa4 : 0xaa);
     else
         PUT(g, percent(g, 50) ? 0xa4 : 0xaa);
-    seldom_end(g, begin);
+    ls_seldom_end(g, begin);
     if (before)
         return;
     at = code_address(g, g->pos + 1);

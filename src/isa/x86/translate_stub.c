@@ -83,9 +83,7 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
 {
     struct x86_cpu *c = f->cpu;
     enum x86_access access = what & 0xff;
-    unsigned bank = what >> 8 & 3, k = (lin >> GPAGE_SHIFT) & (FRAME_TLB - 1);
-    struct x86_frame_bank *b = &f->bank[bank];
-    uint64_t neg = -(lin & GPAGE_MASK);
+    unsigned bank = what >> 8 & 3;
     f->misses++;
     if ((what >> 20) && (lin & ((what >> 20) - 1)))
         return bail(f, FRAME_BAIL_CROSSING);               /* #GP before anything of the page is looked at */
