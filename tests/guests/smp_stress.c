@@ -215,7 +215,7 @@ static void stores_are_seen_in_order(void)
 /* ---- code written by another CPU ---- */
 
 enum { PATCHES = 4000 };
-static uint8_t *code;
+static uint8_t *code, *entry; /* the function; where it is called, perhaps with NOPs before it */
 static atomic_uint patched, called;
 
 static unsigned (*function(uint8_t *p))(void)
@@ -246,7 +246,7 @@ static void *patcher(void *arg)
     for (unsigned k = 0; k < PATCHES;) {
         k = atomic_load(&patched);
         serialize();
-        unsigned got = function(code)();
+        unsigned got = function(entry)();
         if (got < k)
             broken("stale code behind a serializing instruction", got, k);
         atomic_store(&called, k);
@@ -267,7 +267,7 @@ static void *poller(void *arg)
     }
     for (unsigned k = 1; k <= PATCHES / 8; k++) {
         unsigned got;
-        while ((got = function(code)()) < k)
+        while ((got = function(entry)()) < k)
             if (got != k - 1)
                 broken("code that was never there", got, k);
         atomic_store(&called, k);
@@ -275,10 +275,11 @@ static void *poller(void *arg)
     return NULL;
 }
 
-static void patched_code_is_seen(void)
+static void patch(uint8_t *at, unsigned nops)
 {
-    uint8_t *page = map(PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
-    code = page + 67; /* the immediate is at 68 */
+    code = at;
+    entry = at - nops;
+    memset(entry, 0x90, nops);
     put_function(code, 0);
     atomic_store(&patched, 0);
     atomic_store(&called, 0);
@@ -286,7 +287,14 @@ static void patched_code_is_seen(void)
     put_function(code, 0);
     atomic_store(&called, 0);
     in_threads(2, poller);
-    munmap(page, PAGE);
+}
+
+static void patched_code_is_seen(void)
+{
+    uint8_t *page = map(2 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
+    patch(page + 67, 0);       /* the immediate is at 68 */
+    patch(page + PAGE - 1, 5); /* and here in the next page */
+    munmap(page, 2 * PAGE);
 }
 
 /* ---- a page that another CPU writes gets its first code ---- */
@@ -351,15 +359,19 @@ static void *compiler(void *arg)
     uint8_t *p = map(2 * PAGE, PROT_READ | PROT_WRITE);
     for (unsigned k = 1; k <= JITS; k++) {
         unsigned off = k * 61 % (PAGE + 64);
-        uint8_t *f = p + off; /* sometimes across the page end */
+        uint8_t *f = p + off, *begin = f; /* sometimes across the page end */
         if (mprotect(p, 2 * PAGE, PROT_READ | PROT_WRITE))
             broken("mprotect", -1, 0);
+        if (k % 2) { /* or not the first instruction there */
+            memset(f, 0x90, 3);
+            f += 3;
+        }
         put_function(f, me << 16 | k);
         if (mprotect(p, 2 * PAGE, PROT_READ | PROT_EXEC))
             broken("mprotect", -1, 0);
         for (unsigned n = 0; n < 10; n++)
-            if (function(f)() != (me << 16 | k))
-                broken("code just made", function(f)(), me << 16 | k);
+            if (function(begin)() != (me << 16 | k))
+                broken("code just made", function(begin)(), me << 16 | k);
         uint8_t *shared = map(PAGE, PROT_READ | PROT_WRITE);
         put_function(shared + k % 2048, me << 16 | k);
         (void)mprotect(shared, PAGE, PROT_READ | PROT_EXEC);

@@ -134,7 +134,6 @@ static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
 {
     struct x86_cpu *c = f->cpu;
     unsigned bank = c->bank;
-    uint64_t marks = atomic_load_explicit(&c->gmem->nr_marks, memory_order_relaxed);
     frame_store(f, c);
     if (f->insn_off & FRAME_IN_SHADOW) {
         f->insn_off -= FRAME_IN_SHADOW;
@@ -143,8 +142,11 @@ static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
     uint8_t shadow = c->int_shadow;
     c->rip = f->page_va + f->insn_off;
     bool across = !i;
-    if (across)
+    if (across) { /* may mark a page */
+        if (c->storer)
+            gmem_storer_leave(c->storer);
         i = x86_blocks_fetch_one(f->blocks, c);
+    }
     f->callouts++;
     f->callouts_of[i->row]++;
     c->next_rip = c->rip + i->len;
@@ -161,7 +163,7 @@ static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
         frame_load(f, c);
         return X86_LIGHT_GO_ON;
     }
-    if (!may_go_to(i) || marks != atomic_load_explicit(&c->gmem->nr_marks, memory_order_relaxed))
+    if (!may_go_to(i) || (across && c->storer && !gmem_storer_enter(c->gmem, c->storer)))
         return leave(f, c);
     frame_load(f, c);
     f->rip = c->rip;
