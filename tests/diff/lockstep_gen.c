@@ -198,6 +198,8 @@ static void string_change(struct ls_gen *g)
 {
     uint32_t at = code_address(g, g->pos + 1), counter = LS_V_WINDOW + (LS_W_COUNTERS << 12);
     bool before = percent(g, 40);
+    if (percent(g, 60)) /* there is enough code that never gets hot */
+        return;
     if (before)
         PUT32(g, rng_next(&g->r), (uint8_t)(0xb8 | below(g, 4)));
     unsigned begin = ls_seldom(g);

@@ -142,11 +142,16 @@ static void string(struct ls_gen *g)
     bool compares = op == 0xa6 || op == 0xa7 || op == 0xae || op == 0xaf;
     if (percent(g, 30))
         from = to + below(g, 64) - 32;
-    if (percent(g, 8))
+    bool onto_code = percent(g,
+                             8); /* onto data beside code: where one that was begun again overwrote itself it would matter when */
+    if (onto_code)
         to = ls_alias_va(below(g, 1500));
     ls_mov(g, RDI, ls_aliased(g, to));
     ls_mov(g, RSI, ls_aliased(g, from));
-    ls_mov(g, RCX, percent(g, 70) ? below(g, 40) : percent(g, 80) ? below(g, 5000) : (uint64_t)below(g, 3) << 32 | below(g, 9));
+    ls_mov(g, RCX,
+           onto_code || percent(g, 70) ? below(g, 40)
+           : percent(g, 80)            ? below(g, 5000)
+                                       : (uint64_t)below(g, 3) << 32 | below(g, 9));
     if (percent(g, 10))
         PUT(g, 0xfd);
     uint8_t b[8];

@@ -329,6 +329,15 @@ static const struct x86_insn *fetch_crossing(struct x86_cpu *c, gva_t lin, const
     return &x->insn;
 }
 
+const struct x86_insn *x86_blocks_crossing(struct x86_blocks *blocks, struct x86_cpu *c)
+{
+    gva_t lin = linear_pc(c);
+    const struct crossing *x = &blocks->crossing[lin >> GPAGE_SHIFT & (CROSSINGS - 1)];
+    unsigned left;
+    const uint8_t *host = x86_fetch_page(c, lin, &left);
+    return crossing_holds(c, x, lin, host, left) ? &x->insn : NULL;
+}
+
 const struct x86_insn *x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c)
 {
     gva_t lin = linear_pc(c);

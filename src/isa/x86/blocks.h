@@ -52,6 +52,9 @@ struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c);
 /* The one instruction at c->rip, from one page or two. Raises #PF. Valid until the next call on these blocks. */
 const struct x86_insn *x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c);
 
+/* The same if it lies across two pages and is known from before; else NULL. Marks no page as code. */
+const struct x86_insn *x86_blocks_crossing(struct x86_blocks *blocks, struct x86_cpu *c);
+
 /* Decodes one instruction of at most `left` bytes, with the step function it has on this CPU model; X86_DECODE_SHORT when the
  * bytes end first, else 0 with *ret made, perhaps one that faults: then it has no bytes to compare. */
 int x86_blocks_decode(const struct x86_cpu *c, const uint8_t *bytes, unsigned left, struct x86_insn *ret);

@@ -110,8 +110,8 @@ static uint64_t one_run(struct x86_cpu *c, const struct x86_insn *i, uint64_t n,
     uint64_t k = moves ? run_length(c, src, size, X86_READ, &from) : n, m = run_length(c, c->gpr[RDI], size, X86_WRITE, &to);
     n = n < k ? n : k;
     n = n < m ? n : m;
-    if (!n)
-        return 0;
+    if (!n || atomic_load_explicit(&c->gmem->code[gmem_page_index(c->gmem, to)], memory_order_acquire))
+        return 0; /* who marks the page from now on waits until translated code is left: struct gmem_storer */
     if (moves) {
         copy_up(to, from, n, size);
         c->gpr[RSI] += n * size;
@@ -119,7 +119,6 @@ static uint64_t one_run(struct x86_cpu *c, const struct x86_insn *i, uint64_t n,
         fill_up(to, n, c->gpr[RAX], size);
     }
     c->gpr[RDI] += n * size;
-    tlb_wrote(c, to);
     return n;
 }
 
@@ -130,7 +129,7 @@ static enum x86_light light_string(struct x86_frame *f, struct x86_cpu *c, const
     if (i->addrsize != 8 || (c->rflags & FLAG_DF))
         return X86_LIGHT_CALL_OUT;
     while (n) {
-        uint64_t done = c->code_written ? 0 : one_run(c, i, n, moves);
+        uint64_t done = one_run(c, i, n, moves);
         if (!done)
             return X86_LIGHT_CALL_OUT;
         n -= done;
@@ -141,8 +140,7 @@ static enum x86_light light_string(struct x86_frame *f, struct x86_cpu *c, const
             return X86_LIGHT_LEAVE;
         }
     }
-    f->rip = c->next_rip;
-    return c->code_written ? X86_LIGHT_LEAVE : X86_LIGHT_GO_ON;
+    return X86_LIGHT_GO_ON;
 }
 
 bool x86_is_light(const struct x86_insn *i)

@@ -311,7 +311,7 @@ void xl_early_checks(struct xl *x)
 {
     for (unsigned n = 0; n < x->nr_groups; n++) {
         struct xl_group *g = &x->group[n];
-        if (g->first == x->k && !g->checked && g->count)
+        if (g->early && g->first == x->k && !g->checked && g->count) /* others: when, and if, they are accessed */
             check_group(x, g, g->delta);
     }
 }

@@ -128,8 +128,7 @@ static enum x86_light leave(struct x86_frame *f, struct x86_cpu *c)
     return X86_LIGHT_LEAVE;
 }
 
-/* Runs a step function; NULL: of the instruction at rip, which lies across two pages. c->code_written may be set already: by what
- * a light call did of the instruction. */
+/* Runs a step function; NULL: of the instruction at rip, which lies across two pages. */
 static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
 {
     struct x86_cpu *c = f->cpu;
@@ -142,11 +141,10 @@ static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
     uint8_t shadow = c->int_shadow;
     c->rip = f->page_va + f->insn_off;
     bool across = !i;
-    if (across) { /* may mark a page */
-        if (c->storer)
-            gmem_storer_leave(c->storer);
-        i = x86_blocks_fetch_one(f->blocks, c);
-    }
+    if (across)
+        i = x86_blocks_crossing(f->blocks, c);
+    if (!i) /* the run loop decodes it: here no page may be marked as code, see struct gmem_storer */
+        return leave(f, c);
     f->callouts++;
     f->callouts_of[i->row]++;
     c->next_rip = c->rip + i->len;
@@ -163,7 +161,7 @@ static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
         frame_load(f, c);
         return X86_LIGHT_GO_ON;
     }
-    if (!may_go_to(i) || (across && c->storer && !gmem_storer_enter(c->gmem, c->storer)))
+    if (!may_go_to(i))
         return leave(f, c);
     frame_load(f, c);
     f->rip = c->rip;
