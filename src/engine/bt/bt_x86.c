@@ -83,7 +83,6 @@ int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
     e->storer.attention = &c->vcpu->requests;
     e->storer.attention_bit = VCPU_REQ_CODE;
     gmem_add_storer(e->gmem, &e->storer);
-    c->storer = &e->storer;
     *ret_bt = e;
     return 0;
 }

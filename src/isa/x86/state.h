@@ -177,7 +177,6 @@ struct x86_cpu {
     struct x86_tlb *tlb; /* owned */
     struct vcpu *vcpu;   /* borrowed: owns us; NULL in bare tests */
     struct gmem *gmem;   /* borrowed: the vm's */
-    struct gmem_storer *storer;        /* borrowed: the engine's; NULL: it looks at all marks */
     const struct x86_profile *profile; /* borrowed: the CPU model, static or the machine's */
     uint64_t insns;                    /* instructions retired */
 
