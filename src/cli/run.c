@@ -284,7 +284,7 @@ static int run_machine(struct run *run)
     send_rest(run);
     terminal_restore();
     int status = r < 0 ? cli_fail(&err) : conclude(run);
-    if (run->options.stats)
+    if (run->options.vm.stats)
         print_stats(run, took);
     return status;
 }

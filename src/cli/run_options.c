@@ -137,7 +137,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_INITRD: o->vm.initrd = value; break;
     case OPT_APPEND: o->append = value; break;
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
-    case OPT_STATS: o->stats = true; break;
+    case OPT_STATS: o->vm.stats = true; break;
     case OPT_TRACE_CODE: o->vm.trace_code = value ? value : "doppel-code"; break;
     case OPT_REBOOT: o->vm.reboot = true; break;
     case OPT_DEBUG: log_set_level(LOG_LEVEL_DEBUG); break;

@@ -13,7 +13,7 @@ struct run_options {
     struct vm_config vm; /* initramfs and cmdline are filled in later */
     const char *append;  /* NULL: none */
     double timeout;      /* seconds, 0: none */
-    bool stats, help;
+    bool help;
     char *const *command; /* after "--"; NULL: none; ends with NULL */
 };
 

@@ -37,6 +37,7 @@ struct vm {
     struct vm_clock clock;
     struct loop *loop; /* owned by the machine */
     pthread_mutex_t lock;
+    bool stats;             /* engines keep counts that cost time, too */
     const char *trace_code; /* borrowed (outlives us: the config's); folder for the translator's log, NULL: none */
     unsigned nr_vcpus;
     struct vcpu *vcpu[VM_MAX_VCPUS]; /* owned by the machine */

@@ -72,6 +72,7 @@ int machine_new(const struct vm_config *config, const struct machine_ports *port
     if (r == 0)
         r = vm_init(&m->vm, ports->loop, err);
     m->vm_made = r == 0;
+    m->vm.stats = config->stats;
     m->vm.trace_code = config->trace_code;
     if (r == 0)
         r = m->arch->board->new (&m->config, &m->ports, m->engine, &m->vm, &m->board, err);

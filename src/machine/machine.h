@@ -29,6 +29,7 @@ struct vm_config {
     size_t initramfs_len;
     const char *cmdline;    /* the whole kernel command line */
     bool reboot;            /* a guest's reset restarts it; else it ends the machine */
+    bool stats;             /* keep counts that cost time, too, for machine_stats() */
     const char *trace_code; /* folder for a log of translated code, NULL: none */
 };
 

@@ -288,6 +288,18 @@ def an_idle_linux_uses_little_host_cpu():
         raise AssertionError(f'{took:.2f} s of CPU time in 4 s of sleep')
 
 
+def stats_say_what_bt_did_and_where_time_went():
+    status, _, err = guest('i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done', '--stats', '--engine', 'bt')
+    expect(status, 0, 'run')
+    values = {k: float(v) for k, v in re.findall(r'^(\w+) ([\d.]+)$', err.decode(), re.M)}
+    for name in ('blocks_translated', 'traces', 'insns_translated', 'insns_executed', 'tlb_hits_read', 'tlb_hits_write', 'tlb_misses',
+                 'callouts', 'exits_next', 'exits_link', 'exits_bail', 'kills', 'code_bytes'):
+        expect(values['bt_' + name] > 0, True, name)
+    expect(values['bt_insns_executed'] > 0.9 * values['instructions'], True, 'most instructions are executed by translated code')
+    parts = sum(v for k, v in values.items() if k.startswith('bt_seconds_'))
+    expect(0.8 * values['seconds'] < parts < 1.1 * values['seconds'], True, f'{parts} s of {values["seconds"]} s')
+
+
 def traced_code_names_guest_and_host_instructions():
     with tempfile.TemporaryDirectory() as d:
         status, out, err = guest('echo x', f'--trace-code={d}/code', '--engine', 'bt')
@@ -324,7 +336,7 @@ SUITES = {
               the_kernel_finds_nothing_to_complain_about, threads_on_several_cpus_find_what_cpus_owe_them, a_panic_shows_the_console_and_exits_1,
               power_off_and_reset_before_the_command_ends_are_failures,
               a_command_whose_reader_left_ends, an_idle_linux_uses_little_host_cpu,
-              traced_code_names_guest_and_host_instructions, a_shell_on_a_terminal_works],
+              stats_say_what_bt_did_and_where_time_went, traced_code_names_guest_and_host_instructions, a_shell_on_a_terminal_works],
 }
 
 

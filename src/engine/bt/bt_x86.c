@@ -19,6 +19,7 @@
 #include "isa/x86/run.h"
 #include "isa/x86/tlb.h"
 #include "isa/x86/translate.h"
+#include "isa/x86/translate_count.h"
 #include "isa/x86/trap.h"
 
 enum { CODE_BYTES = 128 << 20, HOT = 6, TRANSLATIONS_MAX = 1 << 18, STRADDLES_MAX = 8 };
@@ -270,7 +271,10 @@ static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, s
         }
         t = translation_of(e, b);
         struct x86_native n;
-        if (!t || !x86_translate(&e->code, c, b, &t->habits, &n)) {
+        x86_clock_to(e->code.clock, X86_PART_TRANSLATE);
+        bool done = t && x86_translate(&e->code, c, b, &t->habits, &n);
+        x86_clock_to(e->code.clock, X86_PART_LOOP);
+        if (!done) {
             drop_code(e);
             *ret_gone = true;
             return NULL;
@@ -399,6 +403,17 @@ static bool canonical(uint64_t rip)
     return (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
 }
 
+/* Interprets the block b at rip, or, when it is NULL, what is there. */
+static void interpret(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b)
+{
+    x86_clock_to(e->code.clock, X86_PART_INTERPRET);
+    if (b)
+        x86_run_block(c, b);
+    else
+        x86_run_interpret(e->run, c);
+    x86_clock_to(e->code.clock, X86_PART_LOOP);
+}
+
 /* One turn: a translated run, or a block interpreted. */
 static void turn(struct bt_x86 *e, struct x86_cpu *c)
 {
@@ -408,7 +423,7 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     if (c->slow || c->align_check || c->mode != X86_MODE_64 || c->cpl == 1
         || c->cpl == 2) { /* translated code does not look at alignment */
         f->exit = FRAME_EXIT_NEXT;
-        x86_run_interpret(e->run, c);
+        interpret(e, c, NULL);
         return;
     }
     if (!canonical(c->rip)) /* an indirect branch went there */
@@ -419,7 +434,7 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
         return; /* the arena was full: keep_up() drops the translations too */
     if (!b || f->exit == FRAME_EXIT_BAIL) {
         f->exit = FRAME_EXIT_NEXT;
-        x86_run_interpret(e->run, c);
+        interpret(e, c, NULL);
         return;
     }
     const struct x86_native *n = native_of(e, c, b, &gone);
@@ -428,7 +443,7 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     if (!n) {
         f->exit = FRAME_EXIT_NEXT;
         e->cold_blocks++;
-        x86_run_block(c, b);
+        interpret(e, c, b);
         return;
     }
     enter(e, c, b, n);
@@ -453,11 +468,13 @@ enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t tu
     }
     e->turns_left = turns;
     x86_code_attach(&e->code);
+    x86_clock_to(e->code.clock, X86_PART_LOOP);
     c->trap_env = &e->run->env;
     if (_setjmp(e->run->env)) { /* a step function raised */
         gmem_storer_leave(&e->storer);
         e->run->nr_traps++;
         e->code.frame->exit = FRAME_EXIT_NEXT;
+        x86_clock_to(e->code.clock, X86_PART_LOOP);
         x86_deliver_trap(c);
         c->trap_env = &e->run->env;
     }
@@ -467,11 +484,13 @@ enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t tu
         if (x86_run_boundary(e->run, c, &exit)) {
             if (exit == VCPU_EXIT_REQUEST)
                 give_irq_back(e, c);
+            x86_clock_to(e->code.clock, X86_PART_OUTSIDE);
             return exit;
         }
         turn(e, c);
     }
     give_irq_back(e, c);
+    x86_clock_to(e->code.clock, X86_PART_OUTSIDE);
     return VCPU_EXIT_REQUEST;
 }
 
@@ -503,7 +522,7 @@ static size_t callout_stats(const struct x86_frame *f, char *text, size_t cap)
 size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text, size_t cap)
 {
     const struct x86_frame *f = e->code.frame;
-    size_t n = x86_run_stats(e->run, c, text, cap);
+    size_t n = x86_run_stats(e->run, c, e->code.counts ? x86_counts_insns(e->code.counts) : 0, text, cap);
     int m = snprintf(
         text + n, cap - n,
         "bt_blocks_translated %lu\nbt_traces %lu\nbt_insns_translated %lu\nbt_insns_native %lu\nbt_code_bytes %zu\nbt_entries "
@@ -522,5 +541,6 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS], e->exits[FRAME_EXIT_BAIL],
         e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
+    n += x86_count_stats(e->code.counts, e->code.clock, f->misses_of, text + n, cap - n);
     return n + callout_stats(f, text + n, cap - n);
 }

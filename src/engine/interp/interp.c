@@ -43,7 +43,7 @@ static void interp_state_changed(struct vcpu *vcpu)
 
 static size_t interp_stats(const struct vcpu *vcpu, char *text, size_t cap)
 {
-    return x86_run_stats(vcpu->engine_cpu, vcpu->cpu, text, cap);
+    return x86_run_stats(vcpu->engine_cpu, vcpu->cpu, 0, text, cap);
 }
 
 /* Real mode at 0:1000h: a loop of eight instructions, 65536 rounds at a time (outer count in bx), then hlt. */

@@ -273,7 +273,7 @@ void x86_run_step(struct x86_run *e, struct x86_cpu *c)
     step_slow(e, c);
 }
 
-size_t x86_run_stats(const struct x86_run *e, const struct x86_cpu *c, char *text, size_t cap)
+size_t x86_run_stats(const struct x86_run *e, const struct x86_cpu *c, uint64_t translated, char *text, size_t cap)
 {
     const struct x86_blocks_stats *s = x86_blocks_stats(e->blocks);
     int n = snprintf(text, cap,
@@ -281,7 +281,7 @@ size_t x86_run_stats(const struct x86_run *e, const struct x86_cpu *c, char *tex
                      "insns_decoded %lu\nblocks_revalidated %lu\nblocks_stale %lu\nblock_lookups_slow %lu\ninsns_uncached %lu\n"
                      "cache_drops %lu\ntlb_misses_read %lu\ntlb_misses_write %lu\ntlb_misses_fetch %lu\ntlb_flushes %lu\n"
                      "tlb_page_flushes %lu\naddress_space_switches %lu\n",
-                     c->insns, e->nr_blocks, e->nr_slow, e->nr_traps, e->nr_irqs, s->built, s->insns_decoded, s->revalidated,
+                     c->insns + translated, e->nr_blocks, e->nr_slow, e->nr_traps, e->nr_irqs, s->built, s->insns_decoded, s->revalidated,
                      s->stale, s->lookups_slow, s->uncached, s->drops, c->tlb->misses[X86_READ], c->tlb->misses[X86_WRITE],
                      c->tlb->misses[X86_FETCH], c->tlb->flushes, c->tlb->page_flushes, c->tlb->switches);
     return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;

@@ -26,7 +26,8 @@ void x86_run_drop(struct x86_run *r);
 enum vcpu_exit x86_run_blocks(struct x86_run *r, struct x86_cpu *c, uint64_t blocks);
 /* Executes exactly one instruction (or delivers what it raised). Interrupts are the caller's business. */
 void x86_run_step(struct x86_run *r, struct x86_cpu *c);
-size_t x86_run_stats(const struct x86_run *r, const struct x86_cpu *c, char *text, size_t cap);
+/* Lines for --stats; translated: instructions that were executed otherwise. */
+size_t x86_run_stats(const struct x86_run *r, const struct x86_cpu *c, uint64_t translated, char *text, size_t cap);
 
 /* ---- pieces, for engines with a loop of their own ---- */
 

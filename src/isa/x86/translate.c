@@ -345,6 +345,8 @@ static void put_body(struct xl *x)
         x->k = k;
         x->off = x->at[k];
         x->starts[k] = (struct x86_start){ (uint16_t)(x->cb->pos - x->inner), x->at[k], (int16_t)x->fip, x->shadow };
+        if (x->code->counts && (k == 0 || x->way[k - 1] != XL_LEAVES))
+            x86_count_stretch(x);
         xl_early_checks(x);
         if (xl_kind(i) == XL_OTHER)
             xl_x87_settle(x);
@@ -411,8 +413,11 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->off = x->at[0];
     xl_look(x);
     put_entries(x, x->off, &n);
-    unsigned counter = code->log ? x86_code_log_count(x) : 0;
+    if (code->counts)
+        x86_count_block(x);
     put_body(x);
+    if (code->counts)
+        x86_count_end(x);
     n.end = codebuf_here(x->cb);
     put_cold(x, &n);
     if (code->cb.failed) {
@@ -421,7 +426,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
         return false;
     }
     if (code->log)
-        x86_code_log_block(x, &n, counter);
+        x86_code_log_block(x, &n);
     code->blocks++;
     code->insns += x->nr;
     memcpy(n.look, x->look, sizeof(n.look));

@@ -122,13 +122,15 @@ struct x86_frame {
     uint8_t *vec;                 /* borrowed: c->fpu.zmm */
     uint32_t *mxcsr;              /* borrowed: c->fpu.mxcsr */
     uint32_t host_mxcsr;
-    uint64_t x87_away;   /* as fpu_away, for the x87 state: guest instructions may run on the host's */
-    uint64_t x87_fip;    /* while it is here: the guest's FIP (FOP and FDP do not change) */
-    uint64_t x87_saved;  /* x87_area holds what has to go to the CPU state */
-    uint64_t fcw_masks;  /* FCW_MASKS */
-    struct x86_cpu *cpu; /* borrowed */
-    void *owner;         /* borrowed: the engine's, for its callbacks */
+    uint64_t x87_away;       /* as fpu_away, for the x87 state: guest instructions may run on the host's */
+    uint64_t x87_fip;        /* while it is here: the guest's FIP (FOP and FDP do not change) */
+    uint64_t x87_saved;      /* x87_area holds what has to go to the CPU state */
+    uint64_t fcw_masks;      /* FCW_MASKS */
+    struct x86_cpu *cpu;     /* borrowed */
+    void *owner;             /* borrowed: the engine's, for its callbacks */
+    struct x86_clock *clock; /* borrowed; NULL: none */
     uint64_t misses, callouts, lights;
+    uint64_t misses_of[2];                                         /* by access */
     uint64_t stub_goto[X86_BANK_NR];                               /* to the block of the bank at linear address r11 */
     struct x86_blocks *blocks;                                     /* borrowed: the engine's, for instructions across pages */
     uint64_t pauses;                                               /* counts down */
@@ -184,6 +186,8 @@ struct x86_frames {
 
 struct xl;
 struct x86_code_log;
+struct x86_clock;
+struct x86_counts;
 enum { XL_SITE_KINDS = 6 };
 
 /* Translated code of one CPU and the stubs it shares. */
@@ -201,6 +205,8 @@ struct x86_code {
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */
     struct x86_code_log *log;                /* owned; NULL unless the vm's trace_code is set */
+    struct x86_counts *counts;               /* owned; NULL unless that or `stats` is set */
+    struct x86_clock *clock;                 /* owned; NULL unless the vm's `stats` is set */
     bool check_all;                          /* every entry looks for requests, so that blocks can be run one by one */
     unsigned next_site[X86_BANK_NR][2];
     uint64_t blocks, nr_traces, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */

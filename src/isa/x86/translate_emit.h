@@ -9,6 +9,7 @@
 
 #include "emit/asm.h"
 #include "isa/x86/translate.h"
+#include "isa/x86/translate_count.h"
 
 enum { XR_MEM = 0xff }; /* the guest register lives in the frame */
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
@@ -88,6 +89,9 @@ struct xl {
     bool x87_here; /* and the x87 state */
     int32_t fip;   /* offset from page_va of the last x87 instruction, if frame.x87_fip does not know it; else NO_FIP */
     bool shadow;   /* the current instruction stands behind an STI that is not called out */
+    bool counting; /* a stretch has begun, at instruction counted_from */
+    unsigned counted_from;
+    struct x86_use use; /* of it */
     unsigned nr_tails;
     struct tail { /* out-of-line code, emitted behind the block */
         enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR, TAIL_CROSS } kind;

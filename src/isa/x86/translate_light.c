@@ -16,6 +16,7 @@
 #include "isa/x86/step.h"
 #include "isa/x86/sysreg.h"
 #include "isa/x86/tlb.h"
+#include "isa/x86/translate_count.h"
 
 /* Copies of fewer bytes are not worth the start of the host's string instructions. */
 enum { SHORT_BYTES = 96 };
@@ -149,7 +150,7 @@ bool x86_is_light(const struct x86_insn *i)
     return s == step_syscall || s == step_sysret || s == step_movs || s == step_stos;
 }
 
-enum x86_light x86_light_call(struct x86_frame *f, const struct x86_insn *i)
+static enum x86_light light_call(struct x86_frame *f, const struct x86_insn *i)
 {
     struct x86_cpu *c = f->cpu;
     if (f->insn_off & FRAME_IN_SHADOW)
@@ -163,4 +164,12 @@ enum x86_light x86_light_call(struct x86_frame *f, const struct x86_insn *i)
     if (i->step == step_sysret)
         return light_sysret(f, c, i);
     return light_string(f, c, i);
+}
+
+enum x86_light x86_light_call(struct x86_frame *f, const struct x86_insn *i)
+{
+    x86_clock_to(f->clock, X86_PART_LIGHT);
+    enum x86_light then = light_call(f, i);
+    x86_clock_to(f->clock, X86_PART_CODE);
+    return then;
 }

@@ -3,7 +3,7 @@
  * What the translator made, for people: a listing of guest and host instructions, counts, and a map for perf(1).
  *
  * Guest instructions are shown as our decoder understood them, host code as Zydis does: both sides of a translation, by
- * different eyes. Code memory is never freed while the log lives, so nothing here is looked up again but the counters.
+ * different eyes. Counts are translate_count.h's.
  * Spec: tools/perf/Documentation/jit-interface.txt of Linux (the map)
  */
 #include "isa/x86/translate_log.h"
@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,21 +24,10 @@
 #include "isa/x86/disasm.h"
 #include "isa/x86/translate_emit.h"
 
-enum { COUNTED_MAX = 1 << 20, HOT_SHOWN = 1000, LOG_PATH_MAX = 4096, BYTES_SHOWN = 11 };
-
-/* A block, and how often its code ran. */
-struct counted {
-    uint64_t runs; /* counted by translated code */
-    gva_t lin;
-    uint32_t host_bytes;
-    uint16_t insns;
-    uint8_t bank;
-};
+enum { HOT_SHOWN = 1000, LOG_PATH_MAX = 4096, BYTES_SHOWN = 11 };
 
 struct x86_code_log {
     FILE *listing, *map, *hot; /* owned */
-    struct counted *counted;   /* owned mapping: COUNTED_MAX, touched as blocks come */
-    unsigned nr;               /* blocks; those from COUNTED_MAX on are not counted */
     unsigned cpu;
     ZydisDecoder decoder;
     ZydisFormatter formatter;
@@ -89,11 +77,8 @@ int x86_code_log_new(const char *dir, unsigned cpu, struct x86_code_log **ret_lo
     if (!log)
         return error_set(err, -ENOMEM, "out of memory for --trace-code");
     log->cpu = cpu;
-    void *mem = mmap(NULL, COUNTED_MAX * sizeof(*log->counted), PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    log->counted = mem == MAP_FAILED ? NULL : mem;
-    int r = log->counted ? 0 : error_set(err, -ENOMEM, "out of memory for --trace-code");
-    if (r == 0 && mkdir(dir, 0777) < 0 && errno != EEXIST)
+    int r = 0;
+    if (mkdir(dir, 0777) < 0 && errno != EEXIST)
         r = error_set(err, -errno, "--trace-code: cannot make the folder %s: %s", dir, strerror(errno));
     if (r == 0)
         r = open_in(dir, cpu, "lst", &log->listing, err);
@@ -102,7 +87,7 @@ int x86_code_log_new(const char *dir, unsigned cpu, struct x86_code_log **ret_lo
     if (r == 0)
         r = open_map(cpu, &log->map, err);
     if (r < 0) {
-        x86_code_log_free(log);
+        x86_code_log_free(log, NULL);
         return r;
     }
     (void)setvbuf(log->map, NULL, _IOLBF, 0); /* whole lines, whoever else appends */
@@ -122,48 +107,50 @@ static void close_file(FILE *f, const char *what)
         log_warn("--trace-code: the %s is incomplete: %s", what, strerror(errno));
 }
 
+static uint64_t weight(const struct x86_stretch *s)
+{
+    return s->runs * s->use.insns;
+}
+
 /* By instructions executed, most first. */
 static int by_weight(const void *a, const void *b)
 {
-    const struct counted *const *x = a, *const *y = b;
-    uint64_t wx = (*x)->runs * (*x)->insns, wy = (*y)->runs * (*y)->insns;
+    const struct x86_stretch *const *x = a, *const *y = b;
+    uint64_t wx = weight(*x), wy = weight(*y);
     return wx < wy ? 1 : wx > wy ? -1 : 0;
 }
 
-static void write_hot(struct x86_code_log *log)
+static void write_hot(struct x86_code_log *log, const struct x86_counts *counts)
 {
-    unsigned nr = log->nr < COUNTED_MAX ? log->nr : COUNTED_MAX;
-    AUTO_FREE const struct counted **order = calloc(nr + 1, sizeof(struct counted *));
-    uint64_t all = 0, sum = 0;
+    unsigned nr = counts->nr < STRETCHES_MAX ? counts->nr : STRETCHES_MAX;
+    AUTO_FREE const struct x86_stretch **order = calloc(nr + 1, sizeof(struct x86_stretch *));
+    uint64_t all = x86_counts_insns(counts), sum = 0;
     if (!order)
         return;
-    for (unsigned k = 0; k < nr; k++) {
-        order[k] = &log->counted[k];
-        all += order[k]->runs * order[k]->insns;
-    }
+    for (unsigned k = 0; k < nr; k++)
+        order[k] = &counts->stretch[k];
     qsort(order, nr, sizeof(order[0]), by_weight);
-    (void)fprintf(log->hot, "# %" PRIu64 " instructions entered in %u blocks (whole traces); the most executed first\n", all, nr);
-    (void)fprintf(log->hot, "#%6s %6s %14s %6s %6s  %s\n", "share", "sum", "runs", "insns", "bytes", "block");
+    (void)fprintf(log->hot, "# %" PRIu64 " instructions in %u stretches of %u blocks; the most executed first\n", all, nr,
+                  counts->blocks);
+    (void)fprintf(log->hot, "#%6s %6s %14s %6s  %s\n", "share", "sum", "runs", "insns", "block, stretch");
     for (unsigned k = 0; k < nr && k < HOT_SHOWN && order[k]->runs; k++) {
-        const struct counted *c = order[k];
-        sum += c->runs * c->insns;
-        (void)fprintf(log->hot, "%6.2f%% %5.1f%% %14" PRIu64 " %6u %6u  #%u %s 0x%" PRIx64 "\n",
-                      100.0 * (double)(c->runs * c->insns) / (double)all, 100.0 * (double)sum / (double)all, c->runs, c->insns,
-                      c->host_bytes, (unsigned)(c - log->counted), BANK_NAME[c->bank], c->lin);
+        const struct x86_stretch *s = order[k];
+        sum += weight(s);
+        (void)fprintf(log->hot, "%6.2f%% %5.1f%% %14" PRIu64 " %6u  #%u %s 0x%" PRIx64 "\n",
+                      100.0 * (double)weight(s) / (double)all, 100.0 * (double)sum / (double)all, s->runs, s->use.insns, s->block,
+                      BANK_NAME[s->bank], s->lin);
     }
 }
 
-void x86_code_log_free(struct x86_code_log *log)
+void x86_code_log_free(struct x86_code_log *log, const struct x86_counts *counts)
 {
     if (!log)
         return;
-    if (log->hot)
-        write_hot(log);
+    if (log->hot && counts)
+        write_hot(log, counts);
     close_file(log->listing, "listing");
     close_file(log->hot, "list of hot blocks");
     close_file(log->map, "map for perf");
-    if (log->counted)
-        (void)munmap(log->counted, COUNTED_MAX * sizeof(*log->counted)); /* our own mapping */
     free(log);
 }
 
@@ -244,7 +231,7 @@ static void list_body(struct xl *x, const struct x86_native *n)
     }
 }
 
-void x86_code_log_block(struct xl *x, const struct x86_native *n, unsigned counter)
+void x86_code_log_block(struct xl *x, const struct x86_native *n)
 {
     struct x86_code_log *log = x->code->log;
     const struct x86_block *b = x->b;
@@ -256,29 +243,9 @@ void x86_code_log_block(struct xl *x, const struct x86_native *n, unsigned count
                    x->c->cpl);
     map_line(log, n->cross_entry, n->end, name);
     map_line(log, n->exit, cold_end, name);
-    if (counter < COUNTED_MAX) {
-        struct counted *c = &log->counted[counter];
-        c->lin = x->c->rip;
-        c->host_bytes = (uint32_t)hot;
-        c->insns = (uint16_t)x->nr;
-        c->bank = (uint8_t)x->bank;
-    }
     (void)fprintf(log->listing, "\n#%u %s: %u instructions (%u of the block), %zu bytes of host code and %zu out of line\n",
-                  counter, name, x->nr, b->nr, hot, cold);
+                  x->code->counts->blocks - 1, name, x->nr, b->nr, hot, cold);
     list_body(x, n);
-}
-
-unsigned x86_code_log_count(struct xl *x)
-{
-    struct x86_code_log *log = x->code->log;
-    unsigned counter = log->nr++;
-    if (counter < COUNTED_MAX) {
-        asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)&log->counted[counter].runs);
-        asm_load(x->cb, 8, HOST_RCX, host_mem(HOST_R11, 0));
-        xl_lea(x, 8, H_RCX, H_RCX, H_RSP, 1, 1);
-        asm_store(x->cb, 8, host_mem(HOST_R11, 0), HOST_RCX);
-    }
-    return counter;
 }
 
 void x86_code_log_reset(struct x86_code_log *log)

@@ -172,6 +172,7 @@ static int32_t tags_offset(const struct xl *x, enum x86_access access)
 /* The check by the table while flags are live. Behind it r11 is still the address and rcx its to_host. */
 static void check_quietly(struct xl *x, struct tail t, unsigned size, enum x86_access access)
 {
+    x->use.checks[access][X86_CHECK_TABLE]++;
     t.again = x->cb->pos;
     t.size = size;
     xl_pext(x, H_RCX, H_R11, FRAME(tlb_mask));
@@ -188,6 +189,7 @@ static void check_quietly(struct xl *x, struct tail t, unsigned size, enum x86_a
 /* The check by the table when flags may be lost. Behind it r11 is the offset in the page and rcx the table entry of `wanted`. */
 static void check_table(struct xl *x, struct tail t, unsigned size, enum x86_access access, size_t wanted)
 {
+    x->use.checks[access][X86_CHECK_TABLE]++;
     t.again = x->cb->pos;
     t.size = size;
     t.sub = tags_offset(x, access);
@@ -230,6 +232,7 @@ static int32_t check_site(struct xl *x, struct tail t, unsigned size, unsigned a
 {
     unsigned n = x->site != SITE_ANY ? x->site
                                      : SITES_NAMED + x->code->next_site[x->bank][access]++ % (FRAME_SITES - SITES_NAMED);
+    x->use.checks[access][X86_CHECK_SITE]++;
     t.kind = TAIL_SITE;
     t.again = x->cb->pos;
     t.size = size;
@@ -325,6 +328,7 @@ static struct xl_place grouped(struct xl *x, unsigned base, int32_t disp)
         check_group(x, g, n->delta);
     else
         xl_load(x, H_RCX, g->host);
+    x->use.checks[g->write][X86_CHECK_GROUPED]++;
     return (struct xl_place){ in_register(x, base, H_R11), disp };
 }
 

@@ -79,12 +79,13 @@ static bool sites_miss_much(struct x86_frame *f)
 }
 
 /* A memory access missed the inline TLB. 0: filled, try again; 1: the interpreter must do it. */
-static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
+static uint64_t miss(struct x86_frame *f, gva_t lin, uint32_t what)
 {
     struct x86_cpu *c = f->cpu;
     enum x86_access access = what & 0xff;
     unsigned bank = what >> 8 & 3;
     f->misses++;
+    f->misses_of[access]++;
     if ((what >> 20) && (lin & ((what >> 20) - 1)))
         return bail(f, FRAME_BAIL_CROSSING);               /* #GP before anything of the page is looked at */
     if ((lin & ~GPAGE_MASK) + f->miss_size > GPAGE_SIZE) { /* whether it gets to access any page is for the interpreter to see */
@@ -105,6 +106,14 @@ static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
         return bail(f, FRAME_BAIL_CODE); /* each store to a page with code is looked at */
     x86_frame_add_page(f, bank, lin, host, access, c->tlb->global[bank][(lin >> GPAGE_SHIFT) & (TLB_ENTRIES - 1)]);
     return 0;
+}
+
+static uint64_t on_miss(struct x86_frame *f, gva_t lin, uint32_t what)
+{
+    x86_clock_to(f->clock, X86_PART_MISS);
+    uint64_t leave = miss(f, lin, what);
+    x86_clock_to(f->clock, X86_PART_CODE);
+    return leave;
 }
 
 /* Nothing is left to the run loop: what it looks at between two entries into translated code is as it was. */
@@ -129,7 +138,7 @@ static enum x86_light leave(struct x86_frame *f, struct x86_cpu *c)
 }
 
 /* Runs a step function; NULL: of the instruction at rip, which lies across two pages. */
-static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
+static enum x86_light call_out(struct x86_frame *f, const struct x86_insn *i)
 {
     struct x86_cpu *c = f->cpu;
     unsigned bank = c->bank;
@@ -169,13 +178,23 @@ static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
     return X86_LIGHT_GO_TO;
 }
 
+static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
+{
+    x86_clock_to(f->clock, X86_PART_CALLOUT);
+    enum x86_light then = call_out(f, i);
+    x86_clock_to(f->clock, X86_PART_CODE);
+    return then;
+}
+
 static void run_at(struct x86_code *code, struct x86_cpu *c, const uint8_t *entry)
 {
     struct x86_frame *f = code->frame;
     frame_load(f, c);
     f->page_va = c->rip & GPAGE_MASK;
     f->exit = FRAME_EXIT_NEXT;
+    x86_clock_to(f->clock, X86_PART_CODE);
     code->enter(f, entry);
+    x86_clock_to(f->clock, X86_PART_LOOP);
     frame_store(f, c);
     if (f->exit == FRAME_EXIT_BAIL && f->insn_off & FRAME_IN_SHADOW) {
         f->rip -= FRAME_IN_SHADOW;
@@ -468,6 +487,19 @@ static bool put_stubs(struct x86_code *code)
     return !code->cb.failed;
 }
 
+/* Whatever somebody wants to see of translation. */
+static int watch_new(struct x86_code *code, const struct vm *vm, struct error *err)
+{
+    if (!vm->stats && !vm->trace_code)
+        return 0;
+    code->counts = x86_counts_new();
+    code->clock = vm->stats ? calloc(1, sizeof(*code->clock)) : NULL;
+    if (!code->counts || (vm->stats && !code->clock))
+        return error_set(err, -ENOMEM, "no memory for the translator's counts");
+    code->frame->clock = code->clock;
+    return 0;
+}
+
 /* Begins the log of what is translated. */
 static int log_new(struct x86_code *code, const struct vcpu *vcpu, struct error *err)
 {
@@ -547,6 +579,8 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
         code->work = calloc(1, sizeof(*code->work));
         r = code->work && put_stubs(code) ? 0 : error_set(err, -ENOMEM, "no memory for the translator");
     }
+    if (r >= 0)
+        r = watch_new(code, c->vcpu->vm, err);
     if (r >= 0 && trace)
         r = log_new(code, c->vcpu, err);
     if (r < 0)
@@ -564,7 +598,9 @@ void x86_code_done(struct x86_code *code)
     x86_frames_done(&code->frames);
     free(code->work);
     free(code->places);
-    x86_code_log_free(code->log);
+    x86_code_log_free(code->log, code->counts);
+    x86_counts_free(code->counts);
+    free(code->clock);
     codebuf_done(&code->cb);
     memset(code, 0, sizeof(*code));
 }

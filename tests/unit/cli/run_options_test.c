@@ -51,7 +51,7 @@ static void values_are_taken_behind_a_space_or_an_equals_sign(void **state)
     assert_string_equal(o.vm.kernel, "k");
     assert_string_equal(o.append, "a=b");
     assert_true(o.timeout == 1.5);
-    assert_true(o.stats && o.vm.reboot);
+    assert_true(o.vm.stats && o.vm.reboot);
 }
 
 static void a_value_in_brackets_is_taken_behind_an_equals_sign_only(void **state)

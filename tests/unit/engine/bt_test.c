@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine `bt`'s run loop: endless guest code in every shape of loop stops when asked to, and goes on where it stopped.
+ * Engine `bt`'s run loop: endless guest code in every shape of loop stops when asked to, and goes on where it stopped; and its
+ * counters.
  *
  * That translated code computes what it should is diff/lockstep's business.
  */
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -120,9 +122,78 @@ static void every_endless_loop_stops_when_asked_to_and_goes_on(void **state)
         }
 }
 
+static uint64_t stat(struct bare *b, const char *name)
+{
+    static char text[16384];
+    char line[64];
+    text[b->vcpu->engine->stats(b->vcpu, text, sizeof(text) - 1)] = '\0';
+    (void)snprintf(line, sizeof(line), "\n%s ", name);
+    const char *at = strstr(text, line);
+    if (!at && strncmp(text, line + 1, strlen(line) - 1) != 0)
+        fail_msg("no %s in the counters", name);
+    return strtoull((at ? at : text - 1) + strlen(line), NULL, 10);
+}
+
+/* 20000 rounds of 13 to 15 instructions with two branches, a call and six accesses to memory. */
+static const uint8_t COUNTED[] = {
+    0xb9, 0x20, 0x4e, 0,    0,             /* mov ecx, 20000 */
+    0x69, 0xc0, 0x6d, 0x4e, 0xc6, 0x41,    /* 1: imul eax, eax, 1103515245 */
+    0x05, 0x39, 0x30, 0,    0,             /* add eax, 12345 */
+    0xa9, 0,    0,    0,    0x10,          /* test eax, 1 << 28 */
+    0x74, 0x06,                            /* jz 2f */
+    0x48, 0xff, 0xc3,                      /* inc rbx */
+    0x48, 0xff, 0xc2,                      /* inc rdx */
+    0x01, 0x04, 0x25, 0,    0,    3,    0, /* 2: add [30000h], eax */
+    0x8b, 0x34, 0x25, 8,    0,    3,    0, /* mov esi, [30008h] */
+    0xe8, 0x05, 0,    0,    0,             /* call 3f */
+    0xff, 0xc9,                            /* dec ecx */
+    0x75, 0xd1,                            /* jnz 1b */
+    0xf4,                                  /* hlt */
+    0x57, 0x5f, 0xc3,                      /* 3: push rdi; pop rdi; ret */
+};
+enum { ROUNDS = 20000, ACCESSES = 6 };
+
+static void run_counted(struct bare *b, const struct engine_ops *engine)
+{
+    struct error err = { 0 };
+    bare_init_engine(b, engine);
+    vcpu_free(b->vcpu); /* another, that keeps all counts */
+    b->vm.stats = true;
+    assert_int_equal(vcpu_new(&b->vm, 0, &x86_isa_ops, engine, NULL, &b->vcpu, &err), 0);
+    b->c = b->vcpu->cpu;
+    bare_long(b);
+    bare_code(b, BARE_CODE, COUNTED, sizeof(COUNTED));
+    assert_int_equal(engine->run(b->vcpu), VCPU_EXIT_SLEEP);
+    assert_int_equal(b->c->activity, X86_HALTED);
+}
+
+static void counts_are_those_of_the_interpreter(void **state)
+{
+    static struct bare ref, b;
+    if (!*state)
+        skip();
+    run_counted(&ref, &interp_engine_ops);
+    run_counted(&b, &bt_engine_ops);
+    assert_int_equal(b.c->gpr[RBX], ref.c->gpr[RBX]);
+    assert_in_range(b.c->gpr[RBX], ROUNDS / 4, ROUNDS / 4 * 3); /* both ways of the branch were common */
+    assert_in_range(b.c->insns, 1, ref.c->insns / 10);          /* few were interpreted */
+    /* what bailed out is counted twice */
+    assert_in_range(stat(&b, "instructions"), ref.c->insns, ref.c->insns + 64);
+    assert_int_equal(stat(&b, "bt_stretches_not_counted"), 0);
+    uint64_t reads = stat(&b, "bt_checks_read_site") + stat(&b, "bt_checks_read_table");
+    uint64_t writes = stat(&b, "bt_checks_write_site") + stat(&b, "bt_checks_write_table");
+    uint64_t grouped = stat(&b, "bt_grouped_reads") + stat(&b, "bt_grouped_writes");
+    assert_in_range(reads + writes + grouped, ACCESSES * ROUNDS / 10 * 9, 2 * ACCESSES * ROUNDS); /* and one a group */
+    assert_in_range(stat(&b, "bt_tlb_hits_read"), reads - 100, reads);
+    assert_in_range(stat(&b, "bt_tlb_hits_write"), writes - 100, writes);
+    bare_done(&ref);
+    bare_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(counts_are_those_of_the_interpreter, setup, teardown),
         cmocka_unit_test_setup_teardown(every_endless_loop_stops_when_asked_to_and_goes_on, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
