@@ -5,6 +5,7 @@
 #include "lockstep_machine.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "isa/x86/disasm.h"
 #include "isa/x86/hostexec.h"
@@ -99,6 +100,10 @@ void ls_machine_init(struct ls_machine *m, const struct engine_ops *engine)
     memset(m, 0, sizeof(*m));
     assert_int_equal(hostexec_init(&err), 0); /* each time: cmocka takes the signals for every test */
     bare_init_engine(&m->b, engine);
+    if (engine->translates && getenv("LOCKSTEP_TRACE")) {
+        m->b.vm.trace_code = getenv("LOCKSTEP_TRACE");
+        bare_renew(&m->b);
+    }
     assert_int_equal(bus_map(&m->b.vm.mmio, LS_P_DEVICE, 4096, &device_ops, m, "test", &err), 0);
     assert_int_equal(x86_profile_make("x86-64-v3", &m->small, &err), 0);
     assert_int_equal(x86_profile_make("max", &m->max, &err), 0);

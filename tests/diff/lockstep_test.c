@@ -8,7 +8,8 @@
  * stop when told to. Law 4: so does a CPU whose engine changes every few blocks.
  *
  * A difference is printed with the program's seed, the code and both states. LOCKSTEP_SEED, LOCKSTEP_COUNT (programs a law) and
- * LOCKSTEP_SECONDS (in all; 30) choose; LOCKSTEP_SEED=N LOCKSTEP_COUNT=1 repeats program N. LOCKSTEP_LAW: one test, by name.
+ * LOCKSTEP_SECONDS (in all; 30) choose; LOCKSTEP_SEED=N LOCKSTEP_COUNT=1 repeats program N. LOCKSTEP_LAW: one test, by name;
+ * LOCKSTEP_TRACE=DIR: what was translated (as --trace-code).
  *
  * Not compared: arithmetic flags where they are dead (docs/decisions/0006) or undefined (generated code defines them next).
  */
@@ -424,8 +425,10 @@ static void check_law(const char *law, bool (*run)(struct lockstep *, uint64_t),
            stat_of(&t->a, "bt_entries "), stat_of(&t->a, "bt_cold_blocks "), stat_of(&t->a, "bt_links "),
            stat_of(&t->a, "bt_kills "), stat_of(&t->a, "bt_revivals "));
     assert_int_equal(failed, 0);
-    assert_true(t->finished * 2 > t->programs || count < 100); /* else there is not much in the programs */
-    assert_true(stat_of(&t->a, "bt_entries ") > stat_of(&t->a, "bt_cold_blocks ") || count < 100);
+    if (t->programs >= 100) { /* else there is not much in the programs */
+        assert_true(t->finished * 2 > t->programs);
+        assert_true(stat_of(&t->a, "bt_entries ") > stat_of(&t->a, "bt_cold_blocks "));
+    }
     ls_gen_free(t->gen);
     ls_machine_done(&t->a);
     ls_machine_done(&t->b);

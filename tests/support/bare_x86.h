@@ -62,6 +62,16 @@ static inline void bare_init_engine(struct bare *b, const struct engine_ops *eng
     b->c = b->vcpu->cpu;
 }
 
+/* The CPU again, from scratch, after b->vm was told more of what is wanted. */
+static inline void bare_renew(struct bare *b)
+{
+    struct error err = { 0 };
+    const struct engine_ops *engine = b->vcpu->engine;
+    vcpu_free(b->vcpu);
+    assert_int_equal(vcpu_new(&b->vm, 0, &x86_isa_ops, engine, NULL, &b->vcpu, &err), 0);
+    b->c = b->vcpu->cpu;
+}
+
 static inline void bare_init(struct bare *b)
 {
     bare_init_engine(b, &interp_engine_ops);

@@ -155,12 +155,9 @@ enum { ROUNDS = 20000, ACCESSES = 6 };
 
 static void run_counted(struct bare *b, const struct engine_ops *engine)
 {
-    struct error err = { 0 };
     bare_init_engine(b, engine);
-    vcpu_free(b->vcpu); /* another, that keeps all counts */
     b->vm.stats = true;
-    assert_int_equal(vcpu_new(&b->vm, 0, &x86_isa_ops, engine, NULL, &b->vcpu, &err), 0);
-    b->c = b->vcpu->cpu;
+    bare_renew(b);
     bare_long(b);
     bare_code(b, BARE_CODE, COUNTED, sizeof(COUNTED));
     assert_int_equal(engine->run(b->vcpu), VCPU_EXIT_SLEEP);
