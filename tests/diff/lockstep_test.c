@@ -184,16 +184,20 @@ static const char *catch_up(struct lockstep *t)
 }
 
 /* What may happen at any time and must not show: everything derived is lost, or part of it. */
-static void disturb(struct lockstep *t)
+static void disturb(struct lockstep *t, bool same_place)
 {
     struct ls_machine *a = &t->a;
-    switch (rng_below(&t->r, 2000)) {
-    case 0: bt_x86_drop(bt_of(a)); break;
-    case 1: vcpu_request(a->b.vcpu, VCPU_REQ_FLUSH); break;
-    case 2:
-    case 3:
-    case 4: x86_tlb_flush_all(ls_cpu(a)); break;
-    default: return;
+    unsigned what = rng_below(&t->r, 2000);
+    if (what > 4)
+        return;
+    if (what == 0 || !same_place) { /* who flushes sees page tables anew, so both must do it at the same place */
+        bt_x86_drop(bt_of(a));
+    } else {
+        if (what == 1)
+            vcpu_request(a->b.vcpu, VCPU_REQ_FLUSH);
+        else
+            x86_tlb_flush_all(ls_cpu(a));
+        x86_tlb_flush_all(ls_cpu(&t->b));
     }
     t->disturbances++;
 }
@@ -210,7 +214,7 @@ static bool run_stepping(struct lockstep *t, uint64_t seed)
             ls_raise_irq(&t->b);
             t->irqs++;
         }
-        disturb(t);
+        disturb(t, true);
         (void)bt_x86_run_turns(bt_of(&t->a), c, 1, true); /* why it came back shows in the state */
         if (t->verbose > 1)
             printf("turn %u: %lx to %lx\n", turn, from, c->rip);
@@ -278,7 +282,7 @@ static enum vcpu_exit run_switching(struct lockstep *t)
 {
     struct x86_cpu *c = ls_cpu(&t->a);
     for (;;) {
-        disturb(t);
+        disturb(t, false);
         enum vcpu_exit exit = bt_x86_run_turns(bt_of(&t->a), c, 1 + rng_below(&t->r, 40), rng_percent(&t->r, 50));
         if (exit != VCPU_EXIT_REQUEST || c->activity != X86_RUNNING || (vcpu_requests(t->a.b.vcpu) & VCPU_REQ_STOP))
             return exit;
