@@ -28,7 +28,7 @@
 #include "isa/x86/mmu.h"
 #include "isa/x86/xsave_layout.h"
 
-enum { FRAME_TLB = 2048, FRAME_SITES = 1024, FRAME_SITE_GROUP = 8, FRAME_JUMPS = 4096, FRAME_FETCHES = 2048 };
+enum { FRAME_TLB = 2048, FRAME_SITES = 1024, FRAME_SITE_GROUP = 8, FRAME_JUMPS = 4096, FRAME_FETCHES = 4096 };
 enum { FRAME_STACK = 64 << 10, FRAME_NR = 8 };
 
 /* What one place in the code last accessed: most go on in the page they were in. Places share sites when there are many. */
@@ -163,7 +163,7 @@ struct x86_place {
     uint64_t code;    /* the far entry */
 };
 enum { CODE_PLACES = 1 << 16 };
-/* Jumps to other pages are linked when the guest's pages have lower indices than this (32 GiB): see x86_native.cross_entry. */
+/* Jumps to other pages are linked when the guest's pages have lower indices than this (64 GiB): see x86_native.cross_entry. */
 enum { CROSS_PAGES_MAX = FRAME_FETCHES << 12 };
 
 /*
