@@ -437,7 +437,8 @@ static void check_law(const char *law, bool (*run)(struct lockstep *, uint64_t),
     assert_int_equal(failed, 0);
     if (t->programs >= 100) { /* else there is not much in the programs */
         assert_true(t->finished * 2 > t->programs);
-        assert_true(stat_of(&t->a, "bt_entries ") > stat_of(&t->a, "bt_cold_blocks "));
+        /* an entry runs a trace, of more than two blocks on average: most instructions run translated */
+        assert_true(stat_of(&t->a, "bt_entries ") * 2 > stat_of(&t->a, "bt_cold_blocks "));
     }
     ls_gen_free(t->gen);
     ls_machine_done(&t->a);
