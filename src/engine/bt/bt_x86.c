@@ -319,14 +319,12 @@ static void note_wanderer(struct bt_x86 *e, const struct x86_cpu *c)
 {
     struct x86_block *b = (struct x86_block *)(uintptr_t)e->code.frame->wanderer;
     struct translation *t = b->translation;
-    int k = -1;
-    for (unsigned bank = 0; bank < X86_BANK_NR && k < 0; bank++) /* perhaps not c->bank: a block may change it */
-        if (t->made[bank])
-            k = x86_code_insn_at(&t->native[bank], c->rip & ~GPAGE_MASK);
+    struct x86_habits *h = &t->habits;
     e->code.frame->wanderer = 0;
-    if (k < 0)
-        return;
-    t->habits.wanders |= t->habits.wanders & (t->habits.wanders - 1) ? ~0ULL : 1ULL << k; /* the third is one too many */
+    if (h->nr_wanderers < sizeof(h->wanderer) / sizeof(h->wanderer[0]))
+        h->wanderer[h->nr_wanderers] = c->rip & ~GPAGE_MASK;
+    if (h->nr_wanderers < UINT8_MAX)
+        h->nr_wanderers++;
     translate_anew(e, t);
     e->wanderers++;
 }

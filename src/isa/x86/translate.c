@@ -445,14 +445,6 @@ const struct x86_start *x86_code_start_at(const struct x86_native *n, uint64_t p
     return &n->starts[k];
 }
 
-int x86_code_insn_at(const struct x86_native *n, unsigned off)
-{
-    for (unsigned k = 0; k < n->nr; k++)
-        if (n->starts[k].off == off)
-            return (int)k;
-    return -1;
-}
-
 static uint8_t *writable(struct x86_code *code, const uint8_t *rx)
 {
     assert(codebuf_contains(&code->cb, (uintptr_t)rx));

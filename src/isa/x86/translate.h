@@ -248,7 +248,8 @@ struct x86_native {
 /* What was learnt about a block. */
 struct x86_habits {
     bool straddles; /* groups of accesses off one register often lie across two pages: check them one by one (frame.straddler) */
-    uint64_t wanders; /* by instruction: its check uses the table, not a site (frame.wanderer) */
+    uint16_t wanderer[2]; /* offsets in the page of instructions whose checks use the table, not a site (frame.wanderer) */
+    uint8_t nr_wanderers; /* more than there is room for: all do */
 };
 
 /* Translates b for the CPU's current bank and configuration. False: the buffer is full (reset it, try again). */
@@ -256,8 +257,6 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
                    struct x86_native *ret_native);
 /* The instruction whose host code pc is in, NULL: not in this one. */
 const struct x86_start *x86_code_start_at(const struct x86_native *n, uint64_t pc);
-/* Index of the instruction at an offset in the page, -1: none. */
-int x86_code_insn_at(const struct x86_native *n, unsigned off);
 /* Takes a block out of use, and back into it when its bytes turned out to be unchanged. False: what it assumed about the code
  * behind it is no longer so; translate it anew. */
 void x86_code_kill(struct x86_code *code, struct x86_native *n);

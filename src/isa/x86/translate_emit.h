@@ -48,7 +48,7 @@ enum {
 
 enum { XL_GROUPS = 12 };
 enum { XL_INSNS = 64 }; /* in a trace */
-static_assert((int)BLOCK_MAX_INSNS <= (int)XL_INSNS && XL_INSNS <= 64, "x86_habits has a bit for each");
+static_assert((int)BLOCK_MAX_INSNS <= (int)XL_INSNS, "a trace begins with a whole block");
 
 /* Where a trace goes on behind an instruction that ends a block. */
 enum xl_way { XL_LEAVES, XL_FALLS, XL_JUMPS };

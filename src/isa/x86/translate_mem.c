@@ -259,7 +259,12 @@ static int32_t check_site(struct xl *x, struct tail t, unsigned size, unsigned a
 
 static bool wanders(const struct xl *x)
 {
-    return x->habits->wanders >> x->k & 1;
+    const struct x86_habits *h = x->habits;
+    unsigned nr = sizeof(h->wanderer) / sizeof(h->wanderer[0]);
+    for (unsigned k = 0; k < h->nr_wanderers && k < nr; k++)
+        if (h->wanderer[k] == x->off)
+            return true;
+    return h->nr_wanderers > nr;
 }
 
 /* Checks [base + disp, .. + size), in a host register; aligned to `align`, 0: any. */

@@ -25,7 +25,9 @@
 static const uint8_t IN_HOST[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12 };
 static const uint8_t IN_FRAME[] = { R13, R14, R15 };
 enum { IN_HOST_NR = sizeof(IN_HOST), IN_FRAME_NR = sizeof(IN_FRAME), MXCSR_MASKS = 0x1f80 };
-enum { SITE_MISSES = 256, SITE_CYCLES = 300 };
+/* Cycles between misses of sites below which a place had better use the table: one that goes from page to next page hits in
+ * between, one that goes anywhere hardly does. */
+enum { SITE_MISSES = 256, SITE_CYCLES = 800, SITE_CYCLES_NEXT = 150 };
 
 /* ---- C side ---- */
 
@@ -68,14 +70,15 @@ static uint64_t bail(struct x86_frame *f, enum x86_frame_bail why)
 }
 
 /* Many sites have missed. True if that was within a short time: a look into the table each time would have cost less, at least at
- * the place that missed now, since that is a sample of those that do most often. */
-static bool sites_miss_much(struct x86_frame *f)
+ * the place that missed now (at lin), since that is a sample of those that do most often. */
+static bool sites_miss_much(struct x86_frame *f, gva_t lin)
 {
-    uint64_t now = __builtin_ia32_rdtsc();
-    bool much = now - f->sites_since < (uint64_t)SITE_MISSES * SITE_CYCLES;
+    const struct x86_site *s = (const struct x86_site *)((const uint8_t *)f + f->miss_site);
+    uint64_t now = __builtin_ia32_rdtsc(), took = now - f->sites_since, by = (lin & GPAGE_MASK) + s->neg;
+    bool next = by == GPAGE_SIZE || by == -(uint64_t)GPAGE_SIZE;
     f->sites_since = now;
     f->sites_left = SITE_MISSES;
-    return much;
+    return took < (uint64_t)SITE_MISSES * (next ? SITE_CYCLES_NEXT : SITE_CYCLES);
 }
 
 /* A memory access missed the inline TLB. 0: filled, try again; 1: the interpreter must do it. */
@@ -86,6 +89,7 @@ static uint64_t miss(struct x86_frame *f, gva_t lin, uint32_t what)
     unsigned bank = what >> 8 & 3;
     f->misses++;
     f->misses_of[access]++;
+    bool wanders = (what & MISS_SITE) && sites_miss_much(f, lin); /* first of all: it sets the count anew */
     if ((what >> 20) && (lin & ((what >> 20) - 1)))
         return bail(f, FRAME_BAIL_CROSSING);               /* #GP before anything of the page is looked at */
     if ((lin & ~GPAGE_MASK) + f->miss_size > GPAGE_SIZE) { /* whether it gets to access any page is for the interpreter to see */
@@ -94,7 +98,7 @@ static uint64_t miss(struct x86_frame *f, gva_t lin, uint32_t what)
         return bail(f, what & MISS_GROUP ? FRAME_BAIL_GROUP : FRAME_BAIL_CROSSING);
     }
     if (what & MISS_SITE) {
-        if (!sites_miss_much(f))
+        if (!wanders)
             return 0;
         f->wanderer = f->miss_block;
         return bail(f, FRAME_BAIL_WANDERS);
