@@ -48,10 +48,10 @@ static inline unsigned dead_flags_of(const struct x86_cpu *c, gva_t rip, unsigne
     return dead;
 }
 
-/* As far as the translator looks, and farther. */
+/* As far as the translator looks, and farther: a trace goes on behind up to seven branches. */
 static inline unsigned dead_flags_at(const struct x86_cpu *c, gva_t rip)
 {
-    return dead_flags_of(c, rip, FLAGS_ARITH, 1);
+    return dead_flags_of(c, rip, FLAGS_ARITH, 8);
 }
 
 #endif
