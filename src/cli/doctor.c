@@ -14,6 +14,8 @@
 #include "cli/verbs.h"
 #include "machine/registry.h"
 
+enum { WHY_MAX = 400 };
+
 static const char *const state_word[] = { [FACT_YES] = "yes", [FACT_NO] = "no", [FACT_INFO] = "" };
 
 /* Calls fn for each engine of each architecture with its probe. */
@@ -34,7 +36,17 @@ static void print_engine(void *unused, const char *arch, const char *engine, con
     (void)printf("  %-8s %-8s %-4s", arch, engine, p->usable ? "yes" : "no");
     if (p->mips > 0)
         (void)printf(" %.0f million instructions a second", p->mips);
-    (void)printf("%s%s\n", p->why[0] ? " " : "", p->why);
+    (void)printf("%s%s\n", p->why[0] ? p->mips > 0 ? ", " : " " : "", p->why);
+}
+
+static const char *auto_engine(const struct registry_arch *arch, char *why, size_t cap)
+{
+    const struct engine_ops *engine;
+    struct error err = { 0 };
+    if (registry_pick_engine(arch, "auto", &engine, why, cap, &err) == 0)
+        return engine->name;
+    (void)snprintf(why, cap, "%s", err.msg);
+    return "none";
 }
 
 static void print_text(void)
@@ -42,6 +54,11 @@ static void print_text(void)
     struct host_fact facts[HOST_FACTS_MAX];
     (void)printf("engines\n");
     each_engine(print_engine, NULL);
+    for (const struct registry_arch *a = registry_archs(); a->name; a++) {
+        char why[WHY_MAX];
+        const char *name = auto_engine(a, why, sizeof(why));
+        (void)printf("  %-8s auto     %s: %s\n", a->name, name, why);
+    }
     (void)printf("host\n");
     unsigned n = host_facts(facts);
     for (unsigned i = 0; i < n; i++)
@@ -64,6 +81,7 @@ static int print_json(void)
 {
     struct host_fact facts[HOST_FACTS_MAX];
     json_t *root = json_object(), *engines = json_array(), *host = json_object(), *guests = json_object();
+    json_t *chosen = json_object();
     each_engine(add_engine, engines);
     unsigned n = host_facts(facts);
     for (unsigned i = 0; i < n; i++) {
@@ -73,11 +91,13 @@ static int print_json(void)
         (void)json_object_set_new(host, facts[i].name, fact);
     }
     for (const struct registry_arch *a = registry_archs(); a->name; a++) {
-        char dir[GUEST_PATH_MAX];
+        char dir[GUEST_PATH_MAX], why[WHY_MAX];
+        (void)json_object_set_new(chosen, a->name, json_string(auto_engine(a, why, sizeof(why))));
         (void)json_object_set_new(guests, a->name, guest_files_find(a->name, dir, NULL) == 0 ? json_string(dir) : json_null());
     }
     (void)json_object_set_new(root, "version", json_string(DOPPEL_VERSION)); /* out of memory shows in the dump */
     (void)json_object_set_new(root, "engines", engines);
+    (void)json_object_set_new(root, "auto", chosen);
     (void)json_object_set_new(root, "host", host);
     (void)json_object_set_new(root, "guests", guests);
     int r = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);

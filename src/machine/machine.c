@@ -23,7 +23,7 @@ struct machine {
     struct machine_ports ports;
     const struct registry_arch *arch; /* borrowed (static) */
     const struct engine_ops *engine;  /* borrowed (static) */
-    char engine_why[160];
+    char engine_why[400];
     struct vm vm;
     bool vm_made;
     void *board; /* owned */

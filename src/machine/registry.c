@@ -8,13 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "engine/bt/bt.h"
 #include "engine/interp/interp.h"
 #include "isa/x86/isa.h"
 #include "machine/pc.h"
 
 /* Best first: `auto` takes the first usable one. */
-static const struct engine_ops *const x86_engines[] = { &interp_engine_ops, &bt_engine_ops, NULL };
+static const struct engine_ops *const x86_engines[] = { &bt_engine_ops, &interp_engine_ops, NULL };
 
 static const struct registry_arch archs[] = {
     { .name = "x86-64", .isa = &x86_isa_ops, .board = &pc_board_ops, .engines = x86_engines },
@@ -45,6 +46,7 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
                      struct error *err)
 {
     struct engine_probe probe = { .usable = false };
+    size_t at = 0;
     if (arch->engines[0] && !arch->engines[1]) {
         (void)snprintf(why, cap, "the only engine for %s", arch->name);
         *ret_engine = arch->engines[0];
@@ -53,12 +55,15 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
     for (const struct engine_ops *const *e = arch->engines; *e; e++) {
         probe = (struct engine_probe){ .usable = false };
         (*e)->probe(&probe);
-        if (!probe.usable)
+        if (!probe.usable) {
+            int n = snprintf(why + at, cap - at, "%s does not work here: %s; ", (*e)->name, probe.why);
+            at = MIN(at + (size_t)MAX(n, 0), cap ? cap - 1 : 0);
             continue;
+        }
         if (probe.mips > 0)
-            (void)snprintf(why, cap, "%.0f million instructions a second", probe.mips);
+            (void)snprintf(why + at, cap - at, "%.0f million instructions a second", probe.mips);
         else
-            (void)snprintf(why, cap, "the best engine that works here");
+            (void)snprintf(why + at, cap - at, "the best engine that works here");
         *ret_engine = *e;
         return 0;
     }

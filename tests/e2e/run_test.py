@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE [ENGINE], SUITE is `board` or `linux`.
+"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE ENGINE, SUITE is `board` or `linux`.
 
 `board` uses the small guest tests/guests/board.S; `linux` the Debian guest that `make guests` fetched (skipped with exit
 77 when it is not there), and in it STRESS, tests/guests/smp_stress.c. Each law is a function; its name is printed with the verdict.
 """
 import fcntl
+import json
 import os
 import pty
 import re
@@ -19,13 +20,13 @@ import time
 import traceback
 
 DOPPEL, BOARD, STRESS = sys.argv[1], sys.argv[2], sys.argv[3]
-ENGINE = sys.argv[5] if len(sys.argv) > 5 else 'auto'
+ENGINE = sys.argv[5]
+RUN = [DOPPEL, 'run', '--engine', ENGINE] # a later --engine counts
 
 
 def run(*args, stdin=b'', timeout=120, **kwargs):
     """Runs `doppel run ARGS`; returns (status, stdout, stderr)."""
-    engine = [] if ENGINE == 'auto' else ['--engine', ENGINE]
-    p = subprocess.run([DOPPEL, 'run', *engine, *args], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
+    p = subprocess.run([*RUN, *args], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
                        check=False, **kwargs)
     return p.returncode, p.stdout, p.stderr
 
@@ -116,7 +117,7 @@ def bad_usage_exits_2_and_bad_files_1_with_one_line():
 def a_signal_or_the_time_limit_ends_any_guest_within_a_second():
     for what in 'fhl':
         for sig in (signal.SIGINT, signal.SIGTERM):
-            p = subprocess.Popen([DOPPEL, 'run', '--kernel', BOARD, '--append', what], stdin=subprocess.DEVNULL,
+            p = subprocess.Popen([*RUN, '--kernel', BOARD, '--append', what], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             wait_for(lambda: len(os.listdir(f'/proc/{p.pid}/task')) >= 4, 'the threads of a running machine')
             begin = time.monotonic()
@@ -140,7 +141,7 @@ def with_reboot_a_reset_restarts_and_a_panic_still_ends():
 
 
 def a_halted_guest_uses_no_host_cpu():
-    p = subprocess.Popen([DOPPEL, 'run', '--kernel', BOARD, '--append', 'h', '--cpus', '2', '--timeout', '2'],
+    p = subprocess.Popen([*RUN, '--kernel', BOARD, '--append', 'h', '--cpus', '2', '--timeout', '2'],
                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, _, usage = os.wait4(p.pid, 0)
     used = usage.ru_utime + usage.ru_stime
@@ -152,7 +153,21 @@ def stats_go_to_stderr_and_count_instructions():
     status, out, err = board('k', '--stats')
     expect(len(out), 40, 'stdout is the guest\'s alone')
     expect(int(re.search(rb'^instructions (\d+)$', err, re.M).group(1)) > 100000, True, 'instructions')
-    expect_in(b'engine interp', err)
+    expect_in(b'engine ' + ENGINE.encode(), err)
+
+
+def doctor():
+    return json.loads(subprocess.run([DOPPEL, 'doctor', '--json'], stdout=subprocess.PIPE, check=True).stdout)
+
+
+def auto_takes_the_first_engine_that_works():
+    report = doctor()
+    first = next(e['engine'] for e in report['engines'] if e['usable'])
+    expect(report['auto'], {'x86-64': first}, 'what doctor says')
+    for engine in ([], ['--engine', 'auto']):
+        err = subprocess.run([DOPPEL, 'run', *engine, '--kernel', BOARD, '--append', 'k', '--stats'], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False).stderr
+        expect_in(b'engine ' + first.encode() + b'\n', err)
 
 
 def session(args, steps):
@@ -165,7 +180,7 @@ def session(args, steps):
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
         for fd in range(3):
             os.dup2(slave, fd)
-        os.execv(DOPPEL, [DOPPEL, 'run', '--timeout', '60', *args])
+        os.execv(DOPPEL, [*RUN, '--timeout', '60', *args])
     out, was_raw, status, end = b'', False, None, time.monotonic() + 70
     while status is None and time.monotonic() < end:
         if select.select([master], [], [], 0.05)[0]:
@@ -265,14 +280,14 @@ def power_off_and_reset_before_the_command_ends_are_failures():
 
 
 def a_command_whose_reader_left_ends():
-    p = subprocess.Popen([DOPPEL, 'run', '--timeout', '100', '--', 'yes'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    p = subprocess.Popen([*RUN, '--timeout', '100', '--', 'yes'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     expect(p.stdout.read(2), b'y\n', 'yes')
     p.stdout.close()
     expect(p.wait(timeout=60), 141, 'as by SIGPIPE')
 
 
 def an_idle_linux_uses_little_host_cpu():
-    p = subprocess.Popen([DOPPEL, 'run', '--timeout', '100', '--', 'sh', '-c', 'echo; sleep 5'], stdin=subprocess.DEVNULL,
+    p = subprocess.Popen([*RUN, '--timeout', '100', '--', 'sh', '-c', 'echo; sleep 5'], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE)
     p.stdout.read(1)
 
@@ -288,8 +303,21 @@ def an_idle_linux_uses_little_host_cpu():
         raise AssertionError(f'{took:.2f} s of CPU time in 4 s of sleep')
 
 
+def a_signal_ends_a_busy_guest_within_a_second():
+    p = subprocess.Popen([*RUN, '--timeout', '100', '--cpus', '2', '--', 'sh', '-c', 'while :; do :; done & echo; while :; do :; done'],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdout.read(1)
+    time.sleep(0.3)
+    begin = time.monotonic()
+    p.send_signal(signal.SIGTERM)
+    _, err = p.communicate(timeout=10)
+    expect(p.returncode, 128 + signal.SIGTERM, 'status')
+    one_line(err)
+    expect(time.monotonic() - begin < 1.0, True, 'ended within a second')
+
+
 def stats_say_what_bt_did_and_where_time_went():
-    status, _, err = guest('i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done', '--stats', '--engine', 'bt')
+    status, _, err = guest('i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done', '--stats')
     expect(status, 0, 'run')
     values = {k: float(v) for k, v in re.findall(r'^(\w+) ([\d.]+)$', err.decode(), re.M)}
     for name in ('blocks_translated', 'traces', 'insns_translated', 'insns_executed', 'tlb_hits_read', 'tlb_hits_write', 'tlb_misses',
@@ -302,7 +330,7 @@ def stats_say_what_bt_did_and_where_time_went():
 
 def traced_code_names_guest_and_host_instructions():
     with tempfile.TemporaryDirectory() as d:
-        status, out, err = guest('echo x', f'--trace-code={d}/code', '--engine', 'bt')
+        status, out, err = guest('echo x', f'--trace-code={d}/code')
         expect((status, out, err), (0, b'x\n', b''), 'run')
         with open(d + '/code/cpu0.lst', encoding='ascii') as f:
             listing = f.read()
@@ -331,22 +359,27 @@ SUITES = {
               bytes_pass_unchanged_in_a_pipe, bad_usage_exits_2_and_bad_files_1_with_one_line,
               a_signal_or_the_time_limit_ends_any_guest_within_a_second, with_reboot_a_reset_restarts_and_a_panic_still_ends,
               a_halted_guest_uses_no_host_cpu, stats_go_to_stderr_and_count_instructions,
-              the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
+              auto_takes_the_first_engine_that_works, the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
     'linux': [the_commands_output_and_status_are_the_programs, stdin_reaches_the_command_whole,
               the_kernel_finds_nothing_to_complain_about, threads_on_several_cpus_find_what_cpus_owe_them, a_panic_shows_the_console_and_exits_1,
               power_off_and_reset_before_the_command_ends_are_failures,
               a_command_whose_reader_left_ends, an_idle_linux_uses_little_host_cpu,
-              stats_say_what_bt_did_and_where_time_went, traced_code_names_guest_and_host_instructions, a_shell_on_a_terminal_works],
+              a_signal_ends_a_busy_guest_within_a_second, a_shell_on_a_terminal_works],
 }
+if ENGINE == 'bt':
+    SUITES['linux'] += [stats_say_what_bt_did_and_where_time_went, traced_code_names_guest_and_host_instructions]
 
 
 def main():
     suite = sys.argv[4]
-    if suite == 'linux':
-        doctor = subprocess.run([DOPPEL, 'doctor'], stdout=subprocess.PIPE, check=True).stdout
-        if b'fetch one with' in doctor:
-            print('skipped: no Debian guest (make guests)')
-            sys.exit(77)
+    report = doctor()
+    why = next((e['why'] for e in report['engines'] if e['engine'] == ENGINE and not e['usable']), None)
+    if why:
+        print(f'skipped: engine {ENGINE} does not work here: {why}')
+        sys.exit(77)
+    if suite == 'linux' and not report['guests']['x86-64']:
+        print('skipped: no Debian guest (make guests)')
+        sys.exit(77)
     failed = 0
     for law in SUITES[suite]:
         begin = time.monotonic()

@@ -10,6 +10,7 @@
 #include "core/vm.h"
 #include "engine/bt/bt_x86.h"
 #include "isa/x86/isa.h"
+#include "isa/x86/probe.h"
 
 static int bt_vcpu_init(struct vcpu *vcpu, struct error *err)
 {
@@ -45,7 +46,7 @@ static size_t bt_stats(const struct vcpu *vcpu, char *text, size_t cap)
 
 static void bt_probe(struct engine_probe *ret_probe)
 {
-    *ret_probe = (struct engine_probe){ .usable = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx") };
+    x86_probe(&bt_engine_ops, "needs BMI2, AVX and SSE4.2, which the host CPU has", ret_probe);
 }
 
 const struct engine_ops bt_engine_ops = {

@@ -600,6 +600,7 @@ void x86_code_attach(const struct x86_code *code)
 void x86_code_done(struct x86_code *code)
 {
     x86_frames_done(&code->frames);
+    hostexec_watch(0, 0, 0, NULL); /* if it was this thread that ran it */
     free(code->work);
     free(code->places);
     x86_code_log_free(code->log, code->counts);
