@@ -21,6 +21,7 @@ enum option_id {
     OPT_CPU,
     OPT_CPUS,
     OPT_MEMORY,
+    OPT_CODE_CACHE,
     OPT_KERNEL,
     OPT_INITRD,
     OPT_APPEND,
@@ -47,6 +48,8 @@ static const struct option_row rows[] = {
     { "--cpu", OPT_CPU, "MODEL", "CPU model: x86-64-v3 (default), x86-64-v4, max" },
     { "--cpus", OPT_CPUS, "N", "number of CPUs, 1 to 64 (1)" },
     { "--memory", OPT_MEMORY, "SIZE", "guest memory with a unit, 32M or more (512M)" },
+    { "--code-cache", OPT_CODE_CACHE, "SIZE",
+      "memory for translated guest code, 1M a CPU or more (64M, and 16M for each further CPU)" },
     { "--kernel", OPT_KERNEL, "FILE", "bzImage, vmlinux or Multiboot kernel (what `make guests` fetched)" },
     { "--initrd", OPT_INITRD, "FILE", "initial RAM disk" },
     { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
@@ -105,6 +108,18 @@ static int parse_memory(const char *text, uint64_t *ret_bytes, struct error *err
     return 0;
 }
 
+static int parse_code_cache(const char *text, uint64_t *ret_bytes, struct error *err)
+{
+    uint64_t bytes = 0;
+    int r = parse_size(text, &bytes, err);
+    if (r < 0)
+        return r;
+    if (bytes < VM_CODE_CACHE_MIN)
+        return error_set(err, -EINVAL, "'%s' is less than %dM", text, VM_CODE_CACHE_MIN >> 20);
+    *ret_bytes = bytes;
+    return 0;
+}
+
 static int parse_cpus(const char *text, unsigned *ret_cpus, struct error *err)
 {
     char *end;
@@ -133,6 +148,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_CPU: o->vm.cpu_model = value; break;
     case OPT_CPUS: return parse_cpus(value, &o->vm.cpus, err);
     case OPT_MEMORY: return parse_memory(value, &o->vm.memory, err);
+    case OPT_CODE_CACHE: return parse_code_cache(value, &o->vm.code_cache, err);
     case OPT_KERNEL: o->vm.kernel = value; break;
     case OPT_INITRD: o->vm.initrd = value; break;
     case OPT_APPEND: o->append = value; break;

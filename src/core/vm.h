@@ -16,7 +16,13 @@
 
 struct vcpu;
 
-enum { VM_MAX_VCPUS = 64 };
+enum {
+    VM_MAX_VCPUS = 64,
+    VM_CODE_CACHE_MIN = 1 << 20,
+    VM_CODE_CACHE_DEFAULT = 64 << 20,
+    VM_CODE_CACHE_MORE = 16 << 20,
+    VM_CODE_CACHE_MAX = 2000 << 20
+};
 
 enum vm_end {
     VM_END_NONE,
@@ -39,6 +45,7 @@ struct vm {
     pthread_mutex_t lock;
     bool stats;             /* engines keep counts that cost time, too */
     const char *trace_code; /* borrowed (outlives us: the config's); folder for the translator's log, NULL: none */
+    uint64_t code_cache;    /* bytes an engine may take for code that it decoded or translated, a vCPU; 0: the default */
     unsigned nr_vcpus;
     struct vcpu *vcpu[VM_MAX_VCPUS]; /* owned by the machine */
     /* how it ended; guarded by end_lock, end_cond signals the control thread */
@@ -57,6 +64,11 @@ static inline void vm_lock(struct vm *vm)
 static inline void vm_unlock(struct vm *vm)
 {
     (void)pthread_mutex_unlock(&vm->lock);
+}
+
+static inline size_t vm_code_cache(const struct vm *vm)
+{
+    return vm->code_cache ? (size_t)vm->code_cache : VM_CODE_CACHE_DEFAULT;
 }
 
 /* Register accesses from a vCPU thread: takes the lock. size 1, 2, 4, 8. */

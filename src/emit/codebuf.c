@@ -36,7 +36,7 @@ int codebuf_init(struct codebuf *cb, size_t size, struct error *err)
         munmap(rw, size);
         return ret;
     }
-    *cb = (struct codebuf){ .rw = rw, .rx = rx, .size = size };
+    *cb = (struct codebuf){ .rw = rw, .rx = rx, .size = size, .end = size };
     return 0;
 }
 
@@ -56,7 +56,7 @@ int codebuf_init_named(struct codebuf *cb, size_t size, struct error *err)
         munmap(rw, size);
         return ret;
     }
-    *cb = (struct codebuf){ .rw = rw, .rx = rx, .size = size };
+    *cb = (struct codebuf){ .rw = rw, .rx = rx, .size = size, .end = size };
     return 0;
 }
 
@@ -88,7 +88,7 @@ void codebuf_align(struct codebuf *cb, size_t align)
 
 void codebuf_put(struct codebuf *cb, const void *bytes, size_t len)
 {
-    if (cb->failed || len > cb->size - cb->pos) {
+    if (cb->failed || cb->pos > cb->end || len > cb->end - cb->pos) {
         cb->failed = true;
         return;
     }

@@ -21,6 +21,7 @@ struct codebuf {
     uint8_t *rw; /* owned mapping, read-write view */
     uint8_t *rx; /* owned mapping, read-execute view of the same bytes */
     size_t size; /* bytes */
+    size_t end;  /* nothing is put there and behind; `size` unless its user says less */
     size_t pos;  /* next byte to write */
     bool failed; /* sticky: something did not fit since the last reset or rollback */
 };
@@ -54,7 +55,7 @@ static inline bool codebuf_contains(const struct codebuf *cb, uintptr_t addr)
 
 static inline void codebuf_put1(struct codebuf *cb, uint8_t v)
 {
-    if (cb->pos < cb->size && !cb->failed)
+    if (cb->pos < cb->end && !cb->failed)
         cb->rw[cb->pos++] = v;
     else
         cb->failed = true;

@@ -47,7 +47,18 @@ int vm_config_check(const struct vm_config *config, struct error *err)
     if (config->memory < MACHINE_MEMORY_MIN || config->memory % GPAGE_SIZE)
         return error_set(err, -EINVAL, "memory of %" PRIu64 " bytes: at least %d MiB in pages of %lu bytes are needed",
                          config->memory, MACHINE_MEMORY_MIN >> 20, GPAGE_SIZE);
+    if (config->code_cache && config->code_cache / config->cpus < VM_CODE_CACHE_MIN)
+        return error_set(err, -EINVAL, "a code cache of %" PRIu64 " KiB: at least %d KiB for each of %u CPUs are needed",
+                         config->code_cache >> 10, VM_CODE_CACHE_MIN >> 10, config->cpus);
+    if (config->code_cache / config->cpus > VM_CODE_CACHE_MAX)
+        return error_set(err, -EINVAL, "a code cache of %" PRIu64 " MiB: at most %d MiB for each of %u CPUs are possible",
+                         config->code_cache >> 20, VM_CODE_CACHE_MAX >> 20, config->cpus);
     return 0;
+}
+
+static uint64_t code_cache_of(const struct vm_config *config)
+{
+    return config->code_cache ? config->code_cache : VM_CODE_CACHE_DEFAULT + (uint64_t)VM_CODE_CACHE_MORE * (config->cpus - 1);
 }
 
 int machine_new(const struct vm_config *config, const struct machine_ports *ports, struct machine **ret_machine,
@@ -74,6 +85,8 @@ int machine_new(const struct vm_config *config, const struct machine_ports *port
     m->vm_made = r == 0;
     m->vm.stats = config->stats;
     m->vm.trace_code = config->trace_code;
+    if (r == 0)
+        m->vm.code_cache = code_cache_of(config) / config->cpus;
     if (r == 0)
         r = m->arch->board->new (&m->config, &m->ports, m->engine, &m->vm, &m->board, err);
     if (r == 0)

@@ -23,8 +23,10 @@ struct vm_config {
     const char *cpu_model; /* NULL: the default */
     unsigned cpus;         /* 1..VM_MAX_VCPUS */
     uint64_t memory;       /* bytes, a multiple of the page size */
-    const char *kernel;    /* path */
-    const char *initrd;    /* path, NULL: none */
+    uint64_t code_cache; /* bytes for guest code that was decoded or translated, all CPUs together; 0: VM_CODE_CACHE_DEFAULT, and
+                            VM_CODE_CACHE_MORE for each CPU but the first */
+    const char *kernel;  /* path */
+    const char *initrd;  /* path, NULL: none */
     const void *initramfs; /* a cpio in memory, put behind initrd; NULL: none */
     size_t initramfs_len;
     const char *cmdline;    /* the whole kernel command line */

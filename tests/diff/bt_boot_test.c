@@ -206,7 +206,7 @@ static struct driver *take_over(struct vcpu *vcpu, enum driving how)
     memset(d, 0, sizeof(*d));
     d->how = how;
     d->bt = vcpu->engine_cpu;
-    d->interp = x86_run_new();
+    d->interp = x86_run_new(64 << 20, 16);
     assert_non_null(d->interp);
     d->period = (unsigned)from_env("BT_BOOT_PERIOD", 60);
     d->r.state = from_env("BT_BOOT_SEED", (uint64_t)time(NULL));

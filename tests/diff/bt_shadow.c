@@ -73,7 +73,7 @@ struct shadow *shadow_new(struct vcpu *vcpu)
         return NULL;
     s->real = &vcpu->vm->gmem;
     s->cpu = aligned_alloc(64, (sizeof(*s->cpu) + 63) / 64 * 64);
-    s->blocks = x86_blocks_new(1 << 20);
+    s->blocks = x86_blocks_new(1 << 20, 2);
     if (map_view(s) < 0 || !s->cpu || !s->blocks)
         return NULL;
     memset(s->cpu, 0, sizeof(*s->cpu));

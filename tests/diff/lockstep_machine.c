@@ -94,12 +94,12 @@ void ls_raise_irq(struct ls_machine *m)
 
 /* ---- life ---- */
 
-void ls_machine_init(struct ls_machine *m, const struct engine_ops *engine)
+void ls_machine_init(struct ls_machine *m, const struct engine_ops *engine, uint64_t code_cache)
 {
     struct error err = { 0 };
     memset(m, 0, sizeof(*m));
     assert_int_equal(hostexec_init(&err), 0); /* each time: cmocka takes the signals for every test */
-    bare_init_engine(&m->b, engine);
+    bare_init_cache(&m->b, engine, code_cache);
     if (engine->translates && getenv("LOCKSTEP_TRACE")) {
         m->b.vm.trace_code = getenv("LOCKSTEP_TRACE");
         bare_renew(&m->b);

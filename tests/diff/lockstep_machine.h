@@ -18,7 +18,7 @@ struct ls_machine {
 };
 
 /* Aborts the test when something is missing. */
-void ls_machine_init(struct ls_machine *m, const struct engine_ops *engine);
+void ls_machine_init(struct ls_machine *m, const struct engine_ops *engine, uint64_t code_cache);
 void ls_machine_done(struct ls_machine *m);
 /* Puts the program and the state it begins with in place. */
 void ls_machine_load(struct ls_machine *m, const struct ls_program *p);

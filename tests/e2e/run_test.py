@@ -90,7 +90,8 @@ def bytes_pass_unchanged_in_a_pipe():
 
 
 def bad_usage_exits_2_and_bad_files_1_with_one_line():
-    for args in (['--nope'], ['--cpus', '0'], ['--memory', '1'], ['--memory', '1M'], ['x'], ['--'], ['--engine', 'steam'],
+    for args in (['--nope'], ['--cpus', '0'], ['--memory', '1'], ['--memory', '1M'], ['--code-cache', '1K'],
+                 ['--cpus', '4', '--code-cache', '3M'], ['x'], ['--'], ['--engine', 'steam'],
                  ['--arch', 'vax'], ['--cpu', '8086']):
         status, out, err = run(*args)
         expect((status, out), (2, b''), args)
@@ -265,6 +266,13 @@ def threads_on_several_cpus_find_what_cpus_owe_them():
         expect(out.count(b'ok '), 8, 'laws')
 
 
+def a_small_code_cache_costs_time_only():
+    for args in (['--code-cache', '2M'], ['--code-cache', '8M', '--cpus', '2']):
+        status, out, err = guest('seq 1 3000 | md5sum; for i in 1 2 3 4 5 6 7 8; do echo $i | sed s/$/x/; done | sha1sum', *args)
+        expect((status, err), (0, b''), args)
+        expect(out, b'ee9762749fc5338b6c9b0948d14219c7  -\n0fe4f5f1e9bdc96c8c2006459125a19a73384ef1  -\n', args)
+
+
 def a_panic_shows_the_console_and_exits_1():
     status, out, err = guest('echo c > /proc/sysrq-trigger')
     expect((status, out), (1, b''), 'panic')
@@ -361,7 +369,8 @@ SUITES = {
               a_halted_guest_uses_no_host_cpu, stats_go_to_stderr_and_count_instructions,
               auto_takes_the_first_engine_that_works, the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
     'linux': [the_commands_output_and_status_are_the_programs, stdin_reaches_the_command_whole,
-              the_kernel_finds_nothing_to_complain_about, threads_on_several_cpus_find_what_cpus_owe_them, a_panic_shows_the_console_and_exits_1,
+              the_kernel_finds_nothing_to_complain_about, threads_on_several_cpus_find_what_cpus_owe_them,
+              a_small_code_cache_costs_time_only, a_panic_shows_the_console_and_exits_1,
               power_off_and_reset_before_the_command_ends_are_failures,
               a_command_whose_reader_left_ends, an_idle_linux_uses_little_host_cpu,
               a_signal_ends_a_busy_guest_within_a_second, a_shell_on_a_terminal_works],

@@ -2,7 +2,7 @@
 /*
  * A Linux program whose threads lean on what CPUs owe each other: atomics, memory order, code written by others, TLB shootdowns.
  *
- * usage: smp_stress [ROUNDS]; prints one line a law and exits with 1 at the first that is broken. It also runs natively.
+ * usage: smp_stress [ROUNDS [LAW]]; prints one line a law and exits with 1 at the first that is broken. It also runs natively.
  */
 #define _GNU_SOURCE
 #include <linux/futex.h>
@@ -531,6 +531,8 @@ int main(int argc, char **argv)
         for (unsigned k = 0; k < sizeof(laws) / sizeof(laws[0]); k++) {
             struct timespec a, b;
             law = laws[k].name;
+            if (argc > 2 && strcmp(argv[2], law) != 0)
+                continue;
             clock_gettime(CLOCK_MONOTONIC, &a);
             laws[k].fn();
             clock_gettime(CLOCK_MONOTONIC, &b);

@@ -50,12 +50,13 @@ static inline uint64_t bare_peek64(struct bare *b, gpa_t at)
     return v;
 }
 
-/* In real mode at 0:BARE_CODE's low part; most tests go on with bare_long(). */
-static inline void bare_init_engine(struct bare *b, const struct engine_ops *engine)
+/* In real mode at 0:BARE_CODE's low part; most tests go on with bare_long(). code_cache: bytes, 0: the default. */
+static inline void bare_init_cache(struct bare *b, const struct engine_ops *engine, uint64_t code_cache)
 {
     struct error err = { 0 };
     memset(b, 0, sizeof(*b));
     assert_int_equal(vm_init(&b->vm, NULL, &err), 0);
+    b->vm.code_cache = code_cache;
     assert_int_equal(gmem_init(&b->vm.gmem, BARE_RAM, &err), 0);
     assert_int_equal(gmem_add_slot(&b->vm.gmem, 0, BARE_RAM, 0, &err), 0);
     assert_int_equal(vcpu_new(&b->vm, 0, &x86_isa_ops, engine, NULL, &b->vcpu, &err), 0);
@@ -70,6 +71,11 @@ static inline void bare_renew(struct bare *b)
     vcpu_free(b->vcpu);
     assert_int_equal(vcpu_new(&b->vm, 0, &x86_isa_ops, engine, NULL, &b->vcpu, &err), 0);
     b->c = b->vcpu->cpu;
+}
+
+static inline void bare_init_engine(struct bare *b, const struct engine_ops *engine)
+{
+    bare_init_cache(b, engine, 0);
 }
 
 static inline void bare_init(struct bare *b)

@@ -17,7 +17,7 @@ static int bt_vcpu_init(struct vcpu *vcpu, struct error *err)
     struct bt_x86 *e = NULL;
     if (vcpu->isa != &x86_isa_ops)
         return error_set(err, -ENOTSUP, "engine bt does not know the instruction set %s", vcpu->isa->name);
-    int r = bt_x86_new(vcpu->cpu, &e, err);
+    int r = bt_x86_new(vcpu->cpu, vm_code_cache(vcpu->vm), &e, err);
     vcpu->engine_cpu = e;
     return r;
 }

@@ -22,12 +22,14 @@
 #include "isa/x86/translate_count.h"
 #include "isa/x86/trap.h"
 
-enum { CODE_BYTES = 128 << 20, HOT = 6, TRANSLATIONS_MAX = 1 << 18, STRADDLES_MAX = 8 };
+enum { HOT = 6, STRADDLES_MAX = 8 };
+/* Per cent of the memory: code (it is mapped twice, and resident twice), decoded blocks; the rest is for translations. */
+enum { CODE_SHARE = 20, BLOCKS_SHARE = 40 };
 
 /* The translations of one block, by bank. */
 struct translation {
-    struct x86_block *block;     /* borrowed: lives until the next drop, as we do */
-    struct translation *in_page; /* next of the same page */
+    struct x86_block *block;     /* borrowed: lives as long as we do; NULL: this one is free */
+    struct translation *in_page; /* next of the same page, or next free one */
     struct x86_native native[X86_BANK_NR];
     bool made[X86_BANK_NR];
     bool again[X86_BANK_NR]; /* to be translated anew, in place of the one made */
@@ -40,12 +42,13 @@ struct translation {
 struct bt_x86 {
     struct x86_run *run; /* owned */
     struct x86_code code;
-    struct translation *all; /* owned: TRANSLATIONS_MAX, used from the front */
-    unsigned nr_all;
+    struct translation *all; /* owned: nr_max; those before nr_all are in use or on the list of free ones */
+    unsigned nr_all, nr_max;
+    struct translation *free;
     struct translation **page; /* owned: by page index, the first of the page */
     uint32_t *pages;           /* owned: indices of pages with translations */
     uint32_t *seen_gen;        /* owned: by place in `pages`, the page's generation when last looked at */
-    uint32_t *place;           /* owned: by page index, its place in `pages` if it has translations */
+    uint32_t *place;           /* owned: by page index, 1 + its place in `pages`, 0 if it is not there */
     unsigned nr_pages;
     uint64_t nr_ram_pages;
     /* what was last seen */
@@ -55,31 +58,80 @@ struct bt_x86 {
     bool single; /* translated blocks are run one by one */
     uint64_t turns_left;
     uint64_t ungrouped; /* blocks translated anew without groups */
-    uint64_t entries, kills, revivals, links, exits[6], wanderers, resets, cold_blocks;
+    uint64_t entries, kills, revivals, links, exits[6], wanderers, resets, evictions, evicted, cold_blocks;
 };
 
-int bt_x86_new(struct x86_cpu *c, struct bt_x86 **ret_bt, struct error *err)
+/* ---- eviction ---- */
+
+/* A block goes, and with it its translations. */
+static void evict_block(struct bt_x86 *e, struct x86_block *b)
 {
+    struct translation *t = b->translation, **p;
+    if (!t)
+        return;
+    for (unsigned bank = 0; bank < X86_BANK_NR; bank++)
+        if (t->made[bank])
+            x86_code_retire(&e->code, &t->native[bank]);
+    for (p = &e->page[b->page]; *p && *p != t; p = &(*p)->in_page)
+        ;
+    if (*p)
+        *p = t->in_page; /* take_over() may have taken it out */
+    if (!e->page[b->page] && e->place[b->page]) {
+        unsigned k = e->place[b->page] - 1, last = --e->nr_pages;
+        e->pages[k] = e->pages[last];
+        e->seen_gen[k] = e->seen_gen[last];
+        e->place[e->pages[k]] = k + 1;
+        e->place[b->page] = 0;
+    }
+    t->block = NULL;
+    t->in_page = e->free;
+    e->free = t;
+    e->evicted++;
+}
+
+/* Told by the decoded blocks: b goes; NULL: that were all of a region. */
+static void evict(void *owner, struct x86_block *b)
+{
+    struct bt_x86 *e = owner;
+    struct x86_frame *f = e->code.frame;
+    if (b) {
+        evict_block(e, b);
+        return;
+    }
+    if (x86_code_next_region(&e->code))
+        e->evictions++;
+    f->exit = f->exit == FRAME_EXIT_BAIL ? FRAME_EXIT_BAIL : FRAME_EXIT_NEXT; /* what it would link may be gone */
+    f->straddler = f->wanderer = 0;
+}
+
+int bt_x86_new(struct x86_cpu *c, size_t bytes, struct bt_x86 **ret_bt, struct error *err)
+{
+    size_t code_bytes = bytes / 100 * CODE_SHARE, block_bytes = bytes / 100 * BLOCKS_SHARE;
     struct bt_x86 *e = calloc(1, sizeof(*e));
     int r = -ENOMEM;
     if (!e)
         return error_set(err, -ENOMEM, "no memory for engine bt");
     e->nr_ram_pages = c->gmem->size >> GPAGE_SHIFT;
-    e->run = x86_run_new();
-    e->all = calloc(TRANSLATIONS_MAX, sizeof(*e->all));
+    e->nr_max = (unsigned)((bytes - 2 * code_bytes - block_bytes) / sizeof(*e->all));
+    e->all = calloc(e->nr_max, sizeof(*e->all));
     e->page = calloc(e->nr_ram_pages + 1, sizeof(*e->page));
     e->pages = calloc(e->nr_ram_pages + 1, sizeof(*e->pages));
     e->seen_gen = calloc(e->nr_ram_pages + 1, sizeof(*e->seen_gen));
     e->place = calloc(e->nr_ram_pages + 1, sizeof(*e->place));
-    if (!e->run || !e->all || !e->page || !e->pages || !e->seen_gen || !e->place)
+    if (!e->all || !e->page || !e->pages || !e->seen_gen || !e->place)
         r = error_set(err, -ENOMEM, "no memory for engine bt");
     else
-        r = x86_code_init(&e->code, c, CODE_BYTES, err);
+        r = x86_code_init(&e->code, c, code_bytes, err);
+    if (r >= 0) { /* a block's code is not in an older region than the block, so blocks may not have more regions */
+        e->run = x86_run_new(block_bytes, e->code.nr_regions);
+        r = e->run ? 0 : error_set(err, -ENOMEM, "no memory for engine bt");
+    }
     if (r < 0) {
         bt_x86_free(e);
         return r;
     }
     e->code.frame->blocks = e->run->blocks;
+    x86_blocks_on_evict(e->run->blocks, evict, e);
     e->gmem = c->gmem;
     e->storer.attention = &c->vcpu->requests;
     e->storer.attention_bit = VCPU_REQ_CODE;
@@ -109,9 +161,12 @@ static void drop_code(struct bt_x86 *e)
 {
     x86_run_drop(e->run);
     x86_code_reset(&e->code);
-    for (unsigned k = 0; k < e->nr_pages; k++)
+    for (unsigned k = 0; k < e->nr_pages; k++) {
         e->page[e->pages[k]] = NULL;
+        e->place[e->pages[k]] = 0;
+    }
     e->nr_pages = e->nr_all = 0;
+    e->free = NULL;
     e->drops = x86_blocks_stats(e->run->blocks)->drops;
     e->code.frame->straddler = e->code.frame->wanderer = 0;
     e->code.frame->exit = FRAME_EXIT_NEXT; /* what it was to link is gone */
@@ -122,6 +177,11 @@ void bt_x86_set_traces(struct bt_x86 *e, bool on)
 {
     e->code.traces = on;
     drop_code(e);
+}
+
+void bt_x86_evict(struct bt_x86 *e)
+{
+    x86_blocks_evict(e->run->blocks);
 }
 
 void bt_x86_drop(struct bt_x86 *e)
@@ -178,8 +238,8 @@ static void keep_up_writes(struct bt_x86 *e, const struct x86_cpu *c, uint64_t w
     uint64_t page;
     while (e->writes != writes && gmem_recent(c->gmem->written, e->writes + 1, &page)) {
         e->writes++;
-        if (e->page[page])
-            look_at_page(e, c, e->place[page]);
+        if (e->place[page])
+            look_at_page(e, c, e->place[page] - 1);
     }
     if (e->writes == writes)
         return;
@@ -217,16 +277,20 @@ static struct translation *translation_of(struct bt_x86 *e, struct x86_block *b)
 {
     if (b->translation)
         return b->translation;
-    if (e->nr_all == TRANSLATIONS_MAX)
+    struct translation *t = e->free;
+    if (t)
+        e->free = t->in_page;
+    else if (e->nr_all < e->nr_max)
+        t = &e->all[e->nr_all++];
+    else
         return NULL;
-    struct translation *t = &e->all[e->nr_all++];
     memset(t, 0, sizeof(*t));
     t->block = b;
     t->gen = b->gen;
-    if (!e->page[b->page]) {
+    if (!e->place[b->page]) {
         e->seen_gen[e->nr_pages] = b->gen;
-        e->place[b->page] = e->nr_pages;
         e->pages[e->nr_pages++] = (uint32_t)b->page;
+        e->place[b->page] = e->nr_pages;
     }
     t->in_page = e->page[b->page];
     e->page[b->page] = t;
@@ -256,8 +320,7 @@ static void take_over(struct bt_x86 *e, struct translation *t, unsigned bank, co
     t->again[bank] = false;
 }
 
-/* The host code of a hot block; NULL while it is cold, or when the cache was full (it is empty then, and b is gone: *ret_gone).
- */
+/* The host code of a hot block; NULL while it is cold, or when there was no room: there is now, but b may be gone (*ret_gone). */
 static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, struct x86_block *b, bool *ret_gone)
 {
     struct translation *t = b->translation;
@@ -269,14 +332,18 @@ static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, s
             b->heat++;
             return NULL;
         }
-        t = translation_of(e, b);
+        t = x86_code_has_room(&e->code) ? translation_of(e, b) : NULL;
         struct x86_native n;
+        if (!t) {
+            x86_blocks_evict(e->run->blocks);
+            *ret_gone = true;
+            return NULL;
+        }
         x86_clock_to(e->code.clock, X86_PART_TRANSLATE);
-        bool done = t && x86_translate(&e->code, c, b, &t->habits, &n);
+        bool done = x86_translate(&e->code, c, b, &t->habits, &n);
         x86_clock_to(e->code.clock, X86_PART_LOOP);
         if (!done) {
-            drop_code(e);
-            *ret_gone = true;
+            b->heat = 0; /* too long: interpreted for now */
             return NULL;
         }
         take_over(e, t, c->bank, &n);
@@ -336,7 +403,7 @@ static void find_fault(struct bt_x86 *e, struct x86_cpu *c)
     for (unsigned n = 0; n < e->nr_all; n++) {
         const struct translation *t = &e->all[n];
         const struct x86_start *at = NULL;
-        for (unsigned bank = 0; bank < X86_BANK_NR && !at; bank++) /* perhaps not c->bank: a block may change it */
+        for (unsigned bank = 0; bank < X86_BANK_NR && t->block && !at; bank++) /* perhaps not c->bank: a block may change it */
             if (t->made[bank])
                 at = x86_code_start_at(&t->native[bank], f->fault_pc);
         if (!at)
@@ -529,13 +596,13 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         "%lu\nbt_bails_group "
         "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_bails_wanders %lu\nbt_bails_early %lu\nbt_frame_choices %lu\n"
         "bt_frame_renewals %lu\nbt_kills %lu\n"
-        "bt_revivals %lu\nbt_resets %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_exits_fault "
+        "bt_revivals %lu\nbt_resets %lu\nbt_evictions %lu\nbt_evicted %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail %lu\nbt_exits_fault "
         "%lu\nbt_ungrouped %lu\nbt_wanderers %lu\n",
         e->code.blocks, e->code.nr_traces, e->code.insns, e->code.native_insns,
-        e->code.cb.pos + e->code.cold - e->code.cold_begin, e->entries, e->cold_blocks, e->links, f->misses, f->lights,
+        x86_code_bytes(&e->code), e->entries, e->cold_blocks, e->links, f->misses, f->lights,
         f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP], f->bails[FRAME_BAIL_NO_RAM],
         f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY], e->code.frames.choices,
-        e->code.frames.renewals, e->kills, e->revivals, e->resets, e->exits[FRAME_EXIT_NEXT],
+        e->code.frames.renewals, e->kills, e->revivals, e->resets, e->evictions, e->evicted, e->exits[FRAME_EXIT_NEXT],
         e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS], e->exits[FRAME_EXIT_BAIL],
         e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;

@@ -5,6 +5,9 @@
 #include "engine/interp/interp.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "core/vcpu.h"
 #include "core/vm.h"
@@ -17,7 +20,7 @@ static int interp_vcpu_init(struct vcpu *vcpu, struct error *err)
 {
     if (vcpu->isa != &x86_isa_ops)
         return error_set(err, -ENOTSUP, "engine interp does not know the instruction set %s", vcpu->isa->name);
-    vcpu->engine_cpu = x86_run_new();
+    vcpu->engine_cpu = x86_run_new(vm_code_cache(vcpu->vm), UINT_MAX);
     if (!vcpu->engine_cpu)
         return error_set(err, -ENOMEM, "no memory for the code cache of CPU %u", vcpu->id);
     return 0;

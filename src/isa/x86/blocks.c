@@ -4,6 +4,7 @@
  */
 #include "isa/x86/blocks.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,7 +13,7 @@
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
 
-enum { HASH_BITS = 16, NEAR_BITS = 13, CROSSINGS = 512 };
+enum { HASH_BITS = 16, NEAR_BITS = 13, CROSSINGS = 512, REGIONS_MAX = 16, REGION_BYTES_MIN = 32 << 10 };
 
 /* A decoded instruction that crosses into another page. */
 struct crossing {
@@ -24,9 +25,22 @@ struct crossing {
     struct x86_insn insn;
 };
 
+/* A part of the memory; blocks are evicted by region. */
+struct region {
+    struct x86_block *block; /* borrowed, like insn: parts of the mapping */
+    struct x86_insn *insn;
+    unsigned nr_blocks, nr_insns; /* in use */
+};
+
 struct x86_blocks {
-    uint8_t *arena; /* owned mapping */
-    size_t size, used;
+    uint8_t *memory; /* owned mapping */
+    size_t size;
+    struct region region[REGIONS_MAX];
+    unsigned nr_regions, now;
+    unsigned blocks_max, insns_max; /* of a region */
+    uint64_t epoch;                 /* changes when blocks go: part of every reference's context */
+    void (*on_evict)(void *owner, struct x86_block *b);
+    void *owner; /* borrowed: on_evict's */
     struct x86_blocks_stats stats;
     struct x86_block *bucket[1 << HASH_BITS];
     struct x86_block *last; /* found by the last call, NULL after a drop */
@@ -35,17 +49,36 @@ struct x86_blocks {
     struct x86_insn one; /* the instruction last fetched that is in no cache */
 };
 
-struct x86_blocks *x86_blocks_new(size_t arena_bytes)
+/* A quarter of a region is for the blocks, the rest for their instructions. */
+static void make_regions(struct x86_blocks *b, unsigned regions)
 {
+    size_t fit = b->size / REGION_BYTES_MIN;
+    b->nr_regions = regions < REGIONS_MAX ? regions : REGIONS_MAX;
+    if (fit < b->nr_regions)
+        b->nr_regions = (unsigned)fit;
+    size_t bytes = b->size / b->nr_regions & ~(size_t)63, blocks = bytes / 4 & ~(size_t)63;
+    b->blocks_max = (unsigned)(blocks / sizeof(struct x86_block));
+    b->insns_max = (unsigned)((bytes - blocks) / sizeof(struct x86_insn));
+    for (unsigned r = 0; r < b->nr_regions; r++)
+        b->region[r] = (struct region){ .block = (struct x86_block *)(b->memory + r * bytes),
+                                        .insn = (struct x86_insn *)(b->memory + r * bytes + blocks) };
+}
+
+struct x86_blocks *x86_blocks_new(size_t bytes, unsigned regions)
+{
+    static_assert(REGION_BYTES_MIN / 4 * 3 > 2 * BLOCK_MAX_INSNS * sizeof(struct x86_insn), "a block must fit into a region");
     struct x86_blocks *b = calloc(1, sizeof(*b));
-    if (!b)
-        return NULL;
-    b->size = arena_bytes;
-    b->arena = mmap(NULL, arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (b->arena == MAP_FAILED) {
+    if (!b || bytes < BLOCKS_BYTES_MIN) {
         free(b);
         return NULL;
     }
+    b->size = bytes;
+    b->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (b->memory == MAP_FAILED) {
+        free(b);
+        return NULL;
+    }
+    make_regions(b, regions);
     x86_blocks_drop(b);
     b->stats.drops = 0;
     return b;
@@ -55,7 +88,7 @@ void x86_blocks_free(struct x86_blocks *blocks)
 {
     if (!blocks)
         return;
-    (void)munmap(blocks->arena, blocks->size); /* our own mapping: cannot fail */
+    (void)munmap(blocks->memory, blocks->size); /* our own mapping: cannot fail */
     free(blocks);
 }
 
@@ -65,8 +98,11 @@ void x86_blocks_drop(struct x86_blocks *blocks)
     memset(blocks->near, 0, sizeof(blocks->near));
     for (unsigned k = 0; k < CROSSINGS; k++)
         blocks->crossing[k].valid = false;
+    for (unsigned r = 0; r < blocks->nr_regions; r++)
+        blocks->region[r].nr_blocks = blocks->region[r].nr_insns = 0;
+    blocks->now = 0;
     blocks->last = NULL;
-    blocks->used = 0;
+    blocks->epoch++;
     blocks->stats.drops++;
 }
 
@@ -85,9 +121,10 @@ static gva_t linear_pc(const struct x86_cpu *c)
     return c->mode == X86_MODE_64 ? c->rip : (uint32_t)(c->rip + c->seg[SEG_CS].base);
 }
 
-static uint64_t context(const struct x86_cpu *c)
+static uint64_t context(const struct x86_blocks *b, const struct x86_cpu *c)
 {
-    return c->tlb->fetch_gen << 16 | (uint64_t)c->mode << 13 | (uint64_t)(c->cpl == 3) << 12 | c->asid;
+    /* both only grow, so their sum tells */
+    return (c->tlb->fetch_gen + b->epoch) << 16 | (uint64_t)c->mode << 13 | (uint64_t)(c->cpl == 3) << 12 | c->asid;
 }
 
 static void step_too_long(struct x86_cpu *c, const struct x86_insn *i)
@@ -145,12 +182,51 @@ bool x86_insn_ends_block(const struct x86_insn *i)
     return x86_insn_faults(i) || x86_row_ends_block(&x86_rows[i->row]) || (i->rep && (x86_rows[i->row].flags & ROW_REP));
 }
 
+static void unlink_block(struct x86_blocks *b, const struct x86_block *n)
+{
+    struct x86_block **p = bucket_of(b, n->key);
+    while (*p && *p != n)
+        p = &(*p)->next;
+    if (*p)
+        *p = n->next;
+}
+
+void x86_blocks_on_evict(struct x86_blocks *blocks, void (*fn)(void *owner, struct x86_block *b), void *owner)
+{
+    blocks->on_evict = fn;
+    blocks->owner = owner;
+}
+
+void x86_blocks_evict(struct x86_blocks *blocks)
+{
+    blocks->now = (blocks->now + 1) % blocks->nr_regions;
+    struct region *r = &blocks->region[blocks->now];
+    for (unsigned k = 0; k < r->nr_blocks; k++) {
+        struct x86_block *n = &r->block[k];
+        if (blocks->on_evict)
+            blocks->on_evict(blocks->owner, n);
+        unlink_block(blocks, n); /* a stale one is in no bucket */
+        n->insn = NULL;
+        n->key = n->page = ~0ULL;
+    }
+    if (r->nr_blocks)
+        blocks->stats.evictions++;
+    r->nr_blocks = r->nr_insns = 0;
+    blocks->last = NULL;
+    blocks->epoch++;
+    if (blocks->on_evict)
+        blocks->on_evict(blocks->owner, NULL);
+}
+
 static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const uint8_t *host, unsigned left, uint64_t key)
 {
-    size_t need = sizeof(struct x86_block) + BLOCK_MAX_INSNS * sizeof(struct x86_insn);
-    if (b->used + need > b->size)
-        x86_blocks_drop(b);
-    struct x86_block *n = (struct x86_block *)(b->arena + b->used);
+    struct region *r = &b->region[b->now];
+    if (r->nr_blocks == b->blocks_max || b->insns_max - r->nr_insns < BLOCK_MAX_INSNS) {
+        x86_blocks_evict(b);
+        r = &b->region[b->now];
+    }
+    struct x86_block *n = &r->block[r->nr_blocks];
+    n->insn = r->insn + r->nr_insns;
     n->page = gmem_page_index(c->gmem, host);
     n->gen = gmem_mark_code(c->gmem, n->page);
     n->key = key;
@@ -171,7 +247,8 @@ static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const ui
     }
     if (!n->nr)
         return NULL;
-    b->used += sizeof(*n) + n->nr * sizeof(struct x86_insn);
+    r->nr_blocks++;
+    r->nr_insns += n->nr;
     b->stats.built++;
     b->stats.insns_decoded += n->nr;
     struct x86_block **bucket = bucket_of(b, key);
@@ -196,16 +273,6 @@ static bool still_good(struct x86_blocks *b, struct x86_cpu *c, struct x86_block
     return true;
 }
 
-static void unlink_block(struct x86_blocks *b, struct x86_block *n)
-{
-    struct x86_block **p = bucket_of(b, n->key);
-    while (*p && *p != n)
-        p = &(*p)->next;
-    if (*p)
-        *p = n->next;
-    b->stats.stale++;
-}
-
 static uint64_t key_of(const struct x86_cpu *c, const uint8_t *host, gva_t lin)
 {
     return gmem_page_index(c->gmem, host) << 16 | (lin & 0xfff) << 4 | c->mode;
@@ -221,6 +288,7 @@ static struct x86_block *find_by_host(struct x86_blocks *b, struct x86_cpu *c, g
         n = n->next;
     if (n && n->gen != gmem_code_gen(c->gmem, n->page) && !still_good(b, c, n)) {
         unlink_block(b, n);
+        b->stats.stale++;
         n = NULL;
     }
     return n ? n : build(b, c, host, left, key);
@@ -268,7 +336,7 @@ static struct x86_block *find_elsewhere(struct x86_blocks *b, struct x86_cpu *c,
 struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c)
 {
     gva_t lin = linear_pc(c);
-    uint64_t ctx = context(c);
+    uint64_t ctx = context(blocks, c);
     struct x86_block *from = blocks->last;
     if (__builtin_expect(from != NULL, 1))
         for (unsigned k = 0; k < BLOCK_SUCCESSORS; k++)

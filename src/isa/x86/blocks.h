@@ -4,7 +4,9 @@
  *
  * Blocks are keyed by host page, offset and code width, so they outlive changes of address space; a per-page generation
  * (core/gmem.h) tells when their bytes may have changed, and then the bytes decide. A small cache by linear address in
- * front saves the translation of the instruction pointer. When the arena is full everything is dropped.
+ * front saves the translation of the instruction pointer. The memory is used in regions, in turn; when it is full the oldest
+ * region's blocks go. A block's memory is only ever reused for another block, so that a stale pointer to one (x86_block_ref)
+ * does no harm before it is found to be stale.
  * Owned by the vCPU's thread; nothing is shared between CPUs.
  */
 #ifndef DOPPEL_ISA_X86_BLOCKS_H
@@ -31,17 +33,24 @@ struct x86_block {
     uint16_t bytes;    /* of code */
     uint8_t oldest;    /* of the successors: the one to be replaced next */
     uint16_t heat;     /* times an engine that translates has met it; the engine's */
-    void *translation; /* the engine's; NULL: none. Gone, like the block, when x86_blocks_drop() was called */
+    void *translation; /* the engine's; NULL: none. Gone, like the block, when x86_blocks_drop() was called, or was evicted */
     struct x86_block_ref after[BLOCK_SUCCESSORS]; /* where execution went on, lately */
-    struct x86_insn insn[];
+    struct x86_insn *insn;                        /* nr of them; NULL: this is no block any more */
 };
 
 struct x86_blocks;
 
-/* maximum bytes of decoded code; NULL when out of memory */
-struct x86_blocks *x86_blocks_new(size_t arena_bytes);
+enum { BLOCKS_BYTES_MIN = 128 << 10 };
+
+/* Takes at most so many bytes for blocks (BLOCKS_BYTES_MIN or more), in at most so many regions (2 or more); NULL when out of
+ * memory. */
+struct x86_blocks *x86_blocks_new(size_t bytes, unsigned regions);
 void x86_blocks_free(struct x86_blocks *blocks);
 void x86_blocks_drop(struct x86_blocks *blocks);
+/* Has fn called for each block that is about to be evicted, and then once with NULL. Any call that may decode may evict. */
+void x86_blocks_on_evict(struct x86_blocks *blocks, void (*fn)(void *owner, struct x86_block *b), void *owner);
+/* Evicts the oldest region's blocks now, and goes on there. */
+void x86_blocks_evict(struct x86_blocks *blocks);
 
 /*
  * The block that starts at c->rip, decoded if need be. NULL: the instruction there crosses into another page or is not in
@@ -63,7 +72,7 @@ bool x86_insn_faults(const struct x86_insn *i);
 bool x86_insn_ends_block(const struct x86_insn *i);
 
 struct x86_blocks_stats {
-    uint64_t built, insns_decoded, revalidated, stale, drops, lookups_slow, uncached;
+    uint64_t built, insns_decoded, revalidated, stale, drops, evictions, lookups_slow, uncached;
 };
 const struct x86_blocks_stats *x86_blocks_stats(const struct x86_blocks *blocks);
 

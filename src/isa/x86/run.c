@@ -20,14 +20,12 @@
 #include "isa/x86/tlb.h"
 #include "isa/x86/trap.h"
 
-enum { ARENA_BYTES = 256 << 20 }; /* of address space; touched as code is met */
-
-struct x86_run *x86_run_new(void)
+struct x86_run *x86_run_new(size_t bytes, unsigned regions)
 {
     struct x86_run *e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
-    e->blocks = x86_blocks_new(ARENA_BYTES);
+    e->blocks = x86_blocks_new(bytes, regions);
     if (!e->blocks) {
         free(e);
         return NULL;
@@ -276,13 +274,14 @@ void x86_run_step(struct x86_run *e, struct x86_cpu *c)
 size_t x86_run_stats(const struct x86_run *e, const struct x86_cpu *c, uint64_t translated, char *text, size_t cap)
 {
     const struct x86_blocks_stats *s = x86_blocks_stats(e->blocks);
-    int n = snprintf(text, cap,
-                     "instructions %lu\nblocks_run %lu\nslow_steps %lu\ntraps %lu\ninterrupts %lu\nblocks_built %lu\n"
-                     "insns_decoded %lu\nblocks_revalidated %lu\nblocks_stale %lu\nblock_lookups_slow %lu\ninsns_uncached %lu\n"
-                     "cache_drops %lu\ntlb_misses_read %lu\ntlb_misses_write %lu\ntlb_misses_fetch %lu\ntlb_flushes %lu\n"
-                     "tlb_page_flushes %lu\naddress_space_switches %lu\n",
-                     c->insns + translated, e->nr_blocks, e->nr_slow, e->nr_traps, e->nr_irqs, s->built, s->insns_decoded, s->revalidated,
-                     s->stale, s->lookups_slow, s->uncached, s->drops, c->tlb->misses[X86_READ], c->tlb->misses[X86_WRITE],
-                     c->tlb->misses[X86_FETCH], c->tlb->flushes, c->tlb->page_flushes, c->tlb->switches);
+    int n = snprintf(
+        text, cap,
+        "instructions %lu\nblocks_run %lu\nslow_steps %lu\ntraps %lu\ninterrupts %lu\nblocks_built %lu\n"
+        "insns_decoded %lu\nblocks_revalidated %lu\nblocks_stale %lu\nblock_lookups_slow %lu\ninsns_uncached %lu\n"
+        "cache_drops %lu\ncache_evictions %lu\ntlb_misses_read %lu\ntlb_misses_write %lu\ntlb_misses_fetch %lu\ntlb_flushes %lu\n"
+        "tlb_page_flushes %lu\naddress_space_switches %lu\n",
+        c->insns + translated, e->nr_blocks, e->nr_slow, e->nr_traps, e->nr_irqs, s->built, s->insns_decoded, s->revalidated, s->stale,
+        s->lookups_slow, s->uncached, s->drops, s->evictions, c->tlb->misses[X86_READ], c->tlb->misses[X86_WRITE],
+        c->tlb->misses[X86_FETCH], c->tlb->flushes, c->tlb->page_flushes, c->tlb->switches);
     return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }

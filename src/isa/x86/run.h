@@ -16,8 +16,8 @@ struct x86_run {
     uint64_t nr_blocks, nr_slow, nr_traps, nr_irqs;
 };
 
-/* NULL when out of memory. */
-struct x86_run *x86_run_new(void);
+/* Takes at most so many bytes for decoded code, in at most so many regions (see x86_blocks_new); NULL when out of memory. */
+struct x86_run *x86_run_new(size_t bytes, unsigned regions);
 void x86_run_free(struct x86_run *r);
 /* Forgets all decoded code. */
 void x86_run_drop(struct x86_run *r);

@@ -17,9 +17,6 @@
 #include "isa/x86/translate_log.h"
 #include "isa/x86/translate_light.h"
 
-/* Longest a translated block can get, bytes: so much must be free before one is begun. */
-enum { BLOCK_CODE_MAX = XL_INSNS * 420 };
-
 /* Innocuous integer instructions: the host's does what the guest's does, on the renamed registers. */
 static const x86_step_fn COPIED[] = {
     step_mov,  step_movzx,    step_movsx,    step_movsxd,   step_cmovcc, step_setcc,   step_xchg,  step_bswap, step_movbe,
@@ -154,8 +151,8 @@ static bool vector(struct xl *x, const struct x86_insn *i)
 /* Puts data beside code for rare cases, which it ends. */
 static void add_data(struct xl *x, const void *data, size_t len)
 {
-    size_t at = (x->code->cold + 7) & ~(size_t)7;
-    if (x->cb->failed || x->cb->size - at < len) {
+    size_t at = (x->code->cold + 7) & ~(size_t)7, end = x->code->region[x->code->now].cold_end;
+    if (x->cb->failed || at > end || end - at < len) {
         x->cb->failed = true;
         return;
     }
@@ -375,17 +372,22 @@ static void put_body(struct xl *x)
 /* What is out of line, and the table of instructions. */
 static void put_cold(struct xl *x, struct x86_native *n)
 {
-    size_t behind = x->cb->pos;
+    size_t behind = x->cb->pos, end = x->cb->end;
     x->cb->pos = x->code->cold;
+    x->cb->end = x->code->region[x->code->now].cold_end;
     n->exit = codebuf_here(x->cb); /* the first tail is that of the request check */
     for (unsigned k = 0; k < x->nr_tails; k++)
         put_tail(x, &x->tail[k]);
-    codebuf_align(x->cb, sizeof(x->starts[0].code));
-    n->nr = x->nr;
+    codebuf_align(x->cb, sizeof(x->look[0].hash));
+    n->look = (const void *)codebuf_here(x->cb);
+    n->nr_looks = (uint8_t)x->nr_looks;
+    codebuf_put(x->cb, x->look, x->nr_looks * sizeof(x->look[0]));
     n->starts = (const void *)codebuf_here(x->cb);
+    n->nr = (uint8_t)x->nr;
     codebuf_put(x->cb, x->starts, x->nr * sizeof(x->starts[0]));
     x->code->cold = x->cb->pos;
     x->cb->pos = behind;
+    x->cb->end = end;
 }
 
 bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, const struct x86_habits *habits,
@@ -394,8 +396,6 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     struct xl *x = code->work;
     size_t begin = code->cb.pos, cold = code->cold;
     struct x86_native n = { .dead = false };
-    if (code->cold_begin - code->cb.pos < BLOCK_CODE_MAX || code->cb.size - code->cold < BLOCK_CODE_MAX)
-        return false;
     x->code = code;
     x->cb = &code->cb;
     x->c = c;
@@ -408,7 +408,6 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->page = c->gmem->host + (b->page << GPAGE_SHIFT);
     x->habits = habits;
     x->nr_looks = 0;
-    memset(x->look, 0, sizeof(x->look));
     xl_trace(x);
     x->off = x->at[0];
     xl_look(x);
@@ -429,7 +428,6 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
         x86_code_log_block(x, &n);
     code->blocks++;
     code->insns += x->nr;
-    memcpy(n.look, x->look, sizeof(n.look));
     *ret_native = n;
     return true;
 }
@@ -480,8 +478,8 @@ void x86_code_redirect(struct x86_code *code, struct x86_native *old, const stru
 
 bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t *page)
 {
-    for (unsigned k = 0; k < X86_LOOKS; k++)
-        if (n->look[k].len && xl_look_hash(XL_LOOK_INIT, page + n->look[k].off, n->look[k].len) != n->look[k].hash)
+    for (unsigned k = 0; k < n->nr_looks; k++)
+        if (xl_look_hash(XL_LOOK_INIT, page + n->look[k].off, n->look[k].len) != n->look[k].hash)
             return false;
     if (!n->dead)
         return true;
@@ -489,14 +487,4 @@ bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t 
     memcpy(writable(code, n->inner_entry), n->killed[1], sizeof(n->killed[1]));
     n->dead = false;
     return true;
-}
-
-void x86_code_link(struct x86_code *code, uint64_t link, enum x86_frame_exit kind, const struct x86_native *n)
-{
-    const uint8_t *from = (const uint8_t *)(uintptr_t)link;
-    const uint8_t *to = kind == FRAME_EXIT_LINK_CROSS                     ? n->cross_entry
-                        : kind == FRAME_EXIT_LINK_BACK || code->check_all ? n->near_entry
-                                                                          : n->inner_entry;
-    int32_t rel = (int32_t)(to - (from + 4));
-    memcpy(writable(code, from), &rel, 4);
 }

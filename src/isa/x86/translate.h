@@ -190,14 +190,28 @@ struct x86_clock;
 struct x86_counts;
 enum { XL_SITE_KINDS = 6 };
 
+enum { X86_CODE_REGIONS = 16, X86_CODE_BYTES_MIN = 200 << 10 };
+
+/* A part of code memory, reused as a whole. Positions in the buffer. */
+struct x86_code_region {
+    size_t hot, hot_end, cold, cold_end;
+    size_t hot_used, cold_used; /* of a full one; the current one's are cb.pos and `cold` */
+    struct x86_code_link {      /* a jump in this region that was pointed at a block */
+        uint32_t at;            /* its rel32 */
+        uint32_t tail;          /* where it led before */
+    } * link;                   /* owned */
+    unsigned nr_links, links_cap;
+};
+
 /* Translated code of one CPU and the stubs it shares. */
 struct x86_code {
     struct codebuf cb;
     struct x86_frames frames;
     struct x86_frame *frame; /* borrowed: of frames.now */
-    size_t stubs_end;        /* code position behind the stubs */
-    size_t cold_begin,
-        cold; /* where code for rare cases begins, and where the next goes: apart, so that the rest lies close together */
+    size_t cold;             /* where the next code for rare cases goes: apart, so that the rest lies close together (cb.pos) */
+    struct x86_code_region region[X86_CODE_REGIONS];
+    unsigned nr_regions, now;
+    bool retired; /* x86_code_retire() was called since the last region was begun */
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
         *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
@@ -212,14 +226,21 @@ struct x86_code {
     uint64_t blocks, nr_traces, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
 };
 
-/* Makes code memory of `size` bytes, frame and stubs for c. -ENOMEM, or what codebuf_init() says; -ENOTSUP when the host lacks
- * BMI2, AVX or SSE4.2. */
+/* Makes code memory of `size` bytes (X86_CODE_BYTES_MIN or more), frame and stubs for c. -ENOMEM, or what codebuf_init() says;
+ * -ENOTSUP when the host lacks BMI2, AVX or SSE4.2. */
 MUST_CHECK int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct error *err);
 void x86_code_done(struct x86_code *code);
 /* To be called on the thread that will run it, before it does: a divide error in translated code then bails. */
 void x86_code_attach(const struct x86_code *code);
 /* Forgets all translations; the caller forgets its pointers to them. */
 void x86_code_reset(struct x86_code *code);
+/* Goes on where the oldest translations are, if there are any (true): nothing leads to them any more. The caller has retired all
+ * of their blocks, and perhaps others. */
+bool x86_code_next_region(struct x86_code *code);
+/* Whether x86_translate() finds room. */
+bool x86_code_has_room(const struct x86_code *code);
+/* Bytes of code there are. */
+size_t x86_code_bytes(const struct x86_code *code);
 
 enum { X86_LOOKS = 12, NO_FIP = -1 };
 
@@ -232,17 +253,17 @@ struct x86_native {
     const uint8_t *end;   /* of its code, but for rare cases */
     /* code behind the block that was looked at: which flags it reads; like the block's bytes, it must be unchanged for a revival
      */
-    struct x86_look {
-        uint16_t off, len; /* in the page; len 0: none */
+    const struct x86_look { /* nr_looks of them; borrowed from code memory, as starts */
+        uint16_t off, len;  /* in the page */
         uint32_t hash;
-    } look[X86_LOOKS];
-    const struct x86_start { /* of each instruction's host code, borrowed from code memory */
+    } * look;
+    const struct x86_start { /* of each of nr instructions' host code */
         uint16_t code;       /* from inner_entry */
         uint16_t off;        /* the guest's, in the page */
         int16_t fip;         /* of the last x87 instruction before it, if frame.x87_fip does not know it; else NO_FIP */
         bool shadow;         /* it stands behind an STI: x86_code_enter_shadow() */
     } * starts;
-    unsigned nr;
+    uint8_t nr, nr_looks;
 };
 
 /* What was learnt about a block. */
@@ -252,7 +273,7 @@ struct x86_habits {
     uint8_t nr_wanderers; /* more than there is room for: all do */
 };
 
-/* Translates b for the CPU's current bank and configuration. False: the buffer is full (reset it, try again). */
+/* Translates b for the CPU's current bank and configuration, which takes room (x86_code_has_room()). False: it got too long. */
 bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_block *b, const struct x86_habits *habits,
                    struct x86_native *ret_native);
 /* The instruction whose host code pc is in, NULL: not in this one. */
@@ -261,6 +282,8 @@ const struct x86_start *x86_code_start_at(const struct x86_native *n, uint64_t p
  * behind it is no longer so; translate it anew. */
 void x86_code_kill(struct x86_code *code, struct x86_native *n);
 MUST_CHECK bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t *page);
+/* Takes it out of use for ever: its block goes. The next x86_code_next_region() undoes links to it. */
+void x86_code_retire(struct x86_code *code, struct x86_native *n);
 /* Whoever jumps to `old` gets to `n` from now on: the same code, translated anew. */
 void x86_code_redirect(struct x86_code *code, struct x86_native *old, const struct x86_native *n);
 /* Points the exit at frame.link to a block, by the kind of exit. */

@@ -205,6 +205,15 @@ void xl_site_stubs(struct xl *x);
 /* Emits the checks of groups that are to be made before the current instruction. */
 void xl_early_checks(struct xl *x);
 
+/* ---- translate_cache.c ---- */
+/* Longest a translated block can get in each of its two parts, bytes: so much must be free before one is begun. */
+enum { XL_CODE_MAX = XL_INSNS * 420 };
+/* Divides what is behind the stubs; then, and whenever all is to go: begins with the first region. */
+void xl_make_regions(struct x86_code *code);
+void xl_forget_code(struct x86_code *code);
+/* The neg_key of entry k of the places that no look-up finds. */
+uint64_t xl_no_place(unsigned k);
+
 /* ---- translate_trace.c ---- */
 /* Fills x->insn, at, way and nr, and begins x->look. */
 void xl_trace(struct xl *x);

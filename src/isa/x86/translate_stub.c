@@ -486,9 +486,11 @@ static bool put_stubs(struct x86_code *code)
         xl_jump_stubs(x);
     for (x->bank = 0; x->bank < X86_BANK_NR; x->bank++)
         xl_goto_stub(x);
-    code->stubs_end = code->cb.pos;
-    code->cold = code->cold_begin = code->cb.size / 5 * 2;
-    return !code->cb.failed;
+    if (code->cb.failed)
+        return false;
+    xl_make_regions(code);
+    xl_forget_code(code);
+    return x86_code_has_room(code);
 }
 
 /* Whatever somebody wants to see of translation. */
@@ -540,11 +542,17 @@ static unsigned place_index(uint64_t key)
     return (unsigned)((key & PLACE_MASK) >> PLACE_SHIFT) * 2;
 }
 
+uint64_t xl_no_place(unsigned k)
+{
+    return k < 2 ? -(1ULL << PLACE_SHIFT) : 0; /* the key's index is another */
+}
+
 static void flush_places(struct x86_code *code)
 {
-    memset(code->places, 0, X86_BANK_NR * sizeof(code->places[0])); /* key 0, whose index is 0 */
+    memset(code->places, 0, X86_BANK_NR * sizeof(code->places[0]));
     for (unsigned b = 0; b < X86_BANK_NR; b++)
-        code->places[b][0].neg_key = code->places[b][1].neg_key = -(1ULL << PLACE_SHIFT); /* whose index is another */
+        for (unsigned k = 0; k < 2; k++)
+            code->places[b][k].neg_key = xl_no_place(k);
 }
 
 /* What frames have of the rest of the translator; all share it. */
@@ -606,14 +614,15 @@ void x86_code_done(struct x86_code *code)
     x86_code_log_free(code->log, code->counts);
     x86_counts_free(code->counts);
     free(code->clock);
+    for (unsigned r = 0; r < X86_CODE_REGIONS; r++)
+        free(code->region[r].link);
     codebuf_done(&code->cb);
     memset(code, 0, sizeof(*code));
 }
 
 void x86_code_reset(struct x86_code *code)
 {
-    codebuf_rollback(&code->cb, code->stubs_end);
-    code->cold = code->cold_begin;
+    xl_forget_code(code);
     if (code->log)
         x86_code_log_reset(code->log);
     x86_frames_drop_jumps(&code->frames);

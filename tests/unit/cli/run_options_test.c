@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { ARGS = 12 };
+enum { ARGS = 16 };
 
 static int parse(struct run_options *o, struct error *err, const char *line)
 {
@@ -45,9 +45,11 @@ static void values_are_taken_behind_a_space_or_an_equals_sign(void **state)
     struct run_options o;
     struct error err;
     (void)state;
-    assert_int_equal(parse(&o, &err, "run --cpus 4 --memory=2G --kernel k --append=a=b --timeout 1.5 --stats --reboot"), 0);
+    assert_int_equal(
+        parse(&o, &err, "run --cpus 4 --memory=2G --code-cache=4M --kernel k --append=a=b --timeout 1.5 --stats --reboot"), 0);
     assert_int_equal(o.vm.cpus, 4);
     assert_true(o.vm.memory == 2ULL << 30);
+    assert_int_equal(o.vm.code_cache, 4 << 20);
     assert_string_equal(o.vm.kernel, "k");
     assert_string_equal(o.append, "a=b");
     assert_true(o.timeout == 1.5);
@@ -96,6 +98,8 @@ static void bad_usage_is_refused_and_named(void **state)
         { "run --memory 31M", "'31M'" },
         { "run --memory 512", "512M?" },
         { "run --memory 4X", "'4X'" },
+        { "run --code-cache 1023K", "'1023K' is less than 1M" },
+        { "run --code-cache 64", "64M?" },
         { "run --memory 99999999999G", "too large" },
         { "run --timeout 0", "--timeout" },
         { "run --timeout nan", "'nan'" },

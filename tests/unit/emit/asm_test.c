@@ -159,6 +159,16 @@ static void overflow_is_sticky_until_rollback_and_writes_nothing_outside(void **
     assert_int_equal(cb.pos, cb.size);
     codebuf_put1(&cb, 1);
     assert_true(cb.failed);
+    codebuf_rollback(&cb, mark);
+    cb.end = mark + 4; /* no further than its user allows */
+    codebuf_put8(&cb, 3);
+    assert_true(cb.failed);
+    codebuf_rollback(&cb, mark);
+    codebuf_put4(&cb, 3);
+    assert_false(cb.failed);
+    codebuf_put1(&cb, 3);
+    assert_true(cb.failed);
+    cb.end = cb.size;
 }
 
 static void absurd_sizes_are_refused(void **state)
