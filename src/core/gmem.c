@@ -2,9 +2,9 @@
 /*
  * Guest RAM: the memfd mapping, its slots, checked copies, and the marks of pages that hold code.
  *
- * A page's code mark goes 0 -> number << 2 | CODE_MARKED -> the same with CODE_PUBLISHED: only after the barrier has run, and
- * the storers have dropped what they remember, may another CPU take the mark for granted, or it could go on while the first one
- * has not got so far yet. The number (of marks, ever) keeps one who waited from publishing a later mark of the same page.
+ * A page's code mark goes 0 -> number << 3 | CODE_MARKED -> | CODE_FENCED -> | CODE_PUBLISHED: fenced when the barrier has run,
+ * published when since then no storer can be inside with what it remembered before. The number (of marks, ever) tells which
+ * storers that are, and keeps one who waited from publishing a later mark of the same page.
  */
 #include "core/gmem.h"
 
@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <immintrin.h>
 #include <linux/membarrier.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,8 +21,8 @@
 
 #include "base/checked.h"
 
-enum { CODE_MARKED = 1, CODE_PUBLISHED = 2 };
-enum { SPINS = 500 }; /* looks at a storer that has not left yet before the host CPU is given away */
+enum { CODE_MARKED = 1, CODE_FENCED = 2, CODE_PUBLISHED = 4, CODE_NUMBER_SHIFT = 3 };
+enum { SPINS = 200 }; /* looks at a storer: if it runs now it leaves within a microsecond or so */
 
 static long membarrier(int cmd)
 {
@@ -185,26 +184,50 @@ void gmem_reset(struct gmem *gm)
         }
 }
 
-/* Sets the mark, or finds it set by somebody who has not published it yet. Returns its word. */
-static uint32_t set_mark(struct gmem *gm, uint64_t page)
+/* Sets the mark unless it is set. Returns whether it was not, and the page's word. */
+static bool set_mark(struct gmem *gm, uint64_t page, uint32_t *ret_word)
 {
     (void)pthread_mutex_lock(&gm->mark_lock);
-    uint32_t word = atomic_load_explicit(&gm->code[page], memory_order_relaxed);
-    if (!word) {
+    uint32_t word = atomic_load_explicit(&gm->code[page], memory_order_acquire);
+    bool fresh = !word;
+    if (fresh) {
         uint64_t number = atomic_load_explicit(&gm->nr_marks, memory_order_relaxed) + 1;
-        word = (uint32_t)number << 2 | CODE_MARKED;
+        word = (uint32_t)number << CODE_NUMBER_SHIFT | CODE_MARKED;
         /* in this order: a storer that has seen the number finds the page and the mark */
         atomic_store_explicit(&gm->code[page], word, memory_order_seq_cst);
         atomic_store_explicit(&gm->marked[number % GMEM_RECENT], number << 32 | page, memory_order_release);
         atomic_store_explicit(&gm->nr_marks, number, memory_order_release);
     }
     (void)pthread_mutex_unlock(&gm->mark_lock);
-    return word;
+    *ret_word = word;
+    return fresh;
 }
 
-static bool may_store(struct gmem_storer *s, uint64_t marks)
+/* Adds a bit to a mark. False: it is no longer the same one. */
+static bool promote(struct gmem *gm, uint64_t page, uint32_t *word, uint32_t bit)
 {
-    return atomic_load_explicit(&s->inside, memory_order_acquire) && atomic_load_explicit(&s->seen, memory_order_acquire) < marks;
+    if (!atomic_compare_exchange_strong_explicit(&gm->code[page], word, *word | bit, memory_order_acq_rel, memory_order_relaxed))
+        return false;
+    *word |= bit;
+    return true;
+}
+
+/* Whether it may be storing by what it remembered before that mark. Numbers of marks are compared as far as a word has them. */
+static bool may_store(struct gmem_storer *s, uint32_t word)
+{
+    uint32_t number = word & ~((1U << CODE_NUMBER_SHIFT) - 1);
+    if (!atomic_load_explicit(&s->inside, memory_order_acquire))
+        return false;
+    uint32_t seen = (uint32_t)atomic_load_explicit(&s->seen, memory_order_acquire) << CODE_NUMBER_SHIFT;
+    return (int32_t)(seen - number) < 0;
+}
+
+static bool any_may_store(const struct gmem *gm, uint32_t word)
+{
+    for (unsigned k = 0; k < gm->nr_storers; k++)
+        if (may_store(gm->storer[k], word))
+            return true;
+    return false;
 }
 
 static void call(struct gmem_storer *s)
@@ -213,49 +236,40 @@ static void call(struct gmem_storer *s)
         atomic_fetch_or_explicit(s->attention, s->attention_bit, memory_order_seq_cst);
 }
 
-/* Until nobody stores by what it remembered before the marks so far. */
-static void wait_for_storers(struct gmem *gm)
+/* A mark was set: puts a barrier into every running thread, and calls the storers that are inside. False: it is gone. */
+static bool fence(struct gmem *gm, uint64_t page, uint32_t *word)
 {
-    uint64_t marks = atomic_load_explicit(&gm->nr_marks, memory_order_relaxed);
-    for (unsigned k = 0; k < gm->nr_storers; k++)
-        if (may_store(gm->storer[k], marks))
-            call(gm->storer[k]);
-    for (unsigned k = 0; k < gm->nr_storers; k++)
-        for (unsigned spins = 0; may_store(gm->storer[k], marks); spins++)
-            if (spins < SPINS)
-                _mm_pause();
-            else
-                (void)sched_yield(); /* cannot fail */
-}
-
-/* Publishes the mark with a barrier in every running thread, and the consent of every storer. */
-static void publish_code(struct gmem *gm, uint64_t page)
-{
-    uint32_t word = set_mark(gm, page);
-    if (word & CODE_PUBLISHED)
-        return;
     if (gm->need_fence)
         atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in gmem_note_write and gmem_storer_enter */
     else
         (void)membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED); /* cannot fail once registered */
-    wait_for_storers(gm);
-    /* if a writer has taken it off meanwhile the caller sees that */
-    (void)atomic_compare_exchange_strong_explicit(&gm->code[page], &word, word | CODE_PUBLISHED, memory_order_release,
-                                                  memory_order_relaxed);
+    if (!promote(gm, page, word, CODE_FENCED))
+        return false;
+    for (unsigned k = 0; k < gm->nr_storers; k++)
+        if (may_store(gm->storer[k], *word))
+            call(gm->storer[k]);
+    for (unsigned spins = 0; spins < SPINS && any_may_store(gm, *word); spins++)
+        _mm_pause();
+    return true;
 }
 
-uint32_t gmem_mark_code(struct gmem *gm, uint64_t page)
+bool gmem_mark_code(struct gmem *gm, uint64_t page, uint32_t *ret_gen)
 {
-    uint32_t gen;
+    uint32_t word, gen;
     assert(page < gm->size >> GPAGE_SHIFT);
     do {
-        /* acquire: pairs with the release above, so that whoever sees PUBLISHED is behind that barrier */
-        if (!(atomic_load_explicit(&gm->code[page], memory_order_acquire) & CODE_PUBLISHED))
-            publish_code(gm, page);
+        /* acquire: pairs with promote(), so that whoever sees a bit is behind what it stands for */
+        word = atomic_load_explicit(&gm->code[page], memory_order_acquire);
+        if (!word && set_mark(gm, page, &word) && !fence(gm, page, &word))
+            return false;
+        if (!(word & CODE_PUBLISHED)
+            && (!(word & CODE_FENCED) || any_may_store(gm, word) || !promote(gm, page, &word, CODE_PUBLISHED)))
+            return false;
         gen = gmem_code_gen(gm, page);
         /* a writer takes the mark off before it bumps the generation: if we read the new one, the mark must be set anew */
     } while (!(atomic_load_explicit(&gm->code[page], memory_order_relaxed) & CODE_PUBLISHED));
-    return gen;
+    *ret_gen = gen;
+    return true;
 }
 
 void gmem_wrote_code(struct gmem *gm, uint64_t page)

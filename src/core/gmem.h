@@ -26,8 +26,8 @@ struct gmem_slot {
 
 /*
  * A thread that stores to guest memory without looking at marks: it remembers pages that had none. It does so only between
- * gmem_storer_enter() and gmem_storer_leave(), and it leaves soon after a bit of `attention` was set. Whoever marks a page
- * waits until every storer is outside or has dropped what it remembered.
+ * gmem_storer_enter() and gmem_storer_leave(), and it leaves soon after a bit of `attention` was set. A mark is not in force
+ * until every storer has been outside, or has dropped what it remembered.
  */
 struct gmem_storer {
     _Atomic bool inside;
@@ -92,15 +92,17 @@ static inline bool gmem_note_write(struct gmem *gm, const void *host)
 }
 
 /*
- * Marks the page as holding code; to be called before its bytes are read for decoding. After it returns, a writer on
+ * Marks the page as holding code; to be called before its bytes are read for decoding. Once it has returned true, a writer on
  * another thread either sees the mark (and bumps the generation after its store) or its store is visible to the
  * caller: the mark is published by membarrier(2), which puts a full fence into every running thread, so writers need
- * none of their own. Returns the page's generation, to be compared before each use of what was decoded: a noted write
+ * none of their own. The page's generation is to be compared before each use of what was decoded: a noted write
  * takes the mark off and bumps the generation, so a mismatch means: mark again, then look at the bytes again.
  * (After reading the generation the mark is checked once more and set again if a racing writer took it off.)
- * Waits for storers that are inside; the caller's own must be outside, and it may hold no lock that one inside could want.
+ *
+ * False: a storer is still inside that may write without a look at the mark. What is decoded may be executed now, but not be
+ * kept; try again soon. The caller's own storer must be outside, or this never ends.
  */
-uint32_t gmem_mark_code(struct gmem *gm, uint64_t page);
+MUST_CHECK bool gmem_mark_code(struct gmem *gm, uint64_t page, uint32_t *ret_gen);
 
 /* Storers come and go while no vCPU runs. */
 void gmem_add_storer(struct gmem *gm, struct gmem_storer *s);

@@ -228,7 +228,8 @@ static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const ui
     struct x86_block *n = &r->block[r->nr_blocks];
     n->insn = r->insn + r->nr_insns;
     n->page = gmem_page_index(c->gmem, host);
-    n->gen = gmem_mark_code(c->gmem, n->page);
+    if (!gmem_mark_code(c->gmem, n->page, &n->gen))
+        return NULL;
     n->key = key;
     n->oldest = 0;
     n->heat = 0;
@@ -257,10 +258,9 @@ static struct x86_block *build(struct x86_blocks *b, struct x86_cpu *c, const ui
     return n;
 }
 
-/* The page was written since: the block is good if its bytes are the same. Marks the page again first. */
-static bool still_good(struct x86_blocks *b, struct x86_cpu *c, struct x86_block *n)
+/* The page was written since, and is marked again, with gen: the block is good if its bytes are the same. */
+static bool still_good(struct x86_blocks *b, const struct x86_cpu *c, struct x86_block *n, uint32_t gen)
 {
-    uint32_t gen = gmem_mark_code(c->gmem, n->page);
     const uint8_t *at = c->gmem->host + (n->page << GPAGE_SHIFT) + (n->key >> 4 & 0xfff);
     for (unsigned k = 0; k < n->nr; k++) {
         const struct x86_insn *i = &n->insn[k];
@@ -286,10 +286,15 @@ static struct x86_block *find_by_host(struct x86_blocks *b, struct x86_cpu *c, g
     b->stats.lookups_slow++;
     while (n && n->key != key)
         n = n->next;
-    if (n && n->gen != gmem_code_gen(c->gmem, n->page) && !still_good(b, c, n)) {
-        unlink_block(b, n);
-        b->stats.stale++;
-        n = NULL;
+    if (n && n->gen != gmem_code_gen(c->gmem, n->page)) {
+        uint32_t gen;
+        if (!gmem_mark_code(c->gmem, n->page, &gen))
+            return NULL;
+        if (!still_good(b, c, n, gen)) {
+            unlink_block(b, n);
+            b->stats.stale++;
+            n = NULL;
+        }
     }
     return n ? n : build(b, c, host, left, key);
 }
@@ -386,8 +391,7 @@ static const struct x86_insn *fetch_crossing(struct x86_cpu *c, gva_t lin, const
         x->mode = c->mode;
         x->page[0] = gmem_page_index(c->gmem, host);
         x->page[1] = gmem_page_index(c->gmem, host2);
-        x->gen[0] = gmem_mark_code(c->gmem, x->page[0]);
-        x->gen[1] = gmem_mark_code(c->gmem, x->page[1]);
+        x->valid = gmem_mark_code(c->gmem, x->page[0], &x->gen[0]) && gmem_mark_code(c->gmem, x->page[1], &x->gen[1]);
     }
     if (host)
         memcpy(bytes, host, left);

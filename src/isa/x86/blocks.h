@@ -54,8 +54,8 @@ void x86_blocks_evict(struct x86_blocks *blocks);
 
 /*
  * The block that starts at c->rip, decoded if need be. NULL: the instruction there crosses into another page or is not in
- * RAM: use x86_blocks_fetch_one(). Raises #PF for the fetch. Remembers the block as the one that runs now; the next call
- * looks among its successors first.
+ * RAM, or the page's mark is not in force yet (gmem_mark_code()): use x86_blocks_fetch_one(). Raises #PF for the fetch. Remembers
+ * the block as the one that runs now; the next call looks among its successors first.
  */
 struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c);
 /* The one instruction at c->rip, from one page or two. Raises #PF. Valid until the next call on these blocks. */

@@ -90,10 +90,17 @@ static void bad_slots_are_refused(void **state)
     gmem_done(&bad);
 }
 
+static uint32_t mark(struct gmem *gm, uint64_t page)
+{
+    uint32_t gen = ~gmem_code_gen(gm, page);
+    assert_true(gmem_mark_code(gm, page, &gen));
+    return gen;
+}
+
 static void only_writes_to_marked_pages_bump_the_generation(void **state)
 {
     struct gmem *gm = *state;
-    uint32_t gen = gmem_mark_code(gm, 1);
+    uint32_t gen = mark(gm, 1);
     uint8_t x = 1;
     assert_int_equal(gmem_write(gm, 2 * GPAGE_SIZE, &x, 1), 0);
     assert_int_equal(gmem_write(gm, GPAGE_SIZE - 1, &x, 1), 0);
@@ -101,13 +108,13 @@ static void only_writes_to_marked_pages_bump_the_generation(void **state)
     uint16_t two = 2;
     assert_int_equal(gmem_write(gm, GPAGE_SIZE - 1, &two, 2), 0); /* reaches into page 1 */
     assert_int_not_equal(gmem_code_gen(gm, 1), gen);
-    assert_int_equal(gmem_mark_code(gm, 1), gmem_code_gen(gm, 1));
+    assert_int_equal(mark(gm, 1), gmem_code_gen(gm, 1));
 }
 
 static void reset_zeroes_and_makes_old_code_stale(void **state)
 {
     struct gmem *gm = *state;
-    uint32_t gen = gmem_mark_code(gm, 3);
+    uint32_t gen = mark(gm, 3);
     memset(gm->host, 0xee, gm->size);
     gmem_reset(gm);
     for (uint64_t i = 0; i < gm->size; i++)
@@ -129,15 +136,45 @@ static void a_storer_enters_only_when_it_has_seen_all_marks(void **state)
     gmem_add_storer(gm, &s);
     assert_true(gmem_storer_enter(gm, &s));
     gmem_storer_leave(&s);
-    (void)gmem_mark_code(gm, 1); /* it is outside: nobody waits */
+    (void)mark(gm, 1); /* it is outside */
     assert_int_equal(attention, 0);
     assert_false(gmem_storer_enter(gm, &s));
     assert_false(s.inside);
     s.seen = gm->nr_marks;
     assert_true(gmem_storer_enter(gm, &s));
-    (void)gmem_mark_code(gm, 1); /* not its first mark: nobody waits */
+    (void)mark(gm, 1); /* not its first mark */
     gmem_storer_leave(&s);
     gmem_remove_storer(gm, &s);
+}
+
+static void a_mark_is_in_force_when_no_storer_is_inside_from_before(void **state)
+{
+    struct gmem *gm = *state;
+    _Atomic uint32_t attention[2] = { 0, 0 };
+    struct gmem_storer s[2] = { storer_of(&attention[0]), storer_of(&attention[1]) };
+    uint32_t gen;
+    gmem_add_storer(gm, &s[0]);
+    gmem_add_storer(gm, &s[1]);
+    assert_true(gmem_storer_enter(gm, &s[0]));
+    assert_false(gmem_mark_code(gm, 1, &gen));
+    assert_int_equal(attention[0], 4); /* called */
+    assert_int_equal(attention[1], 0); /* it is outside */
+    assert_false(gmem_mark_code(gm, 1, &gen));
+    gmem_storer_leave(&s[0]);
+    s[0].seen = gm->nr_marks;
+    assert_true(gmem_storer_enter(gm, &s[0])); /* inside, but it knows of the mark */
+    assert_true(gmem_mark_code(gm, 1, &gen));
+    assert_false(gmem_mark_code(gm, 2, &gen)); /* of this it does not */
+    uint8_t x = 1;
+    assert_int_equal(gmem_write(gm, 2 * GPAGE_SIZE, &x, 1), 0); /* takes the mark off before it is in force */
+    assert_int_equal(gm->code[2], 0);
+    s[0].seen = gm->nr_marks;
+    assert_false(gmem_mark_code(gm, 2, &gen)); /* a new one, which it does not know */
+    gmem_storer_leave(&s[0]);
+    assert_true(gmem_mark_code(gm, 2, &gen));
+    assert_int_equal(gen, gmem_code_gen(gm, 2));
+    gmem_remove_storer(gm, &s[0]);
+    gmem_remove_storer(gm, &s[1]);
 }
 
 static void a_write_to_a_marked_page_calls_every_storer(void **state)
@@ -147,7 +184,7 @@ static void a_write_to_a_marked_page_calls_every_storer(void **state)
     struct gmem_storer s[2] = { storer_of(&attention[0]), storer_of(&attention[1]) };
     gmem_add_storer(gm, &s[0]);
     gmem_add_storer(gm, &s[1]);
-    (void)gmem_mark_code(gm, 1);
+    (void)mark(gm, 1);
     uint8_t x = 1;
     assert_int_equal(gmem_write(gm, 2 * GPAGE_SIZE, &x, 1), 0);
     assert_int_equal(attention[0], 0);
@@ -156,7 +193,7 @@ static void a_write_to_a_marked_page_calls_every_storer(void **state)
     assert_int_equal(attention[1], 7);
     gmem_remove_storer(gm, &s[0]);
     attention[0] = attention[1] = 0;
-    (void)gmem_mark_code(gm, 1);
+    (void)mark(gm, 1);
     assert_int_equal(gmem_write(gm, GPAGE_SIZE, &x, 1), 0);
     assert_int_equal(attention[0], 0);
     assert_int_equal(attention[1], 4);
@@ -170,7 +207,7 @@ static void the_last_marks_and_writes_can_be_told(void **state)
     assert_false(gmem_recent(gm->written, writes + 1, &page));
     for (unsigned k = 0; k < GMEM_RECENT + 1; k++) {
         uint8_t x = 1;
-        (void)gmem_mark_code(gm, 1 + k % 2);
+        (void)mark(gm, 1 + k % 2);
         assert_true(gmem_recent(gm->marked, marks + k + 1, &page));
         assert_int_equal(page, 1 + k % 2);
         assert_int_equal(gmem_write(gm, (1 + k % 2) * GPAGE_SIZE, &x, 1), 0);
@@ -192,6 +229,7 @@ int main(void)
         T(only_writes_to_marked_pages_bump_the_generation),
         T(reset_zeroes_and_makes_old_code_stale),
         T(a_storer_enters_only_when_it_has_seen_all_marks),
+        T(a_mark_is_in_force_when_no_storer_is_inside_from_before),
         T(a_write_to_a_marked_page_calls_every_storer),
         T(the_last_marks_and_writes_can_be_told),
     };
