@@ -39,6 +39,7 @@
 #define LS_V_LARGE_TABLE 0xffffffff81215000
 #define LS_V_WINDOW 0x40000000
 #define LS_V_SPACE (LS_V_WINDOW + 0x200000)
+#define LS_V_SPACE_AGAIN 0x1000000 /* the same again, so far behind: as far as the translator's table of code pages goes */
 #define LS_V_LARGE 0x80000000
 #define LS_V_DECOY (LS_V_WINDOW + 0x100000000) /* other data: where an address comes out that was not cut to 32 bits */
 #define LS_V_WINDOW_HIGH 0x00007f0000000000

@@ -174,7 +174,9 @@ static void map_spaces(struct ls_machine *m, const struct ls_program *p)
 {
     const gpa_t t = LS_P_TABLES;
     const uint64_t rwu = PTE_P | PTE_W | PTE_U;
+    const unsigned again = 1 + (LS_V_SPACE_AGAIN >> 21);
     poke(m, t + 0x2000 + 8, LS_P_SPACE_TABLES | rwu);
+    poke(m, t + 0x2000 + 8 * again, LS_P_SPACE_TABLES | rwu);
     poke(m, t + 0x1000 + 8 * (LS_V_LARGE >> 30), LS_P_LARGE_TABLE | rwu);
     poke(m, LS_P_LARGE_TABLE, PTE_P | PTE_W | PTE_PS | PTE_NX | (p->kernel_only ? 0 : PTE_U) | (p->large_global ? PTE_G : 0));
     for (unsigned k = 1; k < LS_SPACES; k++) {
@@ -183,6 +185,7 @@ static void map_spaces(struct ls_machine *m, const struct ls_program *p)
         poke(m, root, (root + 0x1000) | rwu);
         poke(m, root + 0x1000 + 8, (root + 0x2000) | rwu);
         poke(m, root + 0x2000 + 8, (LS_P_SPACE_TABLES + k * 0x1000ULL) | rwu);
+        poke(m, root + 0x2000 + 8 * again, (LS_P_SPACE_TABLES + k * 0x1000ULL) | rwu);
     }
     for (gpa_t n = 0; n < LS_SPACES; n++) {
         map_space(m, p, (unsigned)n);

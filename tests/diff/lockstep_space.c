@@ -100,22 +100,26 @@ static void flush_in_space(struct ls_gen *g, unsigned space, uint64_t va)
         if (g->p->pcids)
             spoil_space(g, space);
         invlpg(g, va);
+        invlpg(g, va + LS_V_SPACE_AGAIN);
         return;
     }
     unsigned type = below(g, 2);
     for (unsigned pcid = 1 + space; pcid < LS_PCIDS; pcid += LS_SPACES)
-        invpcid(g, type, pcid, va);
+        for (unsigned n = 0; n < 2 - type; n++)
+            invpcid(g, type, pcid, va + n * LS_V_SPACE_AGAIN);
     if (space == 0)
-        invpcid(g, type, 0, va); /* as it begins */
+        invpcid(g, 1, 0, va); /* as it begins */
 }
 
 /* A page that is global. */
 static void flush_global(struct ls_gen *g, uint64_t va)
 {
-    if (percent(g, 70))
-        invlpg(g, va);
-    else
+    if (percent(g, 30)) {
         invpcid(g, 2, 0, va);
+        return;
+    }
+    invlpg(g, va);
+    invlpg(g, va + LS_V_SPACE_AGAIN);
 }
 
 /* ---- changes ---- */
@@ -133,7 +137,7 @@ static void call_at(struct ls_gen *g, uint64_t page)
 {
     static const uint16_t entry[] = { LS_F_ADD, LS_F_ON, LS_F_TO_END, LS_F_END };
     ls_set_stack(g);
-    ls_mov(g, RBX, page + entry[below(g, 4)]);
+    ls_mov(g, RBX, page + (percent(g, 30) ? LS_V_SPACE_AGAIN : 0) + entry[below(g, 4)]);
     PUT(g, 0xff, 0xd3);
 }
 
@@ -254,7 +258,8 @@ static void change_large(struct ls_gen *g)
 
 void ls_space(struct ls_gen *g)
 {
-    static void (*const items[])(struct ls_gen *) = { switch_space, switch_space,  call_space,   call_space,
-                                                      change_space, change_global, change_large, write_from_space };
-    items[below(g, 8)](g);
+    static void (*const items[])(struct ls_gen *) = { switch_space, switch_space,     call_space,
+                                                      call_space,   change_space,     change_global,
+                                                      change_large, write_from_space, write_from_space };
+    items[below(g, 9)](g);
 }
