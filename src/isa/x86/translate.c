@@ -379,12 +379,13 @@ static void put_cold(struct xl *x, struct x86_native *n)
     for (unsigned k = 0; k < x->nr_tails; k++)
         put_tail(x, &x->tail[k]);
     codebuf_align(x->cb, sizeof(x->look[0].hash));
-    n->look = (const void *)codebuf_here(x->cb);
-    n->nr_looks = (uint8_t)x->nr_looks;
-    codebuf_put(x->cb, x->look, x->nr_looks * sizeof(x->look[0]));
     n->starts = (const void *)codebuf_here(x->cb);
     n->nr = (uint8_t)x->nr;
     codebuf_put(x->cb, x->starts, x->nr * sizeof(x->starts[0]));
+    static_assert(sizeof(x->starts[0]) % sizeof(x->look[0].hash) == 0, "what lies behind is aligned");
+    n->look = (const void *)codebuf_here(x->cb);
+    n->nr_looks = (uint8_t)x->nr_looks;
+    codebuf_put(x->cb, x->look, x->nr_looks * sizeof(x->look[0]));
     x->code->cold = x->cb->pos;
     x->cb->pos = behind;
     x->cb->end = end;
