@@ -36,9 +36,9 @@ void x86_lin_probe_write(struct x86_cpu *c, gva_t lin, unsigned len, enum x86_tl
 /* Host address for an atomic read-modify-write of size bytes (1..16), or NULL when it is MMIO or crosses a page. Raises as a
  * write does. Call gmem_note_write() after storing. */
 void *x86_lin_rmw(struct x86_cpu *c, gva_t lin, unsigned size, enum x86_tlb_bank bank);
-/* For what x86_lin_rmw() has no address: stores value if the size (1, 2, 4 or 8) bytes are still old; false, storing nothing, when
- * they are not. With the machine's lock as bus lock it is atomic among its like; device registers are just written. Raises as a
- * write does. */
+/* For what x86_lin_rmw() has no address: stores value if the size (1, 2, 4 or 8) bytes are still old; false, storing nothing,
+ * when they are not. With the machine's lock as bus lock it is atomic among its like; device registers are just written. Raises
+ * as a write does. */
 bool x86_lin_swap(struct x86_cpu *c, gva_t lin, uint64_t old, uint64_t value, unsigned size, enum x86_tlb_bank bank);
 
 /* ---- segmented addresses ---- */

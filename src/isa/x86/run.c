@@ -280,8 +280,8 @@ size_t x86_run_stats(const struct x86_run *e, const struct x86_cpu *c, uint64_t 
         "insns_decoded %lu\nblocks_revalidated %lu\nblocks_stale %lu\nblock_lookups_slow %lu\ninsns_uncached %lu\n"
         "cache_drops %lu\ncache_evictions %lu\ntlb_misses_read %lu\ntlb_misses_write %lu\ntlb_misses_fetch %lu\ntlb_flushes %lu\n"
         "tlb_page_flushes %lu\naddress_space_switches %lu\n",
-        c->insns + translated, e->nr_blocks, e->nr_slow, e->nr_traps, e->nr_irqs, s->built, s->insns_decoded, s->revalidated, s->stale,
-        s->lookups_slow, s->uncached, s->drops, s->evictions, c->tlb->misses[X86_READ], c->tlb->misses[X86_WRITE],
+        c->insns + translated, e->nr_blocks, e->nr_slow, e->nr_traps, e->nr_irqs, s->built, s->insns_decoded, s->revalidated,
+        s->stale, s->lookups_slow, s->uncached, s->drops, s->evictions, c->tlb->misses[X86_READ], c->tlb->misses[X86_WRITE],
         c->tlb->misses[X86_FETCH], c->tlb->flushes, c->tlb->page_flushes, c->tlb->switches);
     return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }
