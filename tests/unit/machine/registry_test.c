@@ -27,7 +27,7 @@ static void lacks_a_feature(struct engine_probe *ret_probe)
 static const struct engine_ops good = { .name = "good", .probe = works }, other = { .name = "other", .probe = works },
                                bad = { .name = "bad", .probe = lacks_a_feature };
 
-static const struct engine_ops *pick(const struct engine_ops *const *engines, const char *name, char why[200], int want)
+static const struct engine_ops *pick(const struct engine_ops *const *engines, const char *name, char why[256], int want)
 {
     const struct registry_arch arch = { .name = "x86-64", .engines = engines };
     const struct engine_ops *engine = NULL;
@@ -35,13 +35,13 @@ static const struct engine_ops *pick(const struct engine_ops *const *engines, co
     why[0] = '\0';
     assert_int_equal(registry_pick_engine(&arch, name, &engine, why, 200, &err), want);
     if (want < 0)
-        (void)snprintf(why, 200, "%s", err.msg);
+        (void)snprintf(why, 256, "%s", err.msg);
     return engine;
 }
 
 static void auto_takes_the_first_that_works_and_says_what_is_wrong_with_others(void **state)
 {
-    char why[200];
+    char why[256];
     (void)state;
     assert_ptr_equal(pick((const struct engine_ops *const[]){ &good, &other, NULL }, "auto", why, 0), &good);
     assert_string_equal(why, "123 million instructions a second");
@@ -54,7 +54,7 @@ static void auto_takes_the_first_that_works_and_says_what_is_wrong_with_others(v
 static void a_name_is_taken_at_its_word(void **state)
 {
     const struct engine_ops *const engines[] = { &good, &bad, NULL };
-    char why[200];
+    char why[256];
     (void)state;
     assert_ptr_equal(pick(engines, "bad", why, 0), &bad); /* making a machine will say why not */
     (void)pick(engines, "steam", why, -EINVAL);
