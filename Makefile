@@ -5,6 +5,7 @@
 #   make test     ... and pass the tests
 #   make guests   fetch the guest kernels        make check    formatting, static checks, layers
 #   make bench    measure                        make fuzz     the long differential and fuzz runs (FUZZ='ARGUMENTS')
+#   make soak     20 minutes of engine bt under random disturbances (SOAK_SECONDS)
 #   make install  PREFIX=~/.local by default     make clean
 #
 # Every target may be the first command on a machine that has only gcc, make and apt, and may be repeated.
@@ -12,7 +13,7 @@
 ARCH ?= x86-64
 PREFIX ?= $(HOME)/.local
 
-.PHONY: all run test guests guests-all check bench fuzz install clean setup-build setup-test setup-check
+.PHONY: all run test guests guests-all check bench fuzz soak install clean setup-build setup-test setup-check
 .NOTPARALLEL: # the steps share apt's lock; ninja does the parallel part
 
 all: setup-build
@@ -41,6 +42,10 @@ bench: all guests
 
 fuzz: setup-test guests
 	@scripts/run-fuzz $(FUZZ)
+
+soak: setup-test guests
+	@scripts/build release
+	@scripts/run-soak
 
 install: all
 	@install -D -m 755 build/release/src/cli/doppel $(DESTDIR)$(PREFIX)/bin/doppel
