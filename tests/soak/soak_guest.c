@@ -7,6 +7,7 @@
  *   - each CPU goes over from `bt` to `interp` and back after some blocks;
  *   - it drops its translations, its TLB, or all that was derived from state;
  *   - other threads request that of it, and inject interrupts that Linux takes to be spurious (IPIs, the timer);
+ *   - every second time there is so little memory for code that some of it is evicted all the time;
  *   - the machine is stopped and goes on; sometimes its state is saved and loaded in between.
  * HARDNESS 0: `bt` is left alone. Until the command starts, nothing is injected.
  * A line of counts goes to stderr. Status 125: our own trouble, 124: it took longer than SOAK_LIMIT seconds (300), which also
@@ -148,7 +149,7 @@ static const struct engine_ops drive_ops = {
 static void take_over(struct vcpu *vcpu, uint64_t seed)
 {
     struct driver *d = calloc(1, sizeof(*d));
-    struct x86_run *interp = x86_run_new();
+    struct x86_run *interp = x86_run_new(vm_code_cache(vcpu->vm), 16);
     if (!d || !interp)
         _exit(TROUBLE);
     d->bt = vcpu->engine_cpu;
@@ -265,7 +266,7 @@ static void on_command(void *opaque, enum command_event event, int value)
         vm_request_end(machine_vm(soak.machine), VM_END_ERROR, 0, "the command's channel broke");
 }
 
-static int make(char **argv, struct chardev **ret_port, struct chardev **ret_console, struct error *err)
+static int make(char **argv, uint64_t seed, struct chardev **ret_port, struct chardev **ret_console, struct error *err)
 {
     static char dir[PATH_CAP];
     static struct blob initramfs;
@@ -291,6 +292,7 @@ static int make(char **argv, struct chardev **ret_port, struct chardev **ret_con
         .engine = "bt",
         .cpus = (unsigned)atoi(argv[4]),
         .memory = 384 << 20,
+        .code_cache = seed % 2 ? VM_CODE_CACHE_MIN << seed % 8 / 2 : 0,
         .kernel = argv[1],
         .initrd = argv[2],
         .initramfs = initramfs.data,
@@ -357,7 +359,7 @@ int main(int argc, char **argv)
     uint64_t seed = strtoull(argv[3], NULL, 10);
     soak.hardness = (unsigned)atoi(argv[5]);
     soak.from_the_start = seed % 4 == 0;
-    int r = make(argv, &port, &console, &err);
+    int r = make(argv, seed, &port, &console, &err);
     if (r >= 0) {
         struct vm *vm = machine_vm(soak.machine);
         for (unsigned i = 0; i < vm->nr_vcpus; i++)
