@@ -282,8 +282,7 @@ static uint64_t any_value(struct rng *r)
 
 static void fill_memory(struct ls_machine *m, const struct ls_program *p, struct rng *r)
 {
-    memset(ls_ram(m) + LS_P_KERNEL, 0, LS_P_END - LS_P_KERNEL);
-    memset(ls_ram(m) + LS_P_TABLES, 0, LS_P_TABLES_END - LS_P_TABLES);
+    memset(ls_ram(m), 0, BARE_RAM); /* the large page leads everywhere */
     memcpy(ls_ram(m) + LS_P_KERNEL, lockstep_guest, (size_t)(lockstep_guest_end - lockstep_guest));
     memcpy(ls_ram(m) + LS_P_CODE, p->code, sizeof(p->code));
     memcpy(ls_ram(m) + LS_P_COUNTERS, &p->rounds, sizeof(p->rounds));

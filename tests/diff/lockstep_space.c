@@ -133,12 +133,17 @@ static void access_at(struct ls_gen *g, uint64_t page)
     }
 }
 
+static void call_to(struct ls_gen *g, uint64_t va)
+{
+    ls_set_stack(g);
+    ls_mov(g, RBX, va);
+    PUT(g, 0xff, 0xd3);
+}
+
 static void call_at(struct ls_gen *g, uint64_t page)
 {
     static const uint16_t entry[] = { LS_F_ADD, LS_F_ON, LS_F_TO_END, LS_F_END };
-    ls_set_stack(g);
-    ls_mov(g, RBX, page + (percent(g, 30) ? LS_V_SPACE_AGAIN : 0) + entry[below(g, 4)]);
-    PUT(g, 0xff, 0xd3);
+    call_to(g, page + entry[below(g, 4)]);
 }
 
 static uint64_t space_page(unsigned n)
@@ -150,7 +155,8 @@ static void call_space(struct ls_gen *g)
 {
     for (unsigned n = 1 + below(g, 3); n > 0; n--) {
         unsigned k = below(g, 6);
-        call_at(g, space_page(k < 4 ? LS_S_FUNCTIONS + k : LS_S_GLOBAL_FUNCTIONS + k - 4));
+        call_at(g,
+                space_page(k < 4 ? LS_S_FUNCTIONS + k : LS_S_GLOBAL_FUNCTIONS + k - 4) + (percent(g, 20) ? LS_V_SPACE_AGAIN : 0));
         if (percent(g, 40))
             access_at(g, space_page(LS_S_DATA + below(g, 8)));
     }
@@ -186,6 +192,21 @@ static void change_space(struct ls_gen *g)
         call_at(g, space_page(n));
     else
         access_at(g, space_page(n));
+}
+
+/* Two pages that share a place among the pages of code are called before the first gives way to another. */
+static void change_shadowed(struct ls_gen *g)
+{
+    unsigned space = below(g, LS_SPACES), n = LS_S_FUNCTIONS + below(g, 4);
+    switch_to(g, space, pcid_of(g, space), true);
+    call_to(g, space_page(n) + LS_F_ADD);
+    call_to(g, space_page(n) + LS_V_SPACE_AGAIN + LS_F_ON);
+    unsigned begin = ls_seldom(g);
+    change_entry(g, LS_V_SPACE_TABLES + 0x1000 * space + 8 * n, 0x1000);
+    flush_in_space(g, space, space_page(n));
+    forget_pointers(g);
+    ls_seldom_end(g, begin);
+    call_to(g, space_page(n) + LS_F_ADD);
 }
 
 static void change_global(struct ls_gen *g)
@@ -258,8 +279,8 @@ static void change_large(struct ls_gen *g)
 
 void ls_space(struct ls_gen *g)
 {
-    static void (*const items[])(struct ls_gen *) = { switch_space, switch_space,     call_space,
-                                                      call_space,   change_space,     change_global,
-                                                      change_large, write_from_space, write_from_space };
-    items[below(g, 9)](g);
+    static void (*const items[])(struct ls_gen *) = { switch_space,     switch_space,   call_space,   call_space,
+                                                      change_space,     change_global,  change_large, write_from_space,
+                                                      write_from_space, change_shadowed };
+    items[below(g, 10)](g);
 }
