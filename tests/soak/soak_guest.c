@@ -292,7 +292,7 @@ static int make(char **argv, uint64_t seed, struct chardev **ret_port, struct ch
         .engine = "bt",
         .cpus = (unsigned)atoi(argv[4]),
         .memory = 384 << 20,
-        .code_cache = seed % 2 ? VM_CODE_CACHE_MIN << seed % 8 / 2 : 0,
+        .code_cache = seed % 2 ? VM_CODE_CACHE_MIN << (1 + seed % 8 / 2) : 0,
         .kernel = argv[1],
         .initrd = argv[2],
         .initramfs = initramfs.data,
