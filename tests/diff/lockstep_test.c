@@ -31,7 +31,7 @@
 enum {
     REF_BLOCKS_MAX = 100000,
     TURNS_MAX = 60000,
-    STEPS_MAX = 20000,
+    STEPS_MAX = 120000, /* a repeated instruction may take one an element */
     PAUSES_MAX = 2000,
     PAUSE_S = 20,
     STEPPING_S = 60,
@@ -441,7 +441,7 @@ static void check_law(const char *law, bool (*run)(struct lockstep *, uint64_t),
            stat_of(&t->a, "bt_evicted "));
     assert_int_equal(failed, 0);
     assert_true(!tiny || stat_of(&t->a, "bt_evictions ") > 0 || t->programs < 100); /* few programs fit */
-    if (t->programs >= 100) { /* else there is not much in the programs */
+    if (t->programs >= 100) {                                                       /* else there is not much in the programs */
         assert_true(t->finished * 2 > t->programs);
         /* an entry runs a trace, of more than two blocks on average: most instructions run translated */
         assert_true(stat_of(&t->a, "bt_entries ") * (tiny ? 4 : 2) > stat_of(&t->a, "bt_cold_blocks "));
