@@ -55,7 +55,6 @@ struct bt_x86 {
     uint64_t writes, config, drops;
     struct gmem *gmem; /* borrowed: the machine's, which outlives its CPUs */
     struct gmem_storer storer;
-    bool full; /* a region was evicted: all goes before translated code runs again (some stale way into a region is not found) */
     bool single; /* translated blocks are run one by one */
     uint64_t turns_left;
     uint64_t ungrouped; /* blocks translated anew without groups */
@@ -99,10 +98,8 @@ static void evict(void *owner, struct x86_block *b)
         evict_block(e, b);
         return;
     }
-    if (x86_code_next_region(&e->code)) {
+    if (x86_code_next_region(&e->code))
         e->evictions++;
-        e->full = true;
-    }
     f->exit = f->exit == FRAME_EXIT_BAIL ? FRAME_EXIT_BAIL : FRAME_EXIT_NEXT; /* what it would link may be gone */
     f->straddler = f->wanderer = 0;
 }
@@ -162,7 +159,6 @@ void bt_x86_free(struct bt_x86 *e)
 /* Forgets translations; decoded blocks are dropped with them, since they point to each other. */
 static void drop_code(struct bt_x86 *e)
 {
-    e->full = false;
     x86_run_drop(e->run);
     x86_code_reset(&e->code);
     for (unsigned k = 0; k < e->nr_pages; k++) {
@@ -255,8 +251,6 @@ static void keep_up_writes(struct bt_x86 *e, const struct x86_cpu *c, uint64_t w
 static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
 {
     uint64_t writes = atomic_load_explicit(&c->gmem->nr_writes, memory_order_acquire);
-    if (e->full)
-        drop_code(e);
     if (e->config != config_of(c) || e->drops != x86_blocks_stats(e->run->blocks)->drops) {
         e->config = config_of(c);
         drop_code(e);
@@ -517,8 +511,6 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
         interpret(e, c, b);
         return;
     }
-    if (e->full)
-        return;
     enter(e, c, b, n);
 }
 

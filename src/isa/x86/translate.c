@@ -329,9 +329,18 @@ static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
     put_request_check(x, off);
     n->inner_entry = codebuf_here(x->cb);
     x->inner = x->cb->pos;
-    /* a rel32 that is linked later may not be among the bytes that a kill replaces */
-    if (x86_rows[x->insn[0]->row].flags & ROW_BRANCH)
-        XL_BYTES(x, 0x0f, 0x1f, 0x44, 0, 0);
+}
+
+/* Before a jump that may be linked: its rel32 must not be among the bytes that x86_code_kill() replaces. For a link is made and
+ * undone while the block is out of use, too, and a kill keeps no more than the bytes that were there. */
+static void keep_links_clear(struct xl *x)
+{
+    static const uint8_t nops[KILLED_BYTES][KILLED_BYTES] = {
+        { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 }, { 0x0f, 0x1f, 0x40, 0 }, { 0x0f, 0x1f, 0x44, 0, 0 }
+    };
+    size_t emitted = x->cb->pos - x->inner;
+    if (emitted < KILLED_BYTES)
+        xl_bytes(x, nops[KILLED_BYTES - emitted - 1], KILLED_BYTES - emitted);
 }
 
 static void put_body(struct xl *x)
@@ -347,6 +356,8 @@ static void put_body(struct xl *x)
         xl_early_checks(x);
         if (xl_kind(i) == XL_OTHER)
             xl_x87_settle(x);
+        if (x86_rows[i->row].flags & ROW_BRANCH)
+            keep_links_clear(x);
         bool shadow = x->shadow;
         if (!xl_flow(x, i, &ends)) {
             ends = false;
@@ -366,6 +377,7 @@ static void put_body(struct xl *x)
     if (ends)
         return;
     xl_x87_settle(x);
+    keep_links_clear(x);
     xl_goto(x, x->off + x->insn[x->nr - 1]->len, false);
 }
 
@@ -453,8 +465,8 @@ static uint8_t *writable(struct x86_code *code, const uint8_t *rx)
 /* Overwrites an entry with a jump. */
 static void entry_jump(struct x86_code *code, const uint8_t *entry, const uint8_t *to)
 {
-    uint8_t jump[5] = { 0xe9 };
-    int32_t rel = (int32_t)(to - (entry + 5));
+    uint8_t jump[KILLED_BYTES] = { 0xe9 };
+    int32_t rel = (int32_t)(to - (entry + KILLED_BYTES));
     memcpy(jump + 1, &rel, 4);
     memcpy(writable(code, entry), jump, sizeof(jump));
 }

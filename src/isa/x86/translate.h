@@ -244,13 +244,15 @@ size_t x86_code_bytes(const struct x86_code *code);
 
 enum { X86_LOOKS = 12, NO_FIP = -1 };
 
+enum { KILLED_BYTES = 5 }; /* a jump */
+
 /* A block's host code. */
 struct x86_native {
     const uint8_t *cross_entry, *far_entry, *near_entry, *inner_entry;
-    const uint8_t *exit;  /* where killed entries lead */
-    uint8_t killed[2][5]; /* what x86_code_kill() overwrote at the near and the inner entry */
-    bool dead;            /* killed or redirected */
-    const uint8_t *end;   /* of its code, but for rare cases */
+    const uint8_t *exit;             /* where killed entries lead */
+    uint8_t killed[2][KILLED_BYTES]; /* what x86_code_kill() overwrote at the near and the inner entry */
+    bool dead;                       /* killed or redirected */
+    const uint8_t *end;              /* of its code, but for rare cases */
     /* code behind the block that was looked at: which flags it reads; like the block's bytes, it must be unchanged for a revival
      */
     const struct x86_look { /* nr_looks of them; borrowed from code memory, as starts */

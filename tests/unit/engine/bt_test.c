@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine `bt`'s run loop: endless guest code in every shape of loop stops when asked to, and goes on where it stopped; and its
- * counters.
+ * Engine `bt`'s run loop: endless guest code in every shape of loop stops when asked to, and goes on where it stopped; its
+ * counters; and code that is taken out of use and evicted.
  *
  * That translated code computes what it should is diff/lockstep's business.
  */
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "engine/bt/bt.h"
+#include "engine/bt/bt_x86.h"
 
 enum { STOP_AFTER_US = 2000, HANG_S = 10, OTHER_PAGE = BARE_CODE + 0x3000 };
 
@@ -187,10 +188,63 @@ static void counts_are_those_of_the_interpreter(void **state)
     bare_done(&b);
 }
 
+/* ---- code that goes and comes ---- */
+
+/* S: add al, 95h; jbe T; F: inc rdx; hlt; T: inc rbx; hlt. What is linked at S's jump lies within its first bytes of host code.
+ */
+enum { S = BARE_CODE, F = BARE_CODE + 4, T = BARE_CODE + 0x40, TAKEN = 0x80, NOT_TAKEN = 0 };
+static const uint8_t LINKED[] = { 0x04, 0x95, 0x76, 0x3c, 0x48, 0xff, 0xc2, 0xf4 };
+static const uint8_t TARGET[] = { 0x48, 0xff, 0xc3, 0xf4 }, ELSEWHERE[] = { 0xf4 };
+static const uint8_t FILLER[] = {
+    0x48, 0xff, 0xc6, 0x48, 0xff, 0xc7, 0x48, 0xff, 0xc6, 0x48, 0xff, 0xc7, 0x48, 0xff, 0xc6, 0xf4
+};
+
+static void run_from(struct bare *b, gva_t rip, uint8_t al, unsigned times)
+{
+    for (unsigned n = 0; n < times; n++) {
+        b->c->rip = rip;
+        b->c->gpr[RAX] = al;
+        b->c->activity = X86_RUNNING;
+        assert_int_equal(bt_engine_ops.run(b->vcpu), VCPU_EXIT_SLEEP);
+        assert_int_equal(b->c->activity, X86_HALTED);
+    }
+}
+
+/* F's code is older than S's, which is linked to it, and taken out of use while F's is evicted; then it is taken into use again.
+ */
+static void a_link_is_undone_while_the_block_it_is_in_is_out_of_use(void **state)
+{
+    struct bare *b = *state;
+    if (!b)
+        skip();
+    bare_code(b, OTHER_PAGE, ELSEWHERE, sizeof(ELSEWHERE));
+    bare_code(b, OTHER_PAGE + 0x80, FILLER, sizeof(FILLER));
+    for (unsigned evictions = 0; evictions < 20; evictions++) {
+        bt_engine_ops.state_changed(b->vcpu);
+        bare_code(b, S, LINKED, sizeof(LINKED));
+        bare_code(b, T, TARGET, sizeof(TARGET));
+        b->c->gpr[RBX] = b->c->gpr[RDX] = 0;
+        run_from(b, F, 0, 10);
+        bt_x86_evict(b->vcpu->engine_cpu);
+        run_from(b, S, TAKEN, 10); /* a trace to T; F is at its side exit */
+        run_from(b, S, NOT_TAKEN, 10);
+        bare_code(b, S, LINKED, sizeof(LINKED)); /* the same again, but who knows */
+        run_from(b, OTHER_PAGE, 0, 1);
+        for (unsigned n = 0; n < evictions; n++)
+            bt_x86_evict(b->vcpu->engine_cpu);
+        run_from(b, OTHER_PAGE + 0x80, 0, 10); /* lies where F's was */
+        run_from(b, S, TAKEN, 10);
+        run_from(b, S, NOT_TAKEN, 10);
+        assert_int_equal(b->c->gpr[RBX], 20);
+        assert_int_equal(b->c->gpr[RDX], 30);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(counts_are_those_of_the_interpreter, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_link_is_undone_while_the_block_it_is_in_is_out_of_use, setup, teardown),
         cmocka_unit_test_setup_teardown(every_endless_loop_stops_when_asked_to_and_goes_on, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
