@@ -28,7 +28,7 @@
 #include "isa/x86/mmu.h"
 #include "isa/x86/xsave_layout.h"
 
-enum { FRAME_TLB = 2048, FRAME_SITES = 1024, FRAME_SITE_GROUP = 8, FRAME_JUMPS = 4096, FRAME_FETCHES = 4096 };
+enum { FRAME_TLB = 1 << 16, FRAME_SITES = 1024, FRAME_SITE_GROUP = 8, FRAME_JUMPS = 4096, FRAME_FETCHES = 4096 };
 enum { FRAME_STACK = 64 << 10, FRAME_NR = 8 };
 
 /* What one place in the code last accessed: most go on in the page they were in. Places share sites when there are many. */
@@ -39,6 +39,12 @@ struct x86_site {
 /* The only address it matches, 1 << 63, is not canonical, and plus any to_host it is not either: the access is a host fault, at
  * which translated code bails. */
 #define SITE_NONE (1ULL << 63)
+
+/* Some of the entries of an inline TLB. */
+struct x86_frame_set {
+    uint64_t any[FRAME_TLB / 64 / 64]; /* by word of `bit`: it may have one */
+    uint64_t bit[FRAME_TLB / 64];      /* by index */
+};
 
 /* Inline TLB of one bank: structure of arrays, so that an index scaled by 8 reaches all. Mapped on its own: see x86_frames. */
 struct __attribute__((aligned(4096))) x86_frame_bank {
@@ -53,8 +59,7 @@ struct __attribute__((aligned(4096))) x86_frame_bank {
     uint64_t fetch_neg[FRAME_FETCHES]; /* minus the linear page */
     uint64_t fetch_key[FRAME_FETCHES]; /* page index in guest memory - linear page */
     /* what the flushes go by (translate_frame.c) */
-    uint64_t used[FRAME_TLB / 64];                         /* by index: there may be an entry */
-    uint64_t local[FRAME_TLB / 64];                        /* by index: the page is not global */
+    struct x86_frame_set used, local;                      /* there may be an entry; its page is not global */
     uint8_t site_used[2 * FRAME_SITES / FRAME_SITE_GROUP]; /* some of these sites may have a page */
     uint64_t fetch_used[FRAME_FETCHES / 64];               /* by index: there is a page; others have no jumps */
     bool local_pages, local_jumps;                         /* pages were entered, or jumped to, that are not global */
@@ -85,7 +90,7 @@ struct x86_frame {
     uint64_t r13, r14, r15;
     const _Atomic uint32_t *requests; /* borrowed: the vCPU's */
     uint64_t page_va;                 /* linear address of the page being executed */
-    uint64_t tlb_mask, page_mask, jump_mask;
+    uint64_t page_mask, jump_mask;
     uint64_t fpu_away; /* 0: guest vector registers are in the host's; 1: in the CPU state; 2: there, and must stay */
     uint64_t fs_base, gs_base;
     uint64_t tmp;

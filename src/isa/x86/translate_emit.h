@@ -195,8 +195,6 @@ bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_
 struct xl_place xl_checked(struct xl *x, unsigned size, enum x86_access access);
 /* The same for the 8 bytes at guest register base + disp, an implicit stack access (note.group if grouped). */
 struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_access access);
-/* Bails when r11 is not aligned to size (16, 32, 64). */
-void xl_align(struct xl *x, unsigned size);
 void xl_tail(struct xl *x, struct tail t);
 /* Which of code->stub_site a miss of that kind goes to. */
 unsigned xl_site_kind(uint32_t what);

@@ -32,10 +32,39 @@ enum { OWN_NR = sizeof(OWN), SITE_GROUPS = FRAME_SITES / FRAME_SITE_GROUP };
 /* ---- one bank ---- */
 
 /* An entry that is not there must never match, not even for an address no honest guest uses: it holds what belongs to
- * another index. */
+ * another index. Most is 0, so that memory nobody has used yet will do. */
 static uint64_t no_tag(unsigned k)
 {
-    return -((uint64_t)(k ^ FRAME_TLB / 2) << GPAGE_SHIFT);
+    return k ? 0 : -(1ULL << GPAGE_SHIFT);
+}
+
+static void set_add(struct x86_frame_set *s, unsigned k)
+{
+    s->bit[k / 64] |= 1ULL << k % 64;
+    s->any[k / 64 / 64] |= 1ULL << k / 64 % 64;
+}
+
+static void set_remove(struct x86_frame_set *s, unsigned k)
+{
+    s->bit[k / 64] &= ~(1ULL << k % 64);
+}
+
+/* Calls fn for each. */
+static void set_each(const struct x86_frame_set *s, struct x86_frame_bank *b, void (*fn)(struct x86_frame_bank *b, unsigned k))
+{
+    for (unsigned a = 0; a < FRAME_TLB / 64 / 64; a++)
+        for (uint64_t words = s->any[a]; words; words &= words - 1) {
+            unsigned w = a * 64 + (unsigned)__builtin_ctzll(words);
+            for (uint64_t bits = s->bit[w]; bits; bits &= bits - 1)
+                fn(b, w * 64 + (unsigned)__builtin_ctzll(bits));
+        }
+}
+
+static void set_clear(struct x86_frame_set *s)
+{
+    for (unsigned a = 0; a < FRAME_TLB / 64 / 64; a++)
+        for (; s->any[a]; s->any[a] &= s->any[a] - 1)
+            s->bit[a * 64 + (unsigned)__builtin_ctzll(s->any[a])] = 0;
 }
 
 static bool lies_in(uint64_t neg, gva_t lin, unsigned shift)
@@ -115,30 +144,30 @@ static void drop_entry(struct x86_frame_bank *b, unsigned k)
     b->neg_tag[X86_READ][k] = b->neg_tag[X86_WRITE][k] = no_tag(k);
 }
 
+static void drop_write(struct x86_frame_bank *b, unsigned k)
+{
+    b->neg_tag[X86_WRITE][k] = no_tag(k);
+}
+
 static void drop_writes(struct x86_frame_bank *b)
 {
-    for (unsigned w = 0; w < FRAME_TLB / 64; w++)
-        for (uint64_t bits = b->used[w]; bits; bits &= bits - 1) {
-            unsigned k = w * 64 + (unsigned)__builtin_ctzll(bits);
-            b->neg_tag[X86_WRITE][k] = no_tag(k);
-        }
+    set_each(&b->used, b, drop_write);
     drop_sites(b, X86_WRITE);
 }
 
 /* The entries in set, which becomes empty. */
-static void drop_set(struct x86_frame_bank *b, uint64_t set[FRAME_TLB / 64])
+static void drop_set(struct x86_frame_bank *b, struct x86_frame_set *set)
 {
-    for (unsigned w = 0; w < FRAME_TLB / 64; w++)
-        for (; set[w]; set[w] &= set[w] - 1)
-            drop_entry(b, w * 64 + (unsigned)__builtin_ctzll(set[w]));
+    set_each(set, b, drop_entry);
+    set_clear(set);
 }
 
 static void drop_all(struct x86_frame_bank *b)
 {
-    drop_set(b, b->used);
+    drop_set(b, &b->used);
     drop_sites(b, X86_READ);
     drop_sites(b, X86_WRITE);
-    memset(b->local, 0, sizeof(b->local));
+    set_clear(&b->local);
     b->local_pages = false;
     drop_jumps(b);
 }
@@ -147,7 +176,7 @@ static void drop_all(struct x86_frame_bank *b)
 static void drop_local(struct x86_frame_bank *b)
 {
     if (b->local_pages) {
-        drop_set(b, b->local);
+        drop_set(b, &b->local);
         drop_sites(b, X86_READ);
         drop_sites(b, X86_WRITE);
         b->local_pages = false;
@@ -159,8 +188,7 @@ static void drop_local(struct x86_frame_bank *b)
 /* From memory that is all zeros. */
 static void init_bank(struct x86_frame_bank *b)
 {
-    for (unsigned k = 0; k < FRAME_TLB; k++)
-        drop_entry(b, k);
+    drop_entry(b, 0);
     for (unsigned k = 0; k < FRAME_SITES; k++)
         b->site[X86_READ][k].neg = b->site[X86_WRITE][k].neg = SITE_NONE;
     for (unsigned p = 0; p < FRAME_FETCHES; p++)
@@ -181,12 +209,12 @@ static void drop_code(struct x86_frame_bank *b, gva_t lin, unsigned shift)
 /* What lies in the page at lin, of at most that size. */
 static void drop_page(struct x86_frame_bank *b, gva_t lin, unsigned shift)
 {
-    unsigned from = (lin >> GPAGE_SHIFT) & (FRAME_TLB - 1), to = from + 1;
-    if (shift > GPAGE_SHIFT)
-        from = 0, to = FRAME_TLB;
-    for (unsigned k = from; k < to; k++)
+    uint64_t nr = 1ULL << (shift - GPAGE_SHIFT), first = lin >> shift << shift >> GPAGE_SHIFT;
+    for (uint64_t n = first; n < first + nr && n < first + FRAME_TLB; n++) {
+        unsigned k = n & (FRAME_TLB - 1);
         if (lies_in(b->neg_tag[X86_READ][k], lin, shift) || lies_in(b->neg_tag[X86_WRITE][k], lin, shift))
             drop_entry(b, k);
+    }
     drop_sites_of(b, lin, shift);
     drop_code(b, lin, shift);
 }
@@ -195,7 +223,7 @@ void x86_frame_add_page(struct x86_frame *f, unsigned bank, gva_t lin, const uin
 {
     struct x86_frame_bank *b = &f->bank[bank];
     unsigned k = (lin >> GPAGE_SHIFT) & (FRAME_TLB - 1);
-    uint64_t neg = -(lin & GPAGE_MASK), to_host = (uint64_t)(uintptr_t)host - lin, bit = 1ULL << k % 64;
+    uint64_t neg = -(lin & GPAGE_MASK), to_host = (uint64_t)(uintptr_t)host - lin;
     bool same = b->neg_tag[!access][k] == neg && b->to_host[k] == to_host;
     if (!same)
         b->neg_tag[!access][k] = no_tag(k);
@@ -203,9 +231,11 @@ void x86_frame_add_page(struct x86_frame *f, unsigned bank, gva_t lin, const uin
     b->to_host[k] = to_host;
     b->host_page[k] = (uint64_t)(uintptr_t)host & GPAGE_MASK;
     b->local_pages |= !global;
-    /* once local it stays so while a tag of then is there */
-    b->used[k / 64] |= bit;
-    b->local[k / 64] = (b->local[k / 64] & (same ? ~0ULL : ~bit)) | (global ? 0 : bit);
+    set_add(&b->used, k);
+    if (!global)
+        set_add(&b->local, k);
+    else if (!same) /* once local it stays so while a tag of then is there */
+        set_remove(&b->local, k);
 }
 
 void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t page, const struct x86_native *n, bool global)
@@ -344,7 +374,6 @@ static int init_head(struct x86_frame *f, struct x86_cpu *c)
     f->requests = &c->vcpu->requests;
     f->vec = (uint8_t *)c->fpu.zmm;
     f->mxcsr = &c->fpu.mxcsr;
-    f->tlb_mask = (uint64_t)(FRAME_TLB - 1) << GPAGE_SHIFT;
     f->page_mask = GPAGE_MASK;
     f->jump_mask = (FRAME_JUMPS - 1) << JUMP_SHIFT;
     f->fetch_mask = (uint64_t)(FRAME_FETCHES - 1) << GPAGE_SHIFT;

@@ -16,7 +16,7 @@
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 
-enum { EXTENT_MAX = 256, LOOK_INSNS = 8 };
+enum { EXTENT_MAX = 256, LOOK_INSNS = 24 };
 
 /* ---- flags ---- */
 

@@ -9,6 +9,7 @@
  * checked as a group, at the first of them or before (translate_look.c).
  */
 #include <assert.h>
+#include <string.h>
 
 #include "isa/x86/translate_emit.h"
 
@@ -169,20 +170,28 @@ static int32_t tags_offset(const struct xl *x, enum x86_access access)
     return bank_offset(x, offsetof(struct x86_frame_bank, neg_tag)) + access * FRAME_TLB * 8;
 }
 
+/* dst (rax or rcx) = index of r11 in the inline TLB; flags are kept */
+static void put_index(struct xl *x, unsigned dst)
+{
+    static_assert(FRAME_TLB == 1 << 16, "the index is 16 bits");
+    XL_BYTES(x, 0xc4, 0xc3, 0x7b, 0xf0, (uint8_t)(0xc3 | dst << 3), GPAGE_SHIFT); /* rorx dst, r11d, 12 */
+    XL_BYTES(x, 0x0f, 0xb7, (uint8_t)(0xc0 | dst << 3 | dst));                    /* movzx dst, its low 16 bits */
+}
+
 /* The check by the table while flags are live. Behind it r11 is still the address and rcx its to_host. */
 static void check_quietly(struct xl *x, struct tail t, unsigned size, enum x86_access access)
 {
     x->use.checks[access][X86_CHECK_TABLE]++;
     t.again = x->cb->pos;
     t.size = size;
-    xl_pext(x, H_RCX, H_R11, FRAME(tlb_mask));
+    put_index(x, H_RCX);
     xl_load_rcx8(x, H_RCX, tags_offset(x, access));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, (int32_t)size - 1);
     xl_pext(x, H_RCX, H_RCX, FRAME(page_mask));
     XL_BYTES(x, 0xe3, 5); /* jrcxz over the jump */
     t.from = xl_jmp(x, NULL);
     xl_tail(x, t);
-    xl_pext(x, H_RCX, H_R11, FRAME(tlb_mask));
+    put_index(x, H_RCX);
     xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, to_host)));
 }
 
@@ -193,10 +202,7 @@ static void check_table(struct xl *x, struct tail t, unsigned size, enum x86_acc
     t.again = x->cb->pos;
     t.size = size;
     t.sub = tags_offset(x, access);
-    XL_BYTES(x, 0x44, 0x89, 0xd9);        /* mov ecx, r11d */
-    XL_BYTES(x, 0xc1, 0xe9, GPAGE_SHIFT); /* shr ecx, 12 */
-    XL_BYTES(x, 0x81, 0xe1);              /* and ecx, FRAME_TLB - 1 */
-    codebuf_put4(x->cb, FRAME_TLB - 1);
+    put_index(x, H_RCX);
     XL_BYTES(x, 0x4c, 0x03, 0x9c, 0xcc); /* add r11, [rsp + rcx * 8 + tags] */
     codebuf_put4(x->cb, (uint32_t)t.sub);
     XL_BYTES(x, 0x49, 0x81, 0xfb); /* cmp r11, 4096 - size */
@@ -226,9 +232,9 @@ static unsigned site_of(const struct xl *x, const struct x86_insn *i)
     return SITE_ANY;
 }
 
-/* The check by a site when flags may be lost, of the address t.addr + t.plus; aligned to `align`, 0: any. Behind it rcx is
- * to_host, whose frame offset is returned. */
-static int32_t check_site(struct xl *x, struct tail t, unsigned size, unsigned align, enum x86_access access)
+/* The check by a site when flags may be lost, of the address t.addr + t.plus. Behind it rcx is to_host, whose frame offset is
+ * returned. */
+static int32_t check_site(struct xl *x, struct tail t, unsigned size, enum x86_access access)
 {
     unsigned n = x->site != SITE_ANY ? x->site
                                      : SITES_NAMED + x->code->next_site[x->bank][access]++ % (FRAME_SITES - SITES_NAMED);
@@ -240,15 +246,9 @@ static int32_t check_site(struct xl *x, struct tail t, unsigned size, unsigned a
              + (int32_t)((access * FRAME_SITES + n) * sizeof(struct x86_site));
     xl_load(x, H_RCX, t.site + (int32_t)offsetof(struct x86_site, neg));
     xl_lea(x, 8, H_RCX, H_RCX, t.addr, 1, t.plus);
-    if (align) { /* in the page, and its low bits are clear: test rcx, mask; jnz */
-        XL_BYTES(x, 0x48, 0xf7, 0xc1);
-        codebuf_put4(x->cb, (uint32_t)GPAGE_MASK | (align - 1));
-        XL_BYTES(x, 0x0f, 0x85);
-    } else { /* cmp rcx, 4096 - size; ja */
-        XL_BYTES(x, 0x48, 0x81, 0xf9);
-        codebuf_put4(x->cb, GPAGE_SIZE - size);
-        XL_BYTES(x, 0x0f, 0x87);
-    }
+    XL_BYTES(x, 0x48, 0x81, 0xf9); /* cmp rcx, 4096 - size */
+    codebuf_put4(x->cb, GPAGE_SIZE - size);
+    XL_BYTES(x, 0x0f, 0x87); /* ja */
     codebuf_put4(x->cb, 0);
     t.from = x->cb->pos - 4;
     xl_tail(x, t);
@@ -267,19 +267,40 @@ static bool wanders(const struct xl *x)
     return h->nr_wanderers > nr;
 }
 
-/* Checks [base + disp, .. + size), in a host register; aligned to `align`, 0: any. */
+/* Bails when r11 is not aligned to size (16, 32, 64). */
+static void put_align_test(struct xl *x, unsigned size)
+{
+    int32_t mask = FRAME(align_mask) + 8 * (__builtin_ctz(size) - 4);
+    xl_pext(x, H_RCX, H_R11, mask);
+    XL_BYTES(x, 0xe3, 5);
+    size_t from = xl_jmp(x, NULL);
+    xl_tail(x, (struct tail){ .kind = TAIL_BAIL, .from = from, .off = x->off });
+}
+
+/* AMD's CPUs let these have their operand anywhere, others (and our reference) do not. */
+static bool host_may_not_align(const struct x86_insn *i)
+{
+    return strncmp(x86_rows[i->row].name, "SHA", 3) == 0;
+}
+
+/* Checks [base + disp, .. + size), in a host register. It must be aligned to `align` (0: any), which the host sees to when the
+ * page is there: guest pages are host pages. */
 static struct xl_place check(struct xl *x, unsigned base, int32_t disp, unsigned size, unsigned align, enum x86_access access)
 {
-    struct tail t = { .kind = TAIL_MISS, .what = access | x->bank << 8, .off = x->off, .addr = (uint8_t)base, .plus = disp };
+    struct tail t = { .kind = TAIL_MISS, .off = x->off, .addr = (uint8_t)base, .plus = disp };
+    t.what = access | x->bank << 8 | MISS_ALIGNED / 16 * align;
+    if (align && host_may_not_align(x->insn[x->k])) {
+        xl_lea(x, 8, H_R11, base, SIB_NONE, 1, disp);
+        put_align_test(x, align);
+        base = t.addr = H_R11;
+        disp = t.plus = 0;
+    }
     if (x->note[x->k].flags_dead && !wanders(x)) {
-        t.what |= MISS_ALIGNED / 16 * align;
-        (void)check_site(x, t, size, align, access);
+        (void)check_site(x, t, size, access);
         return (struct xl_place){ base, disp };
     }
     if (base != H_R11 || disp)
         xl_lea(x, 8, H_R11, base, SIB_NONE, 1, disp);
-    if (align)
-        xl_align(x, align);
     if (x->note[x->k].flags_dead)
         check_table(x, t, size, access, offsetof(struct x86_frame_bank, host_page));
     else
@@ -299,7 +320,7 @@ static void check_group(struct xl *x, struct xl_group *g, int32_t delta)
     t.plus = g->lo - delta;
     g->checked = true;
     if (x->note[x->k].flags_dead && !wanders(x)) {
-        g->host = check_site(x, t, size, 0, access);
+        g->host = check_site(x, t, size, access);
         if (x->site == SITE_ANY || (g->count < 2 && !g->early))
             return;
         g->host = FRAME(group) + 8 * (int32_t)(g - x->group); /* another check may share the site before the last member */
@@ -375,15 +396,6 @@ struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_acc
     return check(x, xr_host(base), disp, 8, 0, access);
 }
 
-void xl_align(struct xl *x, unsigned size)
-{
-    int32_t mask = FRAME(align_mask) + 8 * (__builtin_ctz(size) - 4);
-    xl_pext(x, H_RCX, H_R11, mask);
-    XL_BYTES(x, 0xe3, 5);
-    size_t from = xl_jmp(x, NULL);
-    xl_tail(x, (struct tail){ .kind = TAIL_BAIL, .from = from, .off = x->off });
-}
-
 /* Of a site's miss, there is a stub for each. */
 static const uint32_t SITE_KINDS[XL_SITE_KINDS] = {
     0, MISS_GROUP, MISS_GROUP | MISS_EARLY, MISS_ALIGNED, MISS_ALIGNED * 2, MISS_ALIGNED * 4,
@@ -432,7 +444,7 @@ static void put_site_used(struct xl *x)
 static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
 {
     xl_store(x, 8 + FRAME(miss_site), H_RCX);
-    xl_pext(x, H_RCX, H_R11, 8 + FRAME(tlb_mask));
+    put_index(x, H_RCX);
     xl_load_rcx8(x, H_RCX, 8 + tags_offset(x, access));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
     xl_pext(x, H_RCX, H_RCX, 8 + FRAME(page_mask));
@@ -455,7 +467,7 @@ static void put_site_stub(struct xl *x, enum x86_access access, uint32_t what)
     size_t crossing = xl_jrcxz(x);
     xl_load(x, H_RCX, 16 + FRAME(miss_site));
     put_site_operand(x, 0x89, H_RAX, offsetof(struct x86_site, neg));
-    xl_pext(x, H_RAX, H_R11, 16 + FRAME(tlb_mask));
+    put_index(x, H_RAX);
     put_rex(x, 1, H_RAX, H_RAX, H_RSP);
     codebuf_put1(x->cb, 0x8b); /* mov rax, [rsp + rax * 8 + to_host] */
     put_sib(x, 2, H_RAX, H_RSP, H_RAX, 8);
