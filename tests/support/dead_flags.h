@@ -23,13 +23,16 @@ static inline bool decode_at(const struct x86_cpu *c, gva_t rip, struct x86_insn
     return n && x86_decode(bytes, n, (enum x86_mode)c->mode, ret_insn) > 0;
 }
 
+/* As many as a trace has, and what the translator looks at behind it. */
+enum { DEAD_FLAGS_INSNS = 64 + 24 };
+
 /* The flags of `open` that instructions from rip on write before any of them reads them; through `branches` direct branches, on
  * all their ways. */
 static inline unsigned dead_flags_of(const struct x86_cpu *c, gva_t rip, unsigned open, unsigned branches)
 {
     struct x86_insn i;
     unsigned dead = 0;
-    for (unsigned k = 0; k < 64 && open && decode_at(c, rip, &i); k++, rip += i.len) {
+    for (unsigned k = 0; k < DEAD_FLAGS_INSNS && open && decode_at(c, rip, &i); k++, rip += i.len) {
         const struct x86_row *row = &x86_rows[i.row];
         bool shift = i.step == step_shl || i.step == step_shr || i.step == step_sar || i.step == step_shld || i.step == step_shrd;
         shift = shift && i.op[i.nr_opnds - 1].kind == OPND_IMM && (i.imm & (i.opsize == 8 ? 63 : 31)); /* by more than 0 */

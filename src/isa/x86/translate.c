@@ -74,6 +74,7 @@ static bool lea(struct xl *x, const struct x86_insn *i)
         return false;
     if (h == XR_MEM)
         xl_store(x, xr_frame(guest), H_R11);
+    x->rcx_next = x->rcx_group;
     return true;
 }
 
@@ -88,8 +89,10 @@ static bool integer(struct xl *x, const struct x86_insn *i)
     x86_step_fn f = i->step;
     if (f == step_div || f == step_idiv) /* a divide error is a host fault, at which translated code bails */
         return xl_copy(x, i, X86_READ);
-    if (f == step_nop)
+    if (f == step_nop) {
+        x->rcx_next = x->rcx_group;
         return true;
+    }
     if (f == step_lea)
         return lea(x, i);
     if (AMONG(f, COPIED))
@@ -143,8 +146,10 @@ static bool vector(struct xl *x, const struct x86_insn *i)
     xl_vector_here(x);
     if (!xl_copy(x, i, xl_mem_access(i)))
         return false;
-    if (writes_ecx(row))
+    if (writes_ecx(row)) {
         asm_mov(x->cb, 8, HOST_R10, HOST_RCX);
+        x->rcx_next = -1;
+    }
     return true;
 }
 
@@ -351,8 +356,12 @@ static void put_body(struct xl *x)
         x->k = k;
         x->off = x->at[k];
         x->starts[k] = (struct x86_start){ (uint16_t)(x->cb->pos - x->inner), x->at[k], (int16_t)x->fip, x->shadow };
-        if (x->code->counts && (k == 0 || x->way[k - 1] != XL_LEAVES))
+        x->rcx_group = k ? x->rcx_next : -1;
+        x->rcx_next = -1;
+        if (x->code->counts && (k == 0 || x->way[k - 1] != XL_LEAVES)) {
             x86_count_stretch(x);
+            x->rcx_group = -1;
+        }
         xl_early_checks(x);
         if (xl_kind(i) == XL_OTHER)
             xl_x87_settle(x);

@@ -193,7 +193,7 @@ struct xl;
 struct x86_code_log;
 struct x86_clock;
 struct x86_counts;
-enum { XL_SITE_KINDS = 6 };
+enum { XL_SITE_KINDS = 9 };
 
 enum { X86_CODE_REGIONS = 16, X86_CODE_BYTES_MIN = 200 << 10 };
 

@@ -14,12 +14,6 @@ static void put_at_r11(struct xl *x, unsigned reg)
     codebuf_put1(x->cb, (uint8_t)((reg & 7) << 3 | (H_R11 & 7)));
 }
 
-/* The operand's address, whether or not r11 was it, in r11. */
-static void fold(struct xl *x, struct xl_place p)
-{
-    xl_lea(x, 8, H_R11, p.base, H_RCX, 1, p.disp);
-}
-
 /* rcx = the byte offset of the word that the bit number selects; r11 is lost. */
 static void put_word_offset(struct xl *x, unsigned guest, unsigned size)
 {
@@ -49,7 +43,7 @@ static bool bit_string(struct xl *x, const struct x86_insn *i)
         return false;
     xl_load(x, H_RCX, FRAME(tmp));
     xl_lea(x, 8, H_R11, H_R11, H_RCX, 1, 0);
-    fold(x, xl_checked(x, size, writes ? X86_WRITE : X86_READ));
+    xl_fold(x, xl_checked(x, size, writes ? X86_WRITE : X86_READ));
     if (xr_host(guest) == XR_MEM)
         xl_load(x, H_RCX, xr_frame(guest));
     xl_pext(x, H_RCX, xr_host(guest) == XR_MEM ? H_RCX : xr_host(guest), size == 4 ? FRAME(bit_mask[0]) : FRAME(bit_mask[1]));
@@ -66,7 +60,7 @@ static bool wide_exchange(struct xl *x, const struct x86_insn *i)
     bool wide = i->step == step_cmpxchg16b;
     if (!xl_operand(x, i, wide ? 16 : 8, X86_WRITE, wide, &p))
         return false;
-    fold(x, p);
+    xl_fold(x, p);
     asm_mov(x->cb, 8, HOST_RCX, hg(xr_host(RCX)));
     if (i->lock)
         codebuf_put1(x->cb, 0xf0);

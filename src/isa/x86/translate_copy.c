@@ -6,6 +6,7 @@
  *
  * Spec: SDM 2A 2.1 to 2.3 (REX, ModRM, SIB, VEX)
  */
+#include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 
 /* The plan for one instruction. */
@@ -16,6 +17,8 @@ struct copy {
     struct xl_place place;       /* else it is there */
     unsigned reg, rm, vvvv, opc; /* register numbers of the slots, host's */
     bool reg_used, rm_used, vvvv_used, opc_used;
+    bool rm_frame; /* the rm slot is at [rsp + rm_at] */
+    int32_t rm_at;
     bool high;     /* an operand is AH, DH or BH: no REX possible */
     bool byte_rex; /* an operand is SPL..DIL: REX needed */
     unsigned nr_frame;
@@ -82,6 +85,22 @@ static void slot_set(struct copy *p, const struct x86_opnd *o, unsigned h)
     }
 }
 
+/* A general register in the frame can be used there: as what it is copied from or to, all of it, by an instruction that does the
+ * same with memory. */
+static bool fits_frame(const struct copy *p, const struct x86_opnd *o)
+{
+    const struct x86_insn *i = p->i;
+    bool writes = o->access & OPND_W;
+    if (p->mem || o->kind != OPND_REG || o->slot != SLOT_RM || xr_host(o->reg) != XR_MEM || i->step == step_xchg
+        || i->step == step_xadd)
+        return false;
+    if (xl_kind(i) == XL_VECTOR)
+        return !writes && o->size >= 4;
+    if (i->step == step_bt || i->step == step_bts || i->step == step_btr || i->step == step_btc)
+        return i->op[1].kind == OPND_IMM && o->size == 8; /* else it would be a string of bits */
+    return xl_kind(i) == XL_INTEGER && (!writes || o->size == 8);
+}
+
 static bool plan(struct copy *p, const struct x86_insn *i, bool cl)
 {
     static const uint8_t with_mem[] = { H_RCX }, without[] = { H_R11, H_RCX };
@@ -98,6 +117,11 @@ static bool plan(struct copy *p, const struct x86_insn *i, bool cl)
             if (o->kind == OPND_REG && o->reg != RAX && o->reg != RDX && !(cl && o->reg == RCX))
                 return false;
             p->high |= o->kind == OPND_REGH;
+            continue;
+        }
+        if (fits_frame(p, o)) {
+            p->rm_frame = true;
+            p->rm_at = xr_frame(o->reg);
             continue;
         }
         unsigned h = operand_number(p, o, free, nr_free);
@@ -144,7 +168,11 @@ static void put_operands(struct xl *x, const struct copy *p)
     const struct x86_insn *i = p->i;
     if (i->layout.modrm) {
         unsigned reg = p->reg_used ? p->reg & 7 : i->modrm >> 3 & 7;
-        if (!p->mem) {
+        if (p->rm_frame) { /* [rsp + disp8] */
+            codebuf_put1(x->cb, (uint8_t)(0x44 | reg << 3));
+            codebuf_put1(x->cb, 0x24);
+            codebuf_put1(x->cb, (uint8_t)p->rm_at);
+        } else if (!p->mem) {
             codebuf_put1(x->cb, (uint8_t)(0xc0 | reg << 3 | (p->rm_used ? p->rm & 7 : i->modrm & 7)));
         } else if (p->folded) {
             codebuf_put1(x->cb, (uint8_t)(reg << 3 | (H_R11 & 7))); /* [r11] */
@@ -199,12 +227,17 @@ static void put_vex(struct xl *x, const struct copy *p)
     put_operands(x, p);
 }
 
+void xl_fold(struct xl *x, struct xl_place place)
+{
+    xl_lea(x, 8, H_R11, place.base, place.index, 1, place.disp);
+}
+
 void xl_modrm_place(struct xl *x, unsigned reg, struct xl_place place)
 {
     bool none = place.disp == 0 && (place.base & 7) != H_RBP; /* mod 0 with that base means something else */
     bool short_disp = place.disp >= -128 && place.disp <= 127;
     codebuf_put1(x->cb, (uint8_t)((none ? 0 : short_disp ? 0x40 : 0x80) | reg << 3 | 4));
-    codebuf_put1(x->cb, (uint8_t)(H_RCX << 3 | (place.base & 7)));
+    codebuf_put1(x->cb, (uint8_t)(place.index << 3 | (place.base & 7)));
     if (none)
         return;
     if (short_disp)
@@ -221,9 +254,28 @@ static const struct x86_opnd *mem_operand(const struct x86_insn *i)
     return NULL;
 }
 
+/* mov between registers of 8 bytes, one of them in the frame. */
+static bool mov_frame(struct xl *x, const struct x86_insn *i)
+{
+    const struct x86_opnd *to = &i->op[0], *from = &i->op[1];
+    if (i->step != step_mov || to->kind != OPND_REG || from->kind != OPND_REG || to->size != 8)
+        return false;
+    unsigned d = xr_host(to->reg), s = xr_host(from->reg);
+    if (d != XR_MEM && s != XR_MEM)
+        return false;
+    if (s == XR_MEM)
+        xl_load(x, d == XR_MEM ? H_R11 : d, xr_frame(from->reg));
+    if (d == XR_MEM)
+        xl_store(x, xr_frame(to->reg), s == XR_MEM ? H_R11 : s);
+    x->rcx_next = x->rcx_group;
+    return true;
+}
+
 static bool copy(struct xl *x, const struct x86_insn *i, enum x86_access access, bool cl)
 {
     struct copy p;
+    if (mov_frame(x, i))
+        return true;
     if (!plan(&p, i, cl))
         return false;
     if (p.mem) {
@@ -232,7 +284,7 @@ static bool copy(struct xl *x, const struct x86_insn *i, enum x86_access access,
         if (!size || size > 32 || !xl_operand(x, i, size, access, aligned, &p.place))
             return false;
         if (p.folded)
-            xl_lea(x, 8, H_R11, p.place.base, H_RCX, 1, p.place.disp);
+            xl_fold(x, p.place);
     }
     for (unsigned k = 0; k < p.nr_frame; k++)
         xl_load(x, p.frame[k].host, xr_frame(p.frame[k].guest));
@@ -245,6 +297,7 @@ static bool copy(struct xl *x, const struct x86_insn *i, enum x86_access access,
     for (unsigned k = 0; k < p.nr_frame; k++)
         if (p.frame[k].written)
             xl_store(x, xr_frame(p.frame[k].guest), p.frame[k].host);
+    x->rcx_next = cl ? -1 : x->rcx_group;
     return true;
 }
 

@@ -16,9 +16,14 @@ enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10
 
 #define FRAME(member) ((int32_t)offsetof(struct x86_frame, member))
 
-/* A run of accesses off one base register whose whole extent is checked at the first of them. */
+/* What a group's address is made of besides guest registers. */
+enum { XL_BASE_RIP = 16, XL_BASE_NONE, XL_BASES };
+
+/* A run of accesses off one value, base + index * scale, whose whole extent is checked at the first of them. */
 struct xl_group {
-    uint8_t base;  /* guest register */
+    uint8_t base, index; /* guest registers, or XL_BASE_RIP (page_va), XL_BASE_NONE */
+    uint8_t scale;
+    bool absolute; /* what is kept of the check is the extent's host address, not to_host */
     uint8_t first; /* instruction at which it is checked */
     bool early;    /* that instruction does not itself access so */
     bool first_writes;
@@ -28,14 +33,16 @@ struct xl_group {
     int32_t lo, hi; /* extent relative to the base's value at the group's origin, exclusive end */
     unsigned count;
     int32_t delta; /* at `first`: the base's value minus that at the group's origin */
-    int32_t host;  /* frame offset of its to_host, when checked */
+    int32_t host;  /* frame offset of its to_host or host address, when checked */
 };
 
 /* What the analysis found about one instruction. */
 struct xl_note {
     bool flags_dead; /* arithmetic flags before it are overwritten before anybody reads them */
     int8_t group;    /* of its memory access off a base register, -1: none. A call's is its push */
-    int32_t delta;   /* the base's value here minus that at the group's origin */
+    int32_t delta;   /* the base's value (plus the scaled index) here minus that at the group's origin */
+    int32_t disp;    /* of the access; off RIP: from page_va */
+    bool write;      /* it writes */
 };
 
 /* Of struct tail's `what`. */
@@ -53,9 +60,10 @@ static_assert((int)BLOCK_MAX_INSNS <= (int)XL_INSNS, "a trace begins with a whol
 /* Where a trace goes on behind an instruction that ends a block. */
 enum xl_way { XL_LEAVES, XL_FALLS, XL_JUMPS };
 
-/* How a checked operand is addressed: [base + rcx + disp]. */
+/* How a checked operand is addressed: [base + index + disp], host registers: r11 or a guest's own and rcx; or rcx and none
+ * (H_RSP). */
 struct xl_place {
-    unsigned base;
+    unsigned base, index;
     int32_t disp;
 };
 
@@ -85,11 +93,14 @@ struct xl {
     unsigned nr_groups;
     struct xl_group group[XL_GROUPS];
     struct xl_note note[XL_INSNS];
-    bool fpu_here; /* guest vector registers are known to be loaded */
-    bool x87_here; /* and the x87 state */
-    int32_t fip;   /* offset from page_va of the last x87 instruction, if frame.x87_fip does not know it; else NO_FIP */
-    bool shadow;   /* the current instruction stands behind an STI that is not called out */
-    bool counting; /* a stretch has begun, at instruction counted_from */
+    bool stack_is_one; /* one group at most uses the stack's site */
+    int rcx_group;     /* the group whose to_host or host address is in rcx, -1: none is known to be */
+    int rcx_next;      /* what that is to be behind the current instruction: what keeps rcx says so */
+    bool fpu_here;     /* guest vector registers are known to be loaded */
+    bool x87_here;     /* and the x87 state */
+    int32_t fip;       /* offset from page_va of the last x87 instruction, if frame.x87_fip does not know it; else NO_FIP */
+    bool shadow;       /* the current instruction stands behind an STI that is not called out */
+    bool counting;     /* a stretch has begun, at instruction counted_from */
     unsigned counted_from;
     struct x86_use use; /* of it */
     unsigned nr_tails;
@@ -135,6 +146,8 @@ static inline struct host_gpr hg(unsigned n)
 /* mov dst, [rsp + disp] and back, 64 bits */
 static inline void xl_load(struct xl *x, unsigned dst, int32_t disp)
 {
+    if (dst == H_RCX)
+        x->rcx_group = -1;
     asm_load(x->cb, 8, hg(dst), host_mem(HOST_RSP, disp));
 }
 
@@ -168,6 +181,8 @@ void xl_patch(struct xl *x, size_t from, size_t to);
  * no form and be called out). */
 enum xl_kind { XL_OTHER, XL_INTEGER, XL_VECTOR, XL_X87 };
 enum xl_kind xl_kind(const struct x86_insn *i);
+/* The host may not see to it that the instruction's operand is aligned as it must be: translated code does. */
+bool xl_aligns(const struct x86_insn *i);
 /* What the instruction does to its memory operand, if it has one. */
 enum x86_access xl_mem_access(const struct x86_insn *i);
 void xl_put_insn_off(struct xl *x, int32_t off);
@@ -231,7 +246,9 @@ bool xl_copy(struct xl *x, const struct x86_insn *i, enum x86_access mem_access)
 /* The same for instructions with an implicit CL count. */
 bool xl_copy_cl(struct xl *x, const struct x86_insn *i, enum x86_access mem_access);
 
-/* ModRM, SIB and displacement of [place.base + rcx + place.disp]; REX.B is the caller's. */
+/* lea r11, [place] */
+void xl_fold(struct xl *x, struct xl_place place);
+/* ModRM, SIB and displacement of [place]; REX.B is the caller's. */
 void xl_modrm_place(struct xl *x, unsigned reg, struct xl_place place);
 
 /* ---- translate_x87.c ---- */

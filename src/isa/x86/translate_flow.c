@@ -214,6 +214,7 @@ static void jcc_in_trace(struct xl *x, const struct x86_insn *i, int32_t to)
     size_t from = x->cb->pos - 4;
     xl_goto(x, side, back);
     xl_patch(x, from, x->cb->pos);
+    x->rcx_next = -1; /* it would be so on one way only, or so it looks */
 }
 
 static void jcc(struct xl *x, const struct x86_insn *i, int32_t to)
@@ -243,6 +244,8 @@ void xl_store_at(struct xl *x, struct xl_place p, unsigned src)
 
 void xl_load_at(struct xl *x, struct xl_place p, unsigned dst)
 {
+    if (dst == H_RCX)
+        x->rcx_group = -1;
     XL_BYTES(x, (uint8_t)(0x48 | (dst >> 3 & 1) << 2 | (p.base >> 3 & 1)), 0x8b);
     xl_modrm_place(x, dst & 7, p);
 }
@@ -254,7 +257,7 @@ static void push_done(struct xl *x)
 
 void xl_store_rcx_at(struct xl *x, struct xl_place p, int32_t from_frame, int32_t plus)
 {
-    xl_lea(x, 8, H_R11, p.base, H_RCX, 1, p.disp);
+    xl_fold(x, p);
     xl_load(x, H_RCX, from_frame);
     if (plus)
         xl_lea(x, 8, H_RCX, H_RCX, SIB_NONE, 1, plus);
@@ -290,6 +293,7 @@ static bool push(struct xl *x, const struct x86_insn *i)
         xl_store_at(x, p, xr_host(i->op[0].reg));
     }
     push_done(x);
+    x->rcx_next = x->rcx_group;
     return true;
 }
 
@@ -301,12 +305,14 @@ static bool pop(struct xl *x, const struct x86_insn *i)
     struct xl_place p = xl_stack(x, RSP, 0, X86_READ);
     if (h == H_R15) {
         xl_load_at(x, p, H_R15);
+        x->rcx_next = x->rcx_group;
         return true;
     }
     xl_load_at(x, p, h == XR_MEM ? H_RCX : h);
     if (h == XR_MEM)
         xl_store(x, xr_frame(i->op[0].reg), H_RCX);
     xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, 8);
+    x->rcx_next = x->rcx_group;
     return true;
 }
 
@@ -390,6 +396,7 @@ bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)
             return false;
         if (x->way[x->k] != XL_LEAVES) {
             *ret_ends = false;
+            x->rcx_next = x->rcx_group;
             if (f == step_jcc)
                 jcc_in_trace(x, i, to);
             return true;

@@ -8,8 +8,8 @@
  * shows a handler arithmetic flags that nobody can have meant to read (docs/decisions/0006).
  *
  * Groups: forwards, following each register's value as an offset from where it was last set to something unknown. Accesses off
- * the same value within a few hundred bytes form a group, checked as one extent at its first member, or earlier if flags are
- * live there.
+ * the same value (of a register, or of the same base and index, or off RIP) within a few hundred bytes form a group, checked as
+ * one extent at its first member, or earlier if flags are live there.
  */
 #include <string.h>
 
@@ -130,10 +130,11 @@ static void look_at_flags(struct xl *x)
 
 /* ---- groups ---- */
 
-/* What is known of register values: equal to an unknown one of that number, plus an offset. */
+/* What is known of register values: equal to an unknown one of that number, plus an offset. XL_BASE_RIP and XL_BASE_NONE have
+ * theirs, too. */
 struct values {
-    uint32_t origin[16];
-    int32_t plus[16];
+    uint32_t origin[XL_BASES];
+    int32_t plus[XL_BASES];
     uint32_t next;
 };
 
@@ -149,14 +150,16 @@ static void all_unknown(struct values *v)
         set_unknown(v, r);
 }
 
-/* reg += by, if that stays in a sane range. */
-static void add_known(struct values *v, unsigned reg, int64_t by)
+/* dst = src + by, if that stays in a sane range. */
+static void set_known(struct values *v, unsigned dst, unsigned src, int64_t by)
 {
-    int64_t sum = v->plus[reg] + by;
-    if (sum < -(1 << 20) || sum > 1 << 20)
-        set_unknown(v, reg);
-    else
-        v->plus[reg] = (int32_t)sum;
+    int64_t sum = v->plus[src] + by;
+    if (sum < -(1 << 20) || sum > 1 << 20) {
+        set_unknown(v, dst);
+        return;
+    }
+    v->origin[dst] = v->origin[src];
+    v->plus[dst] = (int32_t)sum;
 }
 
 /* Registers written without being named. */
@@ -172,12 +175,13 @@ static void implicit_writes(struct values *v, const struct x86_insn *i)
         set_unknown(v, RCX); /* PCMPxSTRI */
 }
 
-/* add/sub reg, imm; inc, dec; lea reg, [reg + disp]: the value moves by a known amount. */
-static bool moves_by(const struct x86_insn *i, int64_t *ret_by)
+/* add/sub reg, imm; inc, dec; lea reg, [reg + disp]; mov reg, reg: the value is another's plus a known amount. */
+static bool moves_by(const struct x86_insn *i, unsigned *ret_src, int64_t *ret_by)
 {
     x86_step_fn f = i->step;
     if (i->op[0].kind != OPND_REG || i->op[0].size != 8)
         return false;
+    *ret_src = i->op[0].reg;
     if ((f == step_add || f == step_sub) && i->op[1].kind == OPND_IMM) {
         *ret_by = f == step_add ? (int64_t)i->imm : -(int64_t)i->imm;
         return true;
@@ -186,8 +190,14 @@ static bool moves_by(const struct x86_insn *i, int64_t *ret_by)
         *ret_by = f == step_inc ? 1 : -1;
         return true;
     }
-    if (f == step_lea && i->base == i->op[0].reg && i->index == X86_NO_REG && i->addrsize == 8) {
+    if (f == step_lea && i->base < 16 && i->index == X86_NO_REG && i->addrsize == 8) {
+        *ret_src = i->base;
         *ret_by = i->disp;
+        return true;
+    }
+    if (f == step_mov && i->op[1].kind == OPND_REG) {
+        *ret_src = i->op[1].reg;
+        *ret_by = 0;
         return true;
     }
     return false;
@@ -196,21 +206,27 @@ static bool moves_by(const struct x86_insn *i, int64_t *ret_by)
 static void follow(struct values *v, const struct x86_insn *i)
 {
     int64_t by;
+    unsigned src;
     if (i->step == step_push && i->opsize == 8) {
-        add_known(v, RSP, -8);
+        set_known(v, RSP, RSP, -8);
         return;
     }
     if (i->step == step_pop && i->opsize == 8 && i->op[0].kind == OPND_REG) {
-        add_known(v, RSP, 8);
+        set_known(v, RSP, RSP, 8);
         set_unknown(v, i->op[0].reg);
+        return;
+    }
+    if (i->step == step_leave && i->opsize == 8) {
+        set_known(v, RSP, RBP, 8);
+        set_unknown(v, RBP);
         return;
     }
     if (xl_kind(i) == XL_OTHER) {
         all_unknown(v);
         return;
     }
-    if (moves_by(i, &by)) {
-        add_known(v, i->op[0].reg, by);
+    if (moves_by(i, &src, &by)) {
+        set_known(v, i->op[0].reg, src, by);
         return;
     }
     for (unsigned n = 0; n < i->nr_opnds; n++)
@@ -219,9 +235,10 @@ static void follow(struct values *v, const struct x86_insn *i)
     implicit_writes(v, i);
 }
 
-/* One access off a base register. */
+/* One access: at base + index * scale + disp. */
 struct access {
-    unsigned base;
+    unsigned base, index; /* or XL_BASE_RIP, XL_BASE_NONE */
+    unsigned scale;
     int64_t disp;
     unsigned size;
     bool write;
@@ -232,7 +249,7 @@ static bool stack_access(const struct x86_insn *i, struct access *a)
     x86_step_fn f = i->step;
     if (i->opsize != 8)
         return false;
-    *a = (struct access){ .base = RSP, .size = 8 };
+    *a = (struct access){ .base = RSP, .index = XL_BASE_NONE, .scale = 1, .size = 8 };
     if ((f == step_push && i->op[0].kind != OPND_MEM) || f == step_call_near || f == step_call_near_ind) {
         a->disp = -8;
         a->write = true;
@@ -243,31 +260,57 @@ static bool stack_access(const struct x86_insn *i, struct access *a)
     return (f == step_pop && i->op[0].kind == OPND_REG) || f == step_ret_near || f == step_leave;
 }
 
-static bool access_of(const struct x86_insn *i, struct access *a)
+/* That of the instruction at `off`. */
+static bool access_of(const struct x86_insn *i, unsigned off, struct access *a)
 {
     if (stack_access(i, a))
         return true;
     if (xl_kind(i) == XL_OTHER || i->step == step_lea || i->step == step_nop)
         return false;
-    if (i->base >= 16 || i->index != X86_NO_REG || i->seg >= SEG_FS || i->addrsize != 8 || !i->layout.modrm)
+    if (i->seg >= SEG_FS || i->addrsize != 8 || !i->layout.modrm || (x86_rows[i->row].flags & ROW_VSIB) || xl_aligns(i))
         return false;
+    int64_t far = i->base < 16 ? 1 << 20 : 1 << 29;
     for (unsigned n = 0; n < i->nr_opnds; n++) {
         if (i->op[n].kind != OPND_MEM)
             continue;
-        *a = (struct access){ i->base, i->disp, i->op[n].size, i->op[n].access & OPND_W };
-        bool aligned = (x86_rows[i->row].flags & ROW_ALIGN) && a->size >= 16;
-        return a->size && a->size <= 32 && !aligned && a->disp > -(1 << 20) && a->disp < 1 << 20;
+        *a = (struct access){ i->base, i->index, i->scale, i->disp, i->op[n].size, i->op[n].access & OPND_W };
+        if (i->index >= 16)
+            a->index = XL_BASE_NONE, a->scale = 1;
+        if (i->base >= 16)
+            a->base = i->base == X86_RIP_REG ? XL_BASE_RIP : XL_BASE_NONE;
+        if (i->base == X86_RIP_REG)
+            a->disp += off + i->len;
+        return a->size && a->size <= 32 && a->disp > -far && a->disp < far && (i->base != X86_NO_REG || i->index < 16);
     }
     return false;
 }
 
-/* Puts the access into an open group of its value, or opens one; -1 when there are too many. */
-static int join(struct xl *x, const struct values *v, const struct access *a, uint32_t *origin_of, unsigned frozen)
+/* The access's place relative to its group's origin. */
+static int32_t offset_in(const struct values *v, const struct access *a)
 {
-    int32_t lo = v->plus[a->base] + (int32_t)a->disp, hi = lo + (int32_t)a->size;
+    return v->plus[a->base] + (int32_t)a->scale * v->plus[a->index] + (int32_t)a->disp;
+}
+
+/* Groups with an index are of one pair of registers; copies of a base alone will do. */
+static bool may_join(const struct xl_group *g, const struct access *a)
+{
+    if (g->base == a->base && g->index == a->index)
+        return g->scale == a->scale;
+    return g->index == XL_BASE_NONE && a->index == XL_BASE_NONE;
+}
+
+/* What a group's base and index are relative to. */
+struct origin {
+    uint32_t base, index;
+};
+
+/* Puts the access into an open group of its value, or opens one; -1 when there are too many. */
+static int join(struct xl *x, const struct values *v, const struct access *a, struct origin *origin_of, unsigned frozen)
+{
+    int32_t lo = offset_in(v, a), hi = lo + (int32_t)a->size;
     for (unsigned n = x->nr_groups; n-- > 0;) {
         struct xl_group *g = &x->group[n];
-        if (origin_of[n] != v->origin[a->base] || g->base != a->base)
+        if (origin_of[n].base != v->origin[a->base] || origin_of[n].index != v->origin[a->index] || !may_join(g, a))
             continue;
         int32_t new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
         if (n < frozen && (lo < g->lo || hi > g->hi || (a->write && !g->write)))
@@ -282,19 +325,29 @@ static int join(struct xl *x, const struct values *v, const struct access *a, ui
     }
     if (x->nr_groups == XL_GROUPS)
         return -1;
-    origin_of[x->nr_groups] = v->origin[a->base];
+    origin_of[x->nr_groups] = (struct origin){ v->origin[a->base], v->origin[a->index] };
     x->group[x->nr_groups] = (struct xl_group){
-        .base = (uint8_t)a->base, .write = a->write, .first_writes = a->write, .first_lo = lo, .lo = lo, .hi = hi, .count = 1
+        .base = (uint8_t)a->base,
+        .index = (uint8_t)a->index,
+        .scale = (uint8_t)a->scale,
+        .absolute = a->base >= 16 || a->index < 16,
+        .write = a->write,
+        .first_writes = a->write,
+        .first_lo = lo,
+        .lo = lo,
+        .hi = hi,
+        .count = 1,
     };
     return (int)x->nr_groups++;
 }
 
 /* The check of a group is at its first member, or before it at the last place where flags are dead and the base register's value
  * is known relative to the group's origin: then it is cheap. One access alone needs no group unless that helps. */
-static void place_check(struct xl *x, struct xl_group *g, unsigned first, uint32_t origin, const struct values *at)
+static void place_check(struct xl *x, struct xl_group *g, unsigned first, struct origin origin, const struct values *at)
 {
     unsigned k = first;
-    while (k > 0 && !x->note[k].flags_dead && x->way[k - 1] == XL_LEAVES && at[k - 1].origin[g->base] == origin)
+    while (k > 0 && !x->note[k].flags_dead && x->way[k - 1] == XL_LEAVES && at[k - 1].origin[g->base] == origin.base
+           && at[k - 1].origin[g->index] == origin.index)
         k--;
     if (!x->note[k].flags_dead)
         k = first;
@@ -302,25 +355,44 @@ static void place_check(struct xl *x, struct xl_group *g, unsigned first, uint32
         g->count = 0;
     g->first = (uint8_t)k;
     g->early = k != first || g->lo != g->first_lo || (g->write && !g->first_writes);
-    g->delta = at[k].plus[g->base];
+    g->delta = at[k].plus[g->base] + g->scale * at[k].plus[g->index];
+}
+
+/* Whether no two checks share the site of the stack. */
+static bool stack_is_one(const struct xl *x)
+{
+    unsigned nr = 0;
+    for (unsigned n = 0; n < x->nr_groups; n++)
+        nr += x->group[n].count && x->group[n].base == RSP && !x->group[n].absolute;
+    for (unsigned k = 0; k < x->nr && nr < 2; k++) {
+        x86_step_fn f = x->insn[k]->step;
+        bool on_stack = x->insn[k]->base == RSP || (x86_rows[x->insn[k]->row].flags & ROW_BRANCH) || f == step_push
+                        || f == step_pop || f == step_pushf || f == step_popf || f == step_leave;
+        nr += x->note[k].group < 0 && on_stack && f != step_jcc;
+    }
+    return nr < 2;
 }
 
 static void look_at_accesses(struct xl *x)
 {
     struct values v = { .next = 0 }, at[XL_INSNS];
     struct access a;
-    uint32_t origin_of[XL_GROUPS];
+    struct origin origin_of[XL_GROUPS];
     uint8_t first_of[XL_GROUPS];
     unsigned frozen = 0;
     all_unknown(&v);
+    set_unknown(&v, XL_BASE_RIP);
+    set_unknown(&v, XL_BASE_NONE);
     for (unsigned k = 0; k < x->nr; k++) {
         const struct x86_insn *i = x->insn[k];
         struct xl_note *n = &x->note[k];
         at[k] = v;
-        if (access_of(i, &a)) {
+        if (access_of(i, x->at[k], &a)) {
             unsigned before = x->nr_groups;
             n->group = (int8_t)join(x, &v, &a, origin_of, frozen);
-            n->delta = v.plus[a.base];
+            n->delta = offset_in(&v, &a) - (int32_t)a.disp;
+            n->disp = (int32_t)a.disp;
+            n->write = a.write;
             if (x->nr_groups != before)
                 first_of[before] = (uint8_t)k;
         }
@@ -334,11 +406,13 @@ static void look_at_accesses(struct xl *x)
     for (unsigned k = 0; k < x->nr; k++)
         if (x->note[k].group >= 0 && !x->group[x->note[k].group].count)
             x->note[k].group = -1;
+    x->stack_is_one = stack_is_one(x);
 }
 
 void xl_look(struct xl *x)
 {
     x->nr_groups = 0;
+    x->stack_is_one = false;
     for (unsigned k = 0; k < x->nr; k++)
         x->note[k] = (struct xl_note){ .group = -1 };
     look_at_flags(x);
@@ -350,4 +424,5 @@ void xl_forget_checks(struct xl *x)
 {
     for (unsigned n = 0; n < x->nr_groups; n++)
         x->group[n].checked = false;
+    x->rcx_group = -1;
 }

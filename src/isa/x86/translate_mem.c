@@ -29,6 +29,12 @@ static void put_rex(struct xl *x, unsigned w, unsigned r, unsigned xi, unsigned 
 void xl_lea(struct xl *x, unsigned size, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp)
 {
     bool short_disp = disp >= -128 && disp <= 127;
+    if (dst == H_RCX)
+        x->rcx_group = -1;
+    if (index == SIB_NONE && !disp && base != H_RSP) {
+        asm_mov(x->cb, size, hg(dst), hg(base));
+        return;
+    }
     put_rex(x, size == 8, dst, index, base);
     codebuf_put1(x->cb, 0x8d);
     put_sib(x, short_disp ? 1 : 2, dst, base, index, scale);
@@ -40,6 +46,8 @@ void xl_lea(struct xl *x, unsigned size, unsigned dst, unsigned base, unsigned i
 
 void xl_lea_index(struct xl *x, unsigned size, unsigned dst, unsigned index, unsigned scale, int32_t disp)
 {
+    if (dst == H_RCX)
+        x->rcx_group = -1;
     put_rex(x, size == 8, dst, index, 0);
     codebuf_put1(x->cb, 0x8d);
     put_sib(x, 0, dst, 5, index, scale); /* mod 0, base 5: disp32 only */
@@ -48,6 +56,8 @@ void xl_lea_index(struct xl *x, unsigned size, unsigned dst, unsigned index, uns
 
 void xl_load_rcx8(struct xl *x, unsigned dst, int32_t disp)
 {
+    if (dst == H_RCX)
+        x->rcx_group = -1;
     put_rex(x, 1, dst, H_RCX, H_RSP);
     codebuf_put1(x->cb, 0x8b);
     put_sib(x, 2, dst, H_RSP, H_RCX, 8);
@@ -57,6 +67,8 @@ void xl_load_rcx8(struct xl *x, unsigned dst, int32_t disp)
 /* VEX.LZ.pp.0F38.W1 F5 /r */
 static void pext_or_pdep(struct xl *x, unsigned pp, unsigned dst, unsigned src, int32_t disp)
 {
+    if (dst == H_RCX)
+        x->rcx_group = -1;
     codebuf_put1(x->cb, 0xc4);
     codebuf_put1(x->cb, (uint8_t)((dst & 8 ? 0 : 0x80) | 0x60 | 2));
     codebuf_put1(x->cb, (uint8_t)(0x80 | (~src & 15) << 3 | pp));
@@ -218,14 +230,18 @@ static void check_table(struct xl *x, struct tail t, unsigned size, enum x86_acc
  * take one in turn. */
 enum { SITE_STACK, SITES_NEAR = 1, SITES_FIXED = 128, SITES_SEG = 192, SITES_NAMED = 256, SITE_ANY = FRAME_SITES };
 
+/* That of what is at disp from page_va. */
+static unsigned site_near(const struct xl *x, int64_t disp)
+{
+    return SITES_NEAR + ((uint64_t)((int64_t)(x->b->page << GPAGE_SHIFT) + disp) >> GPAGE_SHIFT) % (SITES_FIXED - SITES_NEAR);
+}
+
 static unsigned site_of(const struct xl *x, const struct x86_insn *i)
 {
     if (i->base == RSP && i->index >= 16)
         return SITE_STACK;
     if (i->base == X86_RIP_REG)
-        return SITES_NEAR
-               + ((uint64_t)((int64_t)(x->b->page << GPAGE_SHIFT) + x->off + i->len + i->disp) >> GPAGE_SHIFT)
-                     % (SITES_FIXED - SITES_NEAR);
+        return site_near(x, x->off + i->len + i->disp);
     if (i->base >= 16)
         return i->seg >= SEG_FS ? SITES_SEG + (uint64_t)i->disp / GPAGE_SIZE % (SITES_NAMED - SITES_SEG)
                                 : SITES_FIXED + (uint64_t)i->disp / GPAGE_SIZE % (SITES_SEG - SITES_FIXED);
@@ -278,9 +294,9 @@ static void put_align_test(struct xl *x, unsigned size)
 }
 
 /* AMD's CPUs let these have their operand anywhere, others (and our reference) do not. */
-static bool host_may_not_align(const struct x86_insn *i)
+bool xl_aligns(const struct x86_insn *i)
 {
-    return strncmp(x86_rows[i->row].name, "SHA", 3) == 0;
+    return (x86_rows[i->row].flags & ROW_ALIGN) && strncmp(x86_rows[i->row].name, "SHA", 3) == 0;
 }
 
 /* Checks [base + disp, .. + size), in a host register. It must be aligned to `align` (0: any), which the host sees to when the
@@ -289,7 +305,7 @@ static struct xl_place check(struct xl *x, unsigned base, int32_t disp, unsigned
 {
     struct tail t = { .kind = TAIL_MISS, .off = x->off, .addr = (uint8_t)base, .plus = disp };
     t.what = access | x->bank << 8 | MISS_ALIGNED / 16 * align;
-    if (align && host_may_not_align(x->insn[x->k])) {
+    if (align && xl_aligns(x->insn[x->k])) {
         xl_lea(x, 8, H_R11, base, SIB_NONE, 1, disp);
         put_align_test(x, align);
         base = t.addr = H_R11;
@@ -297,7 +313,7 @@ static struct xl_place check(struct xl *x, unsigned base, int32_t disp, unsigned
     }
     if (x->note[x->k].flags_dead && !wanders(x)) {
         (void)check_site(x, t, size, access);
-        return (struct xl_place){ base, disp };
+        return (struct xl_place){ base, H_RCX, disp };
     }
     if (base != H_R11 || disp)
         xl_lea(x, 8, H_R11, base, SIB_NONE, 1, disp);
@@ -305,35 +321,76 @@ static struct xl_place check(struct xl *x, unsigned base, int32_t disp, unsigned
         check_table(x, t, size, access, offsetof(struct x86_frame_bank, host_page));
     else
         check_quietly(x, t, size, access);
-    return (struct xl_place){ H_R11, 0 };
+    return (struct xl_place){ H_R11, H_RCX, 0 };
 }
 
-/* Checks the whole group, with the base register's value as it is now; leaves its to_host in the frame and in rcx. */
-static void check_group(struct xl *x, struct xl_group *g, int32_t delta)
+/* r11 = the start of an absolute group's extent, with registers as they are now: `delta` on from the origin. */
+static void put_group_address(struct xl *x, const struct xl_group *g, int32_t delta)
 {
-    enum x86_access access = g->write ? X86_WRITE : X86_READ;
-    struct tail t = { .kind = TAIL_MISS, .off = x->off };
-    t.what = access | x->bank << 8 | MISS_GROUP | (g->early ? MISS_EARLY : 0);
-    unsigned size = (unsigned)(g->hi - g->lo);
-    t.addr = (uint8_t)in_register(x, g->base, H_R11);
-    x->site = g->base == RSP ? SITE_STACK : SITE_ANY;
-    t.plus = g->lo - delta;
-    g->checked = true;
-    if (x->note[x->k].flags_dead && !wanders(x)) {
-        g->host = check_site(x, t, size, access);
-        if (x->site == SITE_ANY || (g->count < 2 && !g->early))
-            return;
-        g->host = FRAME(group) + 8 * (int32_t)(g - x->group); /* another check may share the site before the last member */
-        xl_store(x, g->host, H_RCX);
+    unsigned index = g->index < 16 ? in_register(x, g->index, H_RCX) : SIB_NONE;
+    if (g->base == XL_BASE_NONE) {
+        xl_lea_index(x, 8, H_R11, index, g->scale, g->lo - delta);
         return;
     }
-    xl_lea(x, 8, H_R11, t.addr, SIB_NONE, 1, t.plus);
-    if (x->note[x->k].flags_dead)
-        check_table(x, t, size, access, offsetof(struct x86_frame_bank, to_host));
+    unsigned base = H_R11;
+    if (g->base == XL_BASE_RIP)
+        xl_load(x, H_R11, FRAME(page_va));
     else
-        check_quietly(x, t, size, access);
+        base = in_register(x, g->base, H_R11);
+    xl_lea(x, 8, H_R11, base, index, index == SIB_NONE ? 1 : g->scale, g->lo - delta);
+}
+
+/* What a check of the group at the current instruction misses for. Page tables may be touched if the instruction makes the very
+ * access that is checked. */
+static uint32_t group_what(const struct xl *x, const struct xl_group *g, enum x86_access access)
+{
+    const struct x86_insn *i = x->insn[x->k];
+    const struct xl_note *n = &x->note[x->k];
+    uint32_t what = access | x->bank << 8 | MISS_GROUP, size = 0;
+    if (n->group != g - x->group || n->delta + n->disp != g->lo || n->write != g->write)
+        return what | MISS_EARLY;
+    for (unsigned o = 0; o < i->nr_opnds && (x86_rows[i->row].flags & ROW_ALIGN); o++)
+        if (i->op[o].kind == OPND_MEM)
+            size = i->op[o].size;
+    return size >= 16 ? what | MISS_ALIGNED / 16 * size : what;
+}
+
+/* Checks the whole group, with the value as it is now, of `base` unless it is absolute: `delta` on from the origin. Leaves in
+ * rcx, and in g->host if somebody may want it later, its to_host or host address. */
+static void check_group(struct xl *x, struct xl_group *g, unsigned base, int32_t delta)
+{
+    enum x86_access access = g->write ? X86_WRITE : X86_READ;
+    struct tail t = { .kind = TAIL_MISS, .off = x->off, .what = group_what(x, g, access), .addr = H_R11 };
+    unsigned size = (unsigned)(g->hi - g->lo);
+    bool by_site = x->note[x->k].flags_dead && !wanders(x), keep = g->count > 1 || g->early;
+    if (g->absolute) {
+        put_group_address(x, g, delta);
+    } else {
+        t.addr = (uint8_t)in_register(x, base, H_R11);
+        t.plus = g->lo - delta;
+    }
+    x->site = g->absolute ? (g->base == XL_BASE_RIP ? site_near(x, g->lo) : SITE_ANY) : base == RSP ? SITE_STACK : SITE_ANY;
     g->host = FRAME(group) + 8 * (int32_t)(g - x->group);
-    xl_store(x, g->host, H_RCX);
+    g->checked = true;
+    if (by_site) {
+        int32_t at_site = check_site(x, t, size, access);
+        if (!g->absolute && (x->site == SITE_ANY || (x->site == SITE_STACK && x->stack_is_one))) {
+            g->host = at_site; /* no other check changes it before the last member */
+            keep = false;
+        }
+    } else {
+        xl_lea(x, 8, H_R11, t.addr, SIB_NONE, 1, t.plus);
+        if (x->note[x->k].flags_dead)
+            check_table(x, t, size, access,
+                        g->absolute ? offsetof(struct x86_frame_bank, host_page) : offsetof(struct x86_frame_bank, to_host));
+        else
+            check_quietly(x, t, size, access);
+    }
+    if (g->absolute)
+        xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
+    if (keep)
+        xl_store(x, g->host, H_RCX);
+    x->rcx_group = (int)(g - x->group);
 }
 
 void xl_early_checks(struct xl *x)
@@ -341,21 +398,24 @@ void xl_early_checks(struct xl *x)
     for (unsigned n = 0; n < x->nr_groups; n++) {
         struct xl_group *g = &x->group[n];
         if (g->early && g->first == x->k && !g->checked && g->count) /* others: when, and if, they are accessed */
-            check_group(x, g, g->delta);
+            check_group(x, g, g->base, g->delta);
     }
 }
 
-/* The operand at guest base + disp by its group: rcx gets to_host. */
-static struct xl_place grouped(struct xl *x, unsigned base, int32_t disp)
+/* The current instruction's operand by its group; it is off guest register `base` unless that is absolute. */
+static struct xl_place grouped(struct xl *x, unsigned base)
 {
     const struct xl_note *n = &x->note[x->k];
     struct xl_group *g = &x->group[n->group];
     if (!g->checked)
-        check_group(x, g, n->delta);
-    else
+        check_group(x, g, base, n->delta);
+    else if (x->rcx_group != n->group)
         xl_load(x, H_RCX, g->host);
+    x->rcx_group = n->group;
     x->use.checks[g->write][X86_CHECK_GROUPED]++;
-    return (struct xl_place){ in_register(x, base, H_R11), disp };
+    if (g->absolute)
+        return (struct xl_place){ H_RCX, SIB_NONE, n->delta + n->disp - g->lo };
+    return (struct xl_place){ in_register(x, base, H_R11), H_RCX, n->disp };
 }
 
 struct xl_place xl_checked(struct xl *x, unsigned size, enum x86_access access)
@@ -373,8 +433,8 @@ static bool is_plain(const struct x86_insn *i)
 bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_access access, bool aligned,
                 struct xl_place *ret_place)
 {
-    if (x->note[x->k].group >= 0 && !aligned) {
-        *ret_place = grouped(x, i->base, (int32_t)i->disp);
+    if (x->note[x->k].group >= 0) {
+        *ret_place = grouped(x, i->base);
         return true;
     }
     x->site = site_of(x, i);
@@ -391,14 +451,22 @@ bool xl_operand(struct xl *x, const struct x86_insn *i, unsigned size, enum x86_
 struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_access access)
 {
     if (x->note[x->k].group >= 0)
-        return grouped(x, base, disp);
+        return grouped(x, base);
     x->site = base == RSP ? SITE_STACK : SITE_ANY;
     return check(x, xr_host(base), disp, 8, 0, access);
 }
 
 /* Of a site's miss, there is a stub for each. */
 static const uint32_t SITE_KINDS[XL_SITE_KINDS] = {
-    0, MISS_GROUP, MISS_GROUP | MISS_EARLY, MISS_ALIGNED, MISS_ALIGNED * 2, MISS_ALIGNED * 4,
+    0,
+    MISS_GROUP,
+    MISS_GROUP | MISS_EARLY,
+    MISS_ALIGNED,
+    MISS_ALIGNED * 2,
+    MISS_ALIGNED * 4,
+    MISS_GROUP | MISS_ALIGNED,
+    MISS_GROUP | MISS_ALIGNED * 2,
+    MISS_GROUP | MISS_ALIGNED * 4,
 };
 
 unsigned xl_site_kind(uint32_t what)

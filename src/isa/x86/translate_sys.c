@@ -186,7 +186,7 @@ static bool from_selector(struct xl *x, const struct x86_insn *i)
     if (to->kind == OPND_MEM) {
         if (!xl_operand(x, i, 2, X86_WRITE, false, &p))
             return false;
-        xl_lea(x, 8, H_R11, p.base, H_RCX, 1, p.disp);
+        xl_fold(x, p);
     } else {
         h = target(to->reg);
         if (i->opsize < 4 && h == H_R11)
