@@ -207,6 +207,8 @@ static void each_model_contains_the_smaller_one(void **state)
         assert_true(!v4.has[f] || max.has[f]);
     }
     assert_false(v3.has[X86_FEAT_AVX512F]);
+    assert_int_equal(v3.has[X86_FEAT_AES], max.has[X86_FEAT_AES]);
+    assert_int_equal(v3.has[X86_FEAT_SHA], max.has[X86_FEAT_SHA]);
     assert_false(max.has[X86_FEAT_MONITOR]);
     assert_string_equal(x86_profile_default()->name, "x86-64-v3");
     assert_memory_equal(x86_profile_default()->has, v3.has, sizeof(v3.has));
