@@ -7,6 +7,8 @@ import statistics
 
 from suite import GROUPS, SUITE
 
+UNSUPPORTED = 'unsupported'  # bench.h: the CPU cannot run the program
+
 
 def write_json(data, path):
     with open(path, 'w', encoding='utf-8') as f:
@@ -15,7 +17,12 @@ def write_json(data, path):
 
 def good(data, name, peer):
     """The runs of a program that ran."""
-    return [r for r in data['programs'].get(name, {}).get(peer, []) if r['checksum'] != 'unsupported']
+    return [r for r in data['programs'].get(name, {}).get(peer, []) if r['checksum'] != UNSUPPORTED]
+
+
+def lacks(data, name, peer):
+    """Whether the program said that the peer's CPU cannot run it."""
+    return any(r['checksum'] == UNSUPPORTED for r in data['programs'].get(name, {}).get(peer, []))
 
 
 def seconds(data, name, peer):
@@ -43,15 +50,18 @@ def ratio(a, b):
 
 
 def check(data):
-    """Notes checksums that differ between runs or peers as failures."""
+    """Notes checksums that differ between runs or peers as failures, and what doppel cannot run though the host can."""
     for name, peers in data['programs'].items():
         seen = {}
         for peer, runs in peers.items():
             for r in runs:
-                if r['checksum'] != 'unsupported':
+                if r['checksum'] != UNSUPPORTED:
                     seen.setdefault(r['checksum'], peer)
         if len(seen) > 1:
             data['failed'].append(f'{name}: checksums differ: ' + ', '.join(f'{c} ({p})' for c, p in seen.items()))
+        if not lacks(data, name, 'native'):
+            data['failed'] += [f'{name}: not supported by {p}, though the host has it' for p in peers
+                               if p.startswith('doppel') and lacks(data, name, p)]
 
 
 def cell(value, form='{:.2f}'):
@@ -80,7 +90,8 @@ def lines_of(data, doppel):
             continue
         yield None
         for r in rows:
-            yield [r[0], *(cell(v, '{:.3f}') for v in r[1:4]), *(cell(v) for v in r[4:])]
+            times = [UNSUPPORTED if lacks(data, r[0], p) else cell(v, '{:.3f}') for p, v in zip(('native', doppel, 'qemu'), r[1:4])]
+            yield [r[0], *times, *(cell(v) for v in r[4:])]
         if len(rows) > 1 and group != 'code':
             yield [f'{title}: geometric mean', '', '', '', *(cell(geometric_mean(r[k] for r in rows)) for k in range(4, 8))]
 
@@ -109,7 +120,7 @@ def table(data):
     out = heading(data)
     for doppel in [p for p in data['peers'] if p.startswith('doppel')]:
         head = [h.replace('doppel', doppel) for h in HEAD]
-        width = [max(26, len(head[0]))] + [max(9, len(h)) for h in head[1:]]
+        width = [max(26, len(head[0]))] + [max(len(UNSUPPORTED), len(h)) for h in head[1:]]
         line = lambda cells: ' '.join(c.ljust(width[k]) if k == 0 else c.rjust(width[k]) for k, c in enumerate(cells))
         out += ['', line(head)]
         out += ['' if cells is None else line(cells) for cells in lines_of(data, doppel)]

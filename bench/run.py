@@ -9,8 +9,9 @@ What is measured (suite.py has the list, guest.c does the timing inside the gues
   system       system calls, processes, faults, signals, shell, tar and gzip
   boot         whole process, from start to power off: `doppel run -- true`, and QEMU with an initramfs that powers off at once
   extras       memory beyond the guest's own, CPU time of an idle guest, two processes on two CPUs
-Every round runs every peer once, in turn; the figures are medians over the rounds. Programs must print the same checksum
-everywhere, and the guest's clock must agree with the host's: if not, that is an error and the status is 1.
+Every round runs every peer once, in turn; the figures are medians over the rounds. A program that needs what a peer's CPU lacks is
+`unsupported` there, which is an error for doppel where the host has it. Programs must print the same checksum everywhere, and the
+guest's clock must agree with the host's: if not, that is an error and the status is 1.
 """
 import argparse
 import json
