@@ -20,7 +20,9 @@ static inline uint64_t clock_host_tsc(void)
 {
     return __builtin_ia32_rdtsc();
 }
-/* Host TSC ticks a second in Hz, measured once against CLOCK_MONOTONIC (takes about 20 ms the first time; thread-safe). */
+/* Host TSC ticks a second in Hz, measured once against CLOCK_MONOTONIC: waits until about 20 ms have passed since
+ * clock_host_begin() was called, or else this. Both are thread-safe. */
 uint64_t clock_host_tsc_hz(void);
+void clock_host_begin(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cli/verbs.h"
 
@@ -87,6 +88,7 @@ static void fill_standard_fds(void)
 int main(int argc, char **argv)
 {
     struct error err;
+    clock_host_begin();
     fill_standard_fds();
     (void)signal(SIGPIPE, SIG_IGN); /* a closed stdout is an error of write(2), not the end of the guest */
     if (argc < 2) {

@@ -22,7 +22,8 @@
 #include "base/checked.h"
 
 enum { CODE_MARKED = 1, CODE_FENCED = 2, CODE_PUBLISHED = 4, CODE_NUMBER_SHIFT = 3 };
-enum { SPINS = 200 }; /* looks at a storer: if it runs now it leaves within a microsecond or so */
+enum { MAKE_MIN = 64 << 10 }; /* bytes */
+enum { SPINS = 200 };         /* looks at a storer: if it runs now it leaves within a microsecond or so */
 
 static long membarrier(int cmd)
 {
@@ -155,6 +156,14 @@ static void note_range(struct gmem *gm, const uint8_t *host, uint64_t len)
     }
 }
 
+void gmem_make(uint8_t *host, uint64_t len)
+{
+    uintptr_t begin = ALIGN_DOWN((uintptr_t)host, (uintptr_t)GPAGE_SIZE),
+              end = ALIGN_UP((uintptr_t)host + len, (uintptr_t)GPAGE_SIZE);
+    if (len >= MAKE_MIN) /* a host that cannot (before Linux 5.14), or will not, makes them when they are written */
+        (void)madvise((void *)begin, end - begin, MADV_POPULATE_WRITE);
+}
+
 int gmem_write(struct gmem *gm, gpa_t gpa, const void *buf, uint64_t len)
 {
     if (!all_ram(gm, gpa, len))
@@ -163,6 +172,7 @@ int gmem_write(struct gmem *gm, gpa_t gpa, const void *buf, uint64_t len)
         uint64_t left;
         uint8_t *host = find(gm, gpa, &left);
         uint64_t n = MIN(len, left);
+        gmem_make(host, n);
         memcpy(host, from, n);
         note_range(gm, host, n);
         from += n;

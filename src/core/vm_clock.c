@@ -31,7 +31,6 @@ void vm_clock_init(struct vm_clock *clock, pthread_mutex_t *mutex, struct loop *
     *clock = (struct vm_clock){
         .lock = mutex,
         .loop = loop,
-        .tsc_hz = clock_host_tsc_hz(),
         .wall_base = clock_host_wall_ns(),
         .told = VM_TIME_NEVER,
     };
@@ -49,6 +48,11 @@ void vm_clock_set_manual(struct vm_clock *clock)
 {
     clock->manual = true;
     clock->tsc_hz = NS_PER_S;
+}
+
+uint64_t vm_clock_tsc_hz(const struct vm_clock *clock)
+{
+    return clock->tsc_hz ? clock->tsc_hz : clock_host_tsc_hz();
 }
 
 static struct vm_timer *pop_due(struct vm_clock *clock, ns_t now)
@@ -121,13 +125,13 @@ uint64_t vm_clock_tsc(const struct vm_clock *clock)
 ns_t vm_clock_tsc_to_ns(const struct vm_clock *clock, uint64_t tsc)
 {
     ns_t now = vm_clock_now(clock);
-    uint64_t tsc_now = vm_clock_tsc(clock);
+    uint64_t tsc_now = vm_clock_tsc(clock), hz = vm_clock_tsc_hz(clock);
     /* At most 2^64 * 10^9: fits 128 bits. A tick is not over before it is over: round up. */
     if (tsc < tsc_now) {
-        __int128 past = (__int128)now - (__int128)(tsc_now - tsc) * NS_PER_S / clock->tsc_hz;
+        __int128 past = (__int128)now - (__int128)(tsc_now - tsc) * NS_PER_S / hz;
         return past < 0 ? 0 : (ns_t)past;
     }
-    __int128 at = (__int128)now + ((__int128)(tsc - tsc_now) * NS_PER_S + clock->tsc_hz - 1) / clock->tsc_hz;
+    __int128 at = (__int128)now + ((__int128)(tsc - tsc_now) * NS_PER_S + hz - 1) / hz;
     return at > VM_TIME_NEVER ? VM_TIME_NEVER : (ns_t)at;
 }
 

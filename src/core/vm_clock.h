@@ -35,7 +35,7 @@ struct vm_clock {
     bool manual;         /* unit tests: time is `frozen` and moves only by vm_clock_advance() */
     ns_t host_base;      /* host ns that correspond to guest 0, while running */
     ns_t frozen;         /* guest ns while paused or manual */
-    uint64_t tsc_hz;     /* guest TSC rate = host TSC rate */
+    uint64_t tsc_hz;     /* guest TSC rate where it is not the host's, else 0 */
     uint64_t tsc_offset; /* guest TSC = host TSC + tsc_offset while running */
     uint64_t tsc_frozen; /* guest TSC while paused */
     ns_t wall_base;      /* CLOCK_REALTIME ns at guest time 0 */
@@ -60,6 +60,8 @@ ns_t vm_clock_now(const struct vm_clock *clock);
 ns_t vm_clock_wall(const struct vm_clock *clock);
 /* Guest TSC before a CPU's own TSC_ADJUST; any thread. */
 uint64_t vm_clock_tsc(const struct vm_clock *clock);
+/* Guest TSC ticks a second: the host's, which take a moment to measure (clock_host_tsc_hz()). */
+uint64_t vm_clock_tsc_hz(const struct vm_clock *clock);
 /* Guest ns at which the guest TSC has the given value (128-bit arithmetic, saturating to VM_TIME_NEVER). */
 ns_t vm_clock_tsc_to_ns(const struct vm_clock *clock, uint64_t tsc);
 /* Restores a saved time (paused): now and tsc take these values. */

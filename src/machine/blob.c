@@ -10,9 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { BLOB_START = 4096, BLOB_READ = 1 << 20 };
+enum { BLOB_START = 4096, BLOB_READ = 1 << 20, BLOB_LARGE = 4 << 20, PAGE = 4096 };
 
 void blob_done(struct blob *b)
 {
@@ -35,6 +36,11 @@ int blob_reserve(struct blob *b, size_t more, size_t max, struct error *err)
         return error_set(err, -ENOMEM, "no memory for %zu bytes", capacity);
     b->data = data;
     b->capacity = capacity;
+    if (capacity >= BLOB_LARGE) { /* large pages, where the host has them on offer, cost a fraction of the page faults */
+        uintptr_t begin = ALIGN_UP((uintptr_t)data, (uintptr_t)PAGE),
+                  end = ALIGN_DOWN((uintptr_t)data + capacity, (uintptr_t)PAGE);
+        (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+    }
     return 0;
 }
 
@@ -68,7 +74,7 @@ static int read_all(int fd, const char *path, size_t first, size_t max, struct b
         if (n == 0)
             return b->len ? 0 : error_set(err, -ENODATA, "'%s' is empty", path);
         b->len += n;
-        step = BLOB_READ;
+        step = b->capacity > b->len ? b->capacity - b->len : BLOB_READ; /* of a file: the byte that shows whether it grew */
     }
 }
 

@@ -144,11 +144,31 @@ static int unlz4_block(const uint8_t *data, size_t len, size_t max, struct blob 
     return 0;
 }
 
+/* At most how many bytes come out, so that the blob need not grow: all blocks but the last are full. */
+static size_t unlz4_bound(const uint8_t *data, size_t len, size_t max)
+{
+    size_t bound = 0;
+    for (size_t at = 4; len - at > 4 && bound < max;) {
+        uint32_t n = le32(data + at);
+        at += 4;
+        if (n == LZ4_MAGIC)
+            continue;
+        if (n == 0 || n > len - at)
+            break;
+        at += n;
+        bound += LZ4_BLOCK_MAX;
+    }
+    return MIN(bound, max);
+}
+
 /* A legacy frame has no end mark: it is a list of (length, block) up to the end of the data. Linux appends the
  * decompressed size, 4 bytes where the next length would be; zero padding ends the list too. */
 static int unlz4(const uint8_t *data, size_t len, size_t max, struct blob *out, struct error *err)
 {
     size_t at = 4;
+    int r = blob_reserve(out, unlz4_bound(data, len, max), max, err);
+    if (r < 0)
+        return r;
     while (len - at > 4) {
         uint32_t n = le32(data + at);
         at += 4;
@@ -160,7 +180,7 @@ static int unlz4(const uint8_t *data, size_t len, size_t max, struct blob *out, 
             return corrupt(err, COMPRESSION_LZ4, "bad block length");
         if (n > len - at)
             return truncated(err, COMPRESSION_LZ4);
-        int r = unlz4_block(data + at, n, max, out, err);
+        r = unlz4_block(data + at, n, max, out, err);
         if (r < 0)
             return r;
         at += n;

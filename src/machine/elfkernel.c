@@ -266,6 +266,7 @@ int elfkernel_load(struct gmem *gm, const struct elfkernel *elf, const struct me
         uint8_t *p = gmem_pin(gm, s->paddr, s->mem_size); /* before the CPU runs: there are no code marks to note */
         if (!p)
             return error_set(err, -ENOMEM, "no RAM for the segment at %#" PRIx64, s->paddr);
+        gmem_make(p, s->file_size);
         memcpy(p, elf->data + s->offset, s->file_size);
         memset(p + s->file_size, 0, s->mem_size - s->file_size);
     }

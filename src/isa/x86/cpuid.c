@@ -80,7 +80,7 @@ static unsigned id_bits(const struct x86_cpu *c)
 
 static uint64_t tsc_hz(const struct x86_cpu *c)
 {
-    return c->vcpu && c->vcpu->vm ? c->vcpu->vm->clock.tsc_hz : 0;
+    return c->vcpu && c->vcpu->vm ? vm_clock_tsc_hz(&c->vcpu->vm->clock) : 0;
 }
 
 /* CPUID.1:EDX.APIC follows the enable bit of IA32_APIC_BASE. */

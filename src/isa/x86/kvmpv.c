@@ -73,7 +73,7 @@ void x86_kvm_clock_refresh(struct x86_cpu *c)
     if (!(c->kvm_system_time & SYSTEM_TIME_ENABLE) || !c->vcpu || !c->vcpu->vm)
         return;
     struct pvclock_page page = { .tsc_timestamp = c->tsc_adjust, .flags = PVCLOCK_TSC_STABLE };
-    x86_kvm_clock_scale(c->vcpu->vm->clock.tsc_hz, &page.tsc_to_system_mul, &page.tsc_shift);
+    x86_kvm_clock_scale(vm_clock_tsc_hz(&c->vcpu->vm->clock), &page.tsc_to_system_mul, &page.tsc_shift);
     gpa_t gpa = c->kvm_system_time & ~(uint64_t)SYSTEM_TIME_ENABLE;
     if (publish(c->gmem, gpa, &page, sizeof(page), c->kvm_clock_version))
         c->kvm_clock_version = (c->kvm_clock_version | 1) + 1;
@@ -95,7 +95,7 @@ void x86_kvm_wall_clock_write(struct x86_cpu *c, uint64_t v)
     struct vm *vm = c->vcpu->vm;
     uint32_t mul, version;
     int8_t shift;
-    x86_kvm_clock_scale(vm->clock.tsc_hz, &mul, &shift);
+    x86_kvm_clock_scale(vm_clock_tsc_hz(&vm->clock), &mul, &shift);
     ns_t system = (ns_t)((unsigned __int128)vm_clock_tsc(&vm->clock) * mul >> (32 - shift));
     ns_t wall = vm_clock_wall(&vm->clock) - system;
     if (wall < 0)

@@ -170,7 +170,7 @@ static bool tsc_adjust_write(struct x86_cpu *c, uint32_t msr, uint64_t v)
 static bool platform_info_read(struct x86_cpu *c, uint32_t msr, uint64_t *ret_value)
 {
     (void)msr;
-    uint64_t hz = c->vcpu && c->vcpu->vm ? c->vcpu->vm->clock.tsc_hz : 0;
+    uint64_t hz = c->vcpu && c->vcpu->vm ? vm_clock_tsc_hz(&c->vcpu->vm->clock) : 0;
     *ret_value = (hz / 100000000 & 0xff) << 8; /* the base ratio, in units of 100 MHz */
     return true;
 }

@@ -181,6 +181,7 @@ struct x86_frames {
         struct x86_frame *frame; /* owned */
         uint64_t asid;           /* 0: of none */
         unsigned pcid;
+        bool ready;        /* its own banks are initialised; others take no memory yet */
         uint64_t chosen;   /* when it last was */
         bool marks_missed; /* pages were marked as code since */
     } space[FRAME_NR];

@@ -257,7 +257,11 @@ void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t 
 static void drop_own(struct x86_space *s)
 {
     for (unsigned n = 0; n < OWN_NR; n++)
-        drop_all(&s->frame->bank[OWN[n]]);
+        if (s->ready)
+            drop_all(&s->frame->bank[OWN[n]]);
+        else
+            init_bank(&s->frame->bank[OWN[n]]);
+    s->ready = true;
     s->asid = 0;
     s->marks_missed = false;
 }
@@ -400,9 +404,7 @@ int x86_frames_init(struct x86_frames *fs, struct x86_cpu *c, struct error *err)
         x86_frames_done(fs);
         return error_set(err, r, "no memory for the translator's frames: %s", strerror(-r));
     }
-    for (unsigned n = 0; n < FRAME_NR; n++)
-        for (unsigned b = 0; b < X86_BANK_NR; b++)
-            init_bank(&fs->space[n].frame->bank[b]);
+    init_bank(shared_bank(fs));
     x86_frames_drop(fs);
     return 0;
 }

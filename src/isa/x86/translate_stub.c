@@ -547,12 +547,18 @@ uint64_t xl_no_place(unsigned k)
     return k < 2 ? -(1ULL << PLACE_SHIFT) : 0; /* the key's index is another */
 }
 
-static void flush_places(struct x86_code *code)
+/* From memory that is all zeros. */
+static void init_places(struct x86_code *code)
 {
-    memset(code->places, 0, X86_BANK_NR * sizeof(code->places[0]));
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         for (unsigned k = 0; k < 2; k++)
             code->places[b][k].neg_key = xl_no_place(k);
+}
+
+static void flush_places(struct x86_code *code)
+{
+    memset(code->places, 0, X86_BANK_NR * sizeof(code->places[0]));
+    init_places(code);
 }
 
 /* What frames have of the rest of the translator; all share it. */
@@ -567,7 +573,7 @@ static void init_frame(struct x86_code *code)
     f->flags_mask = FLAGS_ARITH | FLAG_DF;
     f->bit_mask[0] = 31;
     f->bit_mask[1] = 63;
-    flush_places(code);
+    init_places(code);
 }
 
 int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct error *err)
