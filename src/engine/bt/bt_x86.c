@@ -216,12 +216,6 @@ static void revive(struct bt_x86 *e, const struct x86_cpu *c, struct translation
     e->revivals++;
 }
 
-static uint64_t config_of(const struct x86_cpu *c)
-{
-    const uint64_t cr4 = CR4_OSFXSR | CR4_OSXSAVE | CR4_SMAP | CR4_TSD | CR4_FSGSBASE;
-    return (c->cr0 & (CR0_EM | CR0_TS)) | (c->cr4 & cr4) << 8 | (c->efer & EFER_SCE) | c->xcr0 << 32;
-}
-
 /* A page with translations, written or not: k is its place. */
 static void look_at_page(struct bt_x86 *e, const struct x86_cpu *c, unsigned k)
 {
@@ -250,11 +244,10 @@ static void keep_up_writes(struct bt_x86 *e, const struct x86_cpu *c, uint64_t w
 
 static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
 {
-    uint64_t writes = atomic_load_explicit(&c->gmem->nr_writes, memory_order_acquire);
-    if (e->config != config_of(c) || e->drops != x86_blocks_stats(e->run->blocks)->drops) {
-        e->config = config_of(c);
+    uint64_t writes = atomic_load_explicit(&c->gmem->nr_writes, memory_order_acquire), config = x86_config(c);
+    if (((e->config ^ config) & e->code.assumed) || e->drops != x86_blocks_stats(e->run->blocks)->drops)
         drop_code(e);
-    }
+    e->config = config;
     e->code.frame = x86_frames_follow(&e->code.frames, c);
     if (e->writes != writes)
         keep_up_writes(e, c, writes);

@@ -106,8 +106,12 @@ static bool integer(struct xl *x, const struct x86_insn *i)
     return false;
 }
 
-bool xl_vector_enabled(const struct x86_cpu *c, uint32_t flags)
+bool xl_vector_enabled(struct xl *x, uint32_t flags)
 {
+    const struct x86_cpu *c = x->c;
+    xl_assume(x, X86_CONFIG_CR0(CR0_EM | CR0_TS) | X86_CONFIG_CR4(CR4_OSFXSR));
+    if (flags & ROW_AVX)
+        xl_assume(x, X86_CONFIG_CR4(CR4_OSXSAVE) | X86_CONFIG_XCR0(XCR0_SSE | XCR0_AVX));
     if ((c->cr0 & (CR0_EM | CR0_TS)) || !(c->cr4 & CR4_OSFXSR))
         return false;
     return !(flags & ROW_AVX) || ((c->cr4 & CR4_OSXSAVE) && (c->xcr0 & (XCR0_SSE | XCR0_AVX)) == (XCR0_SSE | XCR0_AVX));
@@ -141,7 +145,7 @@ static bool vector(struct xl *x, const struct x86_insn *i)
     for (unsigned n = 0; n < i->nr_opnds; n++)
         if (i->op[n].kind == OPND_MMX || i->op[n].kind == OPND_K)
             return false;
-    if (i->step == step_ud || !xl_vector_enabled(x->c, row->flags)) /* step_ud: the CPU model lacks it */
+    if (i->step == step_ud || !xl_vector_enabled(x, row->flags)) /* step_ud: the CPU model lacks it */
         return false;
     xl_vector_here(x);
     if (!xl_copy(x, i, xl_mem_access(i)))

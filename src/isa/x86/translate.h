@@ -228,6 +228,7 @@ struct x86_code {
     struct x86_counts *counts;               /* owned; NULL unless that or `stats` is set */
     struct x86_clock *clock;                 /* owned; NULL unless the vm's `stats` is set */
     bool check_all;                          /* every entry looks for requests, so that blocks can be run one by one */
+    uint64_t assumed;                        /* bits of x86_config() that translations made since the last reset depend on */
     unsigned next_site[X86_BANK_NR][2];
     uint64_t blocks, nr_traces, insns, native_insns; /* translated so far; of the instructions, how many were not call-outs */
 };
@@ -238,6 +239,15 @@ MUST_CHECK int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t si
 void x86_code_done(struct x86_code *code);
 /* To be called on the thread that will run it, before it does: a divide error in translated code then bails. */
 void x86_code_attach(const struct x86_code *code);
+/* The bits of control registers that translations may depend on, each in its place. */
+#define X86_CONFIG_CR0(bits) ((uint64_t)(bits))
+#define X86_CONFIG_CR4(bits) ((uint64_t)(bits) << 8)
+#define X86_CONFIG_XCR0(bits) ((uint64_t)(bits) << 32)
+static inline uint64_t x86_config(const struct x86_cpu *c)
+{
+    const uint64_t cr4 = CR4_OSFXSR | CR4_OSXSAVE | CR4_SMAP | CR4_TSD | CR4_FSGSBASE;
+    return X86_CONFIG_CR0(c->cr0 & (CR0_EM | CR0_TS)) | X86_CONFIG_CR4(c->cr4 & cr4) | X86_CONFIG_XCR0(c->xcr0);
+}
 /* Forgets all translations; the caller forgets its pointers to them. */
 void x86_code_reset(struct x86_code *code);
 /* Goes on where the oldest translations are, if there are any (true): nothing leads to them any more. The caller has retired all

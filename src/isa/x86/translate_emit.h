@@ -124,6 +124,12 @@ struct xl {
     } tail[XL_INSNS * 6];
 };
 
+/* The block depends on these bits of x86_config(): its code goes when they change. */
+static inline void xl_assume(struct xl *x, uint64_t config)
+{
+    x->code->assumed |= config;
+}
+
 /* Host register of a guest register, XR_MEM if it is in the frame. */
 static inline unsigned xr_host(unsigned guest)
 {
@@ -186,8 +192,8 @@ bool xl_aligns(const struct x86_insn *i);
 /* What the instruction does to its memory operand, if it has one. */
 enum x86_access xl_mem_access(const struct x86_insn *i);
 void xl_put_insn_off(struct xl *x, int32_t off);
-/* The row's checks pass under the CPU's configuration (x86_check_fpu); code is dropped when that changes. */
-bool xl_vector_enabled(const struct x86_cpu *c, uint32_t row_flags);
+/* The row's checks pass under the CPU's configuration (x86_check_fpu). */
+bool xl_vector_enabled(struct xl *x, uint32_t row_flags);
 /* Makes sure that the vector registers are loaded, or bails. */
 void xl_vector_here(struct xl *x);
 

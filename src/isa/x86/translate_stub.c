@@ -629,6 +629,7 @@ void x86_code_done(struct x86_code *code)
 void x86_code_reset(struct x86_code *code)
 {
     xl_forget_code(code);
+    code->assumed = 0;
     if (code->log)
         x86_code_log_reset(code->log);
     x86_frames_drop_jumps(&code->frames);

@@ -45,6 +45,8 @@ static void bail_unless_rcx_0(struct xl *x)
 static void set_ac(struct xl *x, bool on)
 {
     unsigned bank = on || !(x->c->cr4 & CR4_SMAP) ? X86_BANK_KERNEL_AC : X86_BANK_KERNEL;
+    if (!on)
+        xl_assume(x, X86_CONFIG_CR4(CR4_SMAP));
     put_frame_imm(x, FRAME(flag_ac), on ? FLAG_AC : 0);
     if (bank == x->bank)
         return;
@@ -209,6 +211,7 @@ static bool base(struct xl *x, const struct x86_insn *i, enum x86_seg_reg seg, b
 {
     int32_t in_frame = seg == SEG_FS ? FRAME(fs_base) : FRAME(gs_base);
     unsigned guest = i->op[0].reg, h = xr_host(guest);
+    xl_assume(x, X86_CONFIG_CR4(CR4_FSGSBASE));
     if (!(x->c->cr4 & CR4_FSGSBASE) || i->opsize < 4)
         return false;
     if (!write) {
@@ -241,6 +244,8 @@ static void swap_rdx(struct xl *x)
 /* As x86_tsc(); flags stay. */
 static bool rdtsc(struct xl *x, bool with_aux)
 {
+    if (x->bank == X86_BANK_USER)
+        xl_assume(x, X86_CONFIG_CR4(CR4_TSD));
     if (!x->c->vcpu || !x->c->vcpu->vm || (x->bank == X86_BANK_USER && (x->c->cr4 & CR4_TSD)))
         return false;
     const struct vm_clock *clock = &x->c->vcpu->vm->clock;

@@ -166,9 +166,10 @@ bool xl_is_x87(const struct x86_insn *i)
 }
 
 /* x86_check_fpu() and step_fwait() pass, if no exception is pending; code is dropped when that changes. */
-static bool enabled(const struct x86_cpu *c, uint32_t flags)
+static bool enabled(struct xl *x, uint32_t flags)
 {
-    return !(c->cr0 & (CR0_EM | CR0_TS)) && (!(flags & ROW_SSE) || xl_vector_enabled(c, flags));
+    xl_assume(x, X86_CONFIG_CR0(CR0_EM | CR0_TS));
+    return !(x->c->cr0 & (CR0_EM | CR0_TS)) && (!(flags & ROW_SSE) || xl_vector_enabled(x, flags));
 }
 
 /* Bails if any exception would be unmasked. The operand is read once: another CPU may write it meanwhile. */
@@ -199,7 +200,7 @@ bool xl_x87(struct xl *x, const struct x86_insn *i)
 {
     const uint32_t flags = x86_rows[i->row].flags;
     x86_step_fn f = x86_row_step(i->row);
-    if (!xl_is_x87(i) || !enabled(x->c, flags))
+    if (!xl_is_x87(i) || !enabled(x, flags))
         return false;
     here(x);
     if (flags & ROW_SSE)
