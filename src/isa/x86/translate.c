@@ -19,13 +19,13 @@
 
 /* Innocuous integer instructions: the host's does what the guest's does, on the renamed registers. */
 static const x86_step_fn COPIED[] = {
-    step_mov,  step_movzx,    step_movsx,    step_movsxd,   step_cmovcc, step_setcc,   step_xchg,  step_bswap, step_movbe,
-    step_add,  step_or,       step_adc,      step_sbb,      step_and,    step_sub,     step_xor,   step_cmp,   step_test,
-    step_inc,  step_dec,      step_neg,      step_not,      step_xadd,   step_cmpxchg, step_adcx,  step_adox,  step_cbw,
-    step_cwd,  step_clc,      step_stc,      step_cmc,      step_cld,    step_std,     step_lahf,  step_sahf,  step_bsf,
-    step_bsr,  step_tzcnt,    step_lzcnt,    step_popcnt,   step_crc32,  step_andn,    step_bextr, step_blsi,  step_blsmsk,
-    step_blsr, step_bzhi,     step_mulx,     step_pdep,     step_pext,   step_rorx,    step_sarx,  step_shlx,  step_shrx,
-    step_mul,  step_imul_1op, step_imul_2op, step_imul_3op, step_fence,
+    step_mov,      step_movzx,    step_movsx, step_movsxd, step_cmovcc, step_setcc,   step_xchg,   step_bswap, step_movbe,
+    step_add,      step_or,       step_adc,   step_sbb,    step_and,    step_sub,     step_xor,    step_cmp,   step_test,
+    step_inc,      step_dec,      step_neg,   step_not,    step_xadd,   step_cmpxchg, step_adcx,   step_adox,  step_cbw,
+    step_cwd,      step_clc,      step_stc,   step_cmc,    step_lahf,   step_sahf,    step_bsf,    step_bsr,   step_tzcnt,
+    step_lzcnt,    step_popcnt,   step_crc32, step_andn,   step_bextr,  step_blsi,    step_blsmsk, step_blsr,  step_bzhi,
+    step_mulx,     step_pdep,     step_pext,  step_rorx,   step_sarx,   step_shlx,    step_shrx,   step_mul,   step_imul_1op,
+    step_imul_2op, step_imul_3op, step_fence,
 };
 static const x86_step_fn COUNTED[] = {
     /* count: an immediate, or CL */
@@ -170,7 +170,7 @@ static void add_data(struct xl *x, const void *data, size_t len)
 }
 
 /* Calls the step function; what ends a block always exits behind it. */
-static void call_out(struct xl *x, const struct x86_insn *i)
+void xl_call_out(struct xl *x, const struct x86_insn *i)
 {
     if (i == &x->more[x->k]) { /* not the block's, which lives as long as the translation */
         add_data(x, i, sizeof(*i));
@@ -196,7 +196,7 @@ static void pause_host(struct xl *x, const struct x86_insn *i)
     XL_BYTES(x, 0x0f, 0xb6, 0xc9); /* movzx ecx, cl */
     XL_BYTES(x, 0xe3, 5);          /* jrcxz over the jump */
     size_t from = xl_jmp(x, NULL);
-    call_out(x, i);
+    xl_call_out(x, i);
     xl_patch(x, from, x->cb->pos);
 }
 
@@ -248,6 +248,13 @@ static void put_miss_place(struct xl *x, const struct tail *t)
     xl_put_insn_off(x, t->off);
 }
 
+static void put_undo(struct xl *x, int32_t undo)
+{
+    XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
+    codebuf_put4(x->cb, (uint32_t)FRAME(undo));
+    codebuf_put4(x->cb, (uint32_t)undo);
+}
+
 static void put_tail(struct xl *x, struct tail *t)
 {
     t->begin = x->cb->pos;
@@ -289,16 +296,19 @@ static void put_tail(struct xl *x, struct tail *t)
         break;
     case TAIL_FAR:
         xl_put_insn_off(x, t->off);
-        XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
-        codebuf_put4(x->cb, (uint32_t)FRAME(undo));
-        codebuf_put4(x->cb, (uint32_t)t->undo);
+        put_undo(x, t->undo);
         (void)xl_jmp(x, x->code->stub_jump[t->bank]);
+        break;
+    case TAIL_CALL: /* to r11, if that is an address, by the long way */
+        xl_put_insn_off(x, t->off);
+        put_undo(x, 0);
+        xl_bail_unless_canonical(x);
+        xl_load(x, H_RCX, FRAME(stub_goto) + 8 * (int32_t)t->bank);
+        (void)xl_jmp(x, x->cb->rx + t->again);
         break;
     case TAIL_CROSS:
         xl_put_insn_off(x, t->off);
-        XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
-        codebuf_put4(x->cb, (uint32_t)FRAME(undo));
-        codebuf_put4(x->cb, (uint32_t)t->undo);
+        put_undo(x, t->undo);
         xl_bail_unless_canonical(x);
         xl_store(x, FRAME(rip), H_R11);
         put_link(x, t, FRAME_EXIT_LINK_CROSS);
@@ -374,12 +384,12 @@ static void put_body(struct xl *x)
         bool shadow = x->shadow;
         if (!xl_flow(x, i, &ends)) {
             ends = false;
-            if (xl_x87(x, i) || integer(x, i) || vector(x, i) || xl_sys(x, i) || xl_bits(x, i)) {
+            if (xl_x87(x, i) || integer(x, i) || vector(x, i) || xl_sys(x, i) || xl_bits(x, i) || xl_string(x, i)) {
                 x->code->native_insns++;
             } else if (i->step == step_pause) {
                 pause_host(x, i);
             } else {
-                call_out(x, i);
+                xl_call_out(x, i);
             }
         } else {
             x->code->native_insns++;

@@ -103,6 +103,9 @@ struct x86_frame {
     /* The other flags, while translated code runs (x86_frame_flags_load(), _store()): IF and AC, which it changes, and the rest
      * but bit 1. */
     uint64_t flag_if, flag_ac, flags_rest;
+    uint64_t flag_df;    /* what the host's is, which is not easily asked */
+    uint64_t callee;    /* where an indirect call goes */
+    uint64_t string[2];  /* to_host of a string instruction's operands */
     uint64_t if_before;  /* flag_if before the STI that ran last */
     uint64_t irq_held;   /* FLAG_IF: the engine has put an interrupt aside until flag_if is set; else 0 */
     uint64_t flags_mask; /* FLAGS_ARITH | FLAG_DF */
@@ -155,6 +158,7 @@ static inline void x86_frame_flags_load(struct x86_frame *f, const struct x86_cp
     f->flag_if = c->rflags & FLAG_IF;
     f->flag_ac = c->rflags & FLAG_AC;
     f->flags_rest = c->rflags & ~(host | own);
+    f->flag_df = c->rflags & FLAG_DF;
 }
 
 static inline void x86_frame_flags_store(const struct x86_frame *f, struct x86_cpu *c)
@@ -258,7 +262,7 @@ bool x86_code_has_room(const struct x86_code *code);
 /* Bytes of code there are. */
 size_t x86_code_bytes(const struct x86_code *code);
 
-enum { X86_LOOKS = 12, NO_FIP = -1 };
+enum { X86_LOOKS = 16, NO_FIP = -1 };
 
 enum { KILLED_BYTES = 5 }; /* a jump */
 

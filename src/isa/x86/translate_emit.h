@@ -105,10 +105,10 @@ struct xl {
     struct x86_use use; /* of it */
     unsigned nr_tails;
     struct tail { /* out-of-line code, emitted behind the block */
-        enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR, TAIL_CROSS } kind;
+        enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR, TAIL_CALL, TAIL_CROSS } kind;
         size_t from;   /* position of the rel32 that leads here */
         size_t begin;  /* position of its code */
-        size_t again;  /* TAIL_MISS, TAIL_SITE: where to go on */
+        size_t again;  /* TAIL_MISS, TAIL_SITE, TAIL_CALL: where to go on */
         uint32_t what; /* TAIL_MISS, TAIL_SITE: enum x86_access | bank << 8 | MISS_GROUP */
         int32_t sub;   /* TAIL_MISS: frame offset of the tags whose entry (index in rcx) was added to r11; 0: none */
         uint32_t size; /* TAIL_MISS, TAIL_SITE: bytes checked */
@@ -192,6 +192,8 @@ bool xl_aligns(const struct x86_insn *i);
 /* What the instruction does to its memory operand, if it has one. */
 enum x86_access xl_mem_access(const struct x86_insn *i);
 void xl_put_insn_off(struct xl *x, int32_t off);
+/* Calls the step function, or its light form. */
+void xl_call_out(struct xl *x, const struct x86_insn *i);
 /* The row's checks pass under the CPU's configuration (x86_check_fpu). */
 bool xl_vector_enabled(struct xl *x, uint32_t row_flags);
 /* Makes sure that the vector registers are loaded, or bails. */
@@ -217,6 +219,9 @@ struct xl_place xl_checked(struct xl *x, unsigned size, enum x86_access access);
 /* The same for the 8 bytes at guest register base + disp, an implicit stack access (note.group if grouped). */
 struct xl_place xl_stack(struct xl *x, unsigned base, int32_t disp, enum x86_access access);
 void xl_tail(struct xl *x, struct tail t);
+/* Checks the byte at the address in a host register, where flags are dead. Behind it r11 is its offset in the page; rcx is lost.
+ * Returns the frame offset of its to_host, `spare` or another. */
+int32_t xl_page_of(struct xl *x, unsigned addr, enum x86_access access, int32_t spare);
 /* Which of code->stub_site a miss of that kind goes to. */
 unsigned xl_site_kind(uint32_t what);
 /* Makes code->stub_site. */
@@ -277,6 +282,12 @@ void xl_x87_stub(struct xl *x);
 /* ---- translate_sys.c ---- */
 /* True when it emitted the instruction: one that a block need not end with, on flags or system registers. */
 bool xl_sys(struct xl *x, const struct x86_insn *i);
+
+/* ---- translate_string.c ---- */
+/* Repeated MOVS and STOS that xl_string() may emit, where flags are dead. */
+bool xl_is_string(const struct x86_insn *i);
+/* True when it emitted the instruction. */
+bool xl_string(struct xl *x, const struct x86_insn *i);
 
 /* ---- translate_bits.c ---- */
 /* The same for bit strings in memory and wide compare-exchange. */

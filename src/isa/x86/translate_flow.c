@@ -32,8 +32,9 @@ void xl_here(struct xl *x, size_t from)
         x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
 }
 
-/* Looks r11 up in the jump cache and goes there. Returns the position of the rel32 that leads to where a miss goes. */
-static size_t lookup(struct xl *x)
+/* Looks r11 up in the jump cache: then rcx is its index there. Returns the position of the rel32 that leads to where a miss goes.
+ */
+static size_t find_jump(struct xl *x)
 {
     xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
     xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
@@ -42,6 +43,13 @@ static size_t lookup(struct xl *x)
     size_t miss = xl_jmp(x, NULL);
     xl_here(x, hit);
     xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
+    return miss;
+}
+
+/* The same, and goes there. */
+static size_t lookup(struct xl *x)
+{
+    size_t miss = find_jump(x);
     XL_BYTES(x, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + jump_code] */
     codebuf_put4(x->cb, (uint32_t)(bank_offset(x, offsetof(struct x86_frame_bank, jump_code))));
     return miss;
@@ -348,13 +356,15 @@ static bool call_indirect(struct xl *x, const struct x86_insn *i)
 {
     if (!indirect_target(x, i))
         return false;
-    xl_canonical(x); /* before anything is pushed */
-    XL_BYTES(x, 0xe3, 5);
-    xl_tail(x, (struct tail){ .kind = TAIL_BAIL, .from = xl_jmp(x, NULL), .off = x->off });
+    size_t miss = find_jump(x); /* an address that is none faults before anything is pushed; here none is */
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));
+    xl_tail(x, (struct tail){ .kind = TAIL_CALL, .from = miss, .again = x->cb->pos, .off = x->off });
+    xl_store(x, FRAME(callee), H_RCX);
     xl_store(x, FRAME(tmp), H_R11);
     push_return(x, i);
     xl_load(x, H_R11, FRAME(tmp));
-    goto_r11(x, 0);
+    XL_BYTES(x, 0xff, 0xa4, 0x24); /* jmp [rsp + callee] */
+    codebuf_put4(x->cb, (uint32_t)FRAME(callee));
     return true;
 }
 

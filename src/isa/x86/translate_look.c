@@ -48,7 +48,7 @@ static bool is_stack_op(x86_step_fn f)
 static unsigned live_before(const struct x86_insn *i, unsigned live)
 {
     bool copied = xl_kind(i) != XL_OTHER;
-    if (!copied && !is_stack_op(i->step))
+    if (!copied && !is_stack_op(i->step) && !xl_is_string(i))
         return FLAGS_ARITH; /* branches and what is called out */
     if (copied)
         live = (live & ~flags_gone(i)) | flags_read(i);
@@ -62,30 +62,44 @@ uint32_t xl_look_hash(uint32_t hash, const uint8_t *bytes, unsigned len)
     return hash;
 }
 
-/* Arithmetic flags that may be read by the code at `off` in the page before it writes them: in straight line, up to a branch. */
+/* Notes that [from, to) of the page was looked at. */
+static bool note_look(struct xl *x, int32_t from, int32_t to)
+{
+    if (x->nr_looks == X86_LOOKS)
+        return false;
+    uint32_t hash = xl_look_hash(XL_LOOK_INIT, x->page + from, (unsigned)(to - from));
+    x->look[x->nr_looks++] = (struct x86_look){ (uint16_t)from, (uint16_t)(to - from), hash };
+    return true;
+}
+
+/* Arithmetic flags that may be read by the code at `off` in the page before it writes them: up to a branch, but for direct jumps.
+ */
 static unsigned live_at(struct xl *x, int32_t off)
 {
-    unsigned open = FLAGS_ARITH, live = 0;
-    int32_t at = off;
-    if (off < 0 || off >= (int32_t)GPAGE_SIZE || x->nr_looks == X86_LOOKS)
-        return FLAGS_ARITH;
+    unsigned open = FLAGS_ARITH, live = 0, looks = x->nr_looks;
+    int32_t from = off, at = off;
     for (unsigned k = 0; k < LOOK_INSNS && open; k++) {
         struct x86_insn i;
-        unsigned left = (unsigned)((int32_t)GPAGE_SIZE - at);
-        if (!left || x86_blocks_decode(x->c, x->page + at, left, &i) || x86_insn_faults(&i))
+        if (at < 0 || at >= (int32_t)GPAGE_SIZE || x86_blocks_decode(x->c, x->page + at, (unsigned)((int32_t)GPAGE_SIZE - at), &i)
+            || x86_insn_faults(&i))
             break;
         live |= flags_read(&i) & open;
-        if (xl_kind(&i) == XL_OTHER && !is_stack_op(i.step))
+        if (i.step == step_jmp_near) {
+            if (!note_look(x, from, at + i.len) || __builtin_add_overflow(at + i.len, (int32_t)i.imm, &at))
+                break;
+            from = at;
+            continue;
+        }
+        if (xl_kind(&i) == XL_OTHER && !is_stack_op(i.step) && !xl_is_string(&i))
             break;
         open &= ~(flags_gone(&i) | live);
         at += i.len;
     }
     live |= open;
-    if (live == FLAGS_ARITH)
+    if (live != FLAGS_ARITH && (at == from || note_look(x, from, at)))
         return live;
-    x->look[x->nr_looks++] = (struct x86_look){ (uint16_t)off, (uint16_t)(at - off),
-                                                xl_look_hash(XL_LOOK_INIT, x->page + off, (unsigned)(at - off)) };
-    return live;
+    x->nr_looks = looks;
+    return FLAGS_ARITH;
 }
 
 /* Arithmetic flags that matter behind the block. */
@@ -103,6 +117,11 @@ static unsigned live_behind(struct xl *x)
     if (last->step == step_jcc && live != FLAGS_ARITH)
         live |= live_at(x, end) | x86_rows[last->row].flags_read;
     return live & FLAGS_ARITH;
+}
+
+static bool goes_on_by_branch(const struct xl *x, unsigned k)
+{
+    return x->way[k] != XL_LEAVES && (x86_rows[x->insn[k]->row].flags & ROW_BRANCH);
 }
 
 /* The same before the branch k inside the trace, given those behind it on the trace. */
@@ -123,7 +142,7 @@ static void look_at_flags(struct xl *x)
     if (!(x86_rows[x->insn[k]->row].flags & ROW_BRANCH))
         k++;
     while (k-- > 0) {
-        live = x->way[k] != XL_LEAVES ? live_at_side(x, k, live) : live_before(x->insn[k], live);
+        live = goes_on_by_branch(x, k) ? live_at_side(x, k, live) : live_before(x->insn[k], live);
         x->note[k].flags_dead = !live;
     }
 }
@@ -396,9 +415,9 @@ static void look_at_accesses(struct xl *x)
             if (x->nr_groups != before)
                 first_of[before] = (uint8_t)k;
         }
-        if (x->way[k] == XL_LEAVES)
+        if (!goes_on_by_branch(x, k))
             follow(&v, i);
-        else
+        if (x->way[k] != XL_LEAVES)
             frozen = x->nr_groups; /* what is behind may not be reached: earlier checks may not grow for it */
     }
     for (unsigned n = 0; n < x->nr_groups; n++)

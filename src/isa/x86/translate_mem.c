@@ -248,9 +248,9 @@ static unsigned site_of(const struct xl *x, const struct x86_insn *i)
     return SITE_ANY;
 }
 
-/* The check by a site when flags may be lost, of the address t.addr + t.plus. Behind it rcx is to_host, whose frame offset is
- * returned. */
-static int32_t check_site(struct xl *x, struct tail t, unsigned size, enum x86_access access)
+/* The check by a site when flags may be lost, of the address t.addr + t.plus. Behind it rcx is the offset in the page; returns
+ * the site's frame offset. */
+static int32_t put_site_check(struct xl *x, struct tail t, unsigned size, enum x86_access access)
 {
     unsigned n = x->site != SITE_ANY ? x->site
                                      : SITES_NAMED + x->code->next_site[x->bank][access]++ % (FRAME_SITES - SITES_NAMED);
@@ -268,7 +268,13 @@ static int32_t check_site(struct xl *x, struct tail t, unsigned size, enum x86_a
     codebuf_put4(x->cb, 0);
     t.from = x->cb->pos - 4;
     xl_tail(x, t);
-    int32_t to_host = t.site + (int32_t)offsetof(struct x86_site, to_host);
+    return t.site;
+}
+
+/* The same; behind it rcx is to_host, whose frame offset is returned. */
+static int32_t check_site(struct xl *x, struct tail t, unsigned size, enum x86_access access)
+{
+    int32_t to_host = put_site_check(x, t, size, access) + (int32_t)offsetof(struct x86_site, to_host);
     xl_load(x, H_RCX, to_host);
     return to_host;
 }
@@ -297,6 +303,21 @@ static void put_align_test(struct xl *x, unsigned size)
 bool xl_aligns(const struct x86_insn *i)
 {
     return (x86_rows[i->row].flags & ROW_ALIGN) && strncmp(x86_rows[i->row].name, "SHA", 3) == 0;
+}
+
+int32_t xl_page_of(struct xl *x, unsigned addr, enum x86_access access, int32_t spare)
+{
+    struct tail t = { .kind = TAIL_MISS, .off = x->off, .addr = (uint8_t)addr, .what = access | x->bank << 8 };
+    x->site = SITE_ANY;
+    if (!wanders(x)) {
+        int32_t site = put_site_check(x, t, 1, access);
+        asm_mov(x->cb, 8, HOST_R11, HOST_RCX);
+        return site + (int32_t)offsetof(struct x86_site, to_host);
+    }
+    asm_mov(x->cb, 8, HOST_R11, hg(addr));
+    check_table(x, t, 1, access, offsetof(struct x86_frame_bank, to_host));
+    xl_store(x, spare, H_RCX);
+    return spare;
 }
 
 /* Checks [base + disp, .. + size), in a host register. It must be aligned to `align` (0: any), which the host sees to when the

@@ -145,6 +145,7 @@ static bool popf(struct xl *x, const struct x86_insn *i)
         xl_store(x, FRAME(flag_if), H_RCX);
     }
     put_host_flags(x);
+    put_frame_imm(x, FRAME(flag_df), 0);
     xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, 8);
     return true;
 }
@@ -293,6 +294,11 @@ bool xl_sys(struct xl *x, const struct x86_insn *i)
         return pushf(x, i);
     if (f == step_popf)
         return popf(x, i);
+    if (f == step_cld) { /* STD, which is rare, is called out */
+        codebuf_put1(x->cb, 0xfc);
+        put_frame_imm(x, FRAME(flag_df), 0);
+        return true;
+    }
     if (f == step_rdtsc || f == step_rdtscp)
         return rdtsc(x, f == step_rdtscp);
     if (f == step_mov_from_cr)

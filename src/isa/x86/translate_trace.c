@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Traces: the translator goes on behind a block's direct jump, the way execution went lately, while it stays in the page.
+ * Traces: the translator goes on behind a block's direct jump, the way execution went lately, while it stays in the page; and
+ * behind blocks that end for no jump: a repeated MOVS or STOS, or a block as long as any may be.
  *
  * What is not on that way leaves by a side exit. A trace ends at a call, an indirect jump, an instruction that ends a block for
  * other reasons, another page, where it would meet itself, and where nothing is known of the way. The code behind the first block
@@ -58,9 +59,10 @@ static int32_t way_on(struct xl *x, const struct x86_block *b)
     unsigned k = x->nr - 1;
     const struct x86_insn *i = x->insn[k];
     int32_t next = x->at[k] + i->len, to;
-    if (!(x86_rows[i->row].flags & (ROW_BRANCH | ROW_SYS)))
-        return -1; /* it is a long one */
-    if ((i->step != step_jcc && i->step != step_jmp_near) || __builtin_add_overflow(next, (int32_t)i->imm, &to))
+    if (xl_is_string(i)
+        || !x86_insn_ends_block(i)) /* what is behind it is next all the same; the latter is a long block's last */
+        to = next;
+    else if ((i->step != step_jcc && i->step != step_jmp_near) || __builtin_add_overflow(next, (int32_t)i->imm, &to))
         return -1;
     if (i->step == step_jcc)
         to = b ? last_of(b, to, next) : -1;
