@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest RAM: the memfd mapping, its slots, checked copies, and the marks of pages that hold code.
+ * Guest RAM: the mapping, its slots, checked copies, and the marks of pages that hold code.
  *
  * A page's code mark goes 0 -> number << 3 | CODE_MARKED -> | CODE_FENCED -> | CODE_PUBLISHED: fenced when the barrier has run,
  * published when since then no storer can be inside with what it remembered before. The number (of marks, ever) tells which
@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <immintrin.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>
@@ -22,7 +21,8 @@
 #include "base/checked.h"
 
 enum { CODE_MARKED = 1, CODE_FENCED = 2, CODE_PUBLISHED = 4, CODE_NUMBER_SHIFT = 3 };
-enum { MAKE_MIN = 64 << 10 }; /* bytes */
+enum { MAKE_MIN = 64 << 10 };  /* bytes */
+enum { HUGE_PAGE = 2 << 20 };  /* bytes: the host's large pages */
 enum { SPINS = 200 };         /* looks at a storer: if it runs now it leaves within a microsecond or so */
 
 static long membarrier(int cmd)
@@ -37,23 +37,38 @@ static int fail(struct gmem *gm, struct error *err, const char *what, int code)
     return error_set(err, code, "guest memory of %llu MiB: %s: %s", (unsigned long long)mib, what, strerror(-code));
 }
 
+/* Anonymous memory of `size` bytes that begins at a large page; NULL with errno. */
+static uint8_t *map_aligned(uint64_t size)
+{
+    uint64_t more;
+    if (ckd_add(&more, size, HUGE_PAGE)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    uint8_t *mapped = mmap(NULL, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED)
+        return NULL;
+    uint8_t *host = (uint8_t *)ALIGN_UP((uintptr_t)mapped, (uintptr_t)HUGE_PAGE);
+    uint64_t before = (uint64_t)(host - mapped), behind = HUGE_PAGE - before;
+    if (before)
+        (void)munmap(mapped, before); /* ours, like what is behind: cannot fail */
+    if (behind)
+        (void)munmap(host + size, behind);
+    return host;
+}
+
 int gmem_init(struct gmem *gm, uint64_t size, struct error *err)
 {
-    *gm = (struct gmem){ .fd = -1 };
+    *gm = (struct gmem){ 0 };
     if (size == 0 || size % GPAGE_SIZE != 0 || size > INT64_MAX)
         return error_set(err, -EINVAL, "guest memory of %llu bytes: not a number of pages", (unsigned long long)size);
     gm->size = size;
     (void)pthread_mutex_init(&gm->mark_lock, NULL); /* default attributes: cannot fail on Linux */
-    gm->fd = memfd_create("doppel-ram", MFD_CLOEXEC);
-    if (gm->fd < 0)
-        return fail(gm, err, "memfd_create", -errno);
-    if (ftruncate(gm->fd, (off_t)size) < 0)
-        return fail(gm, err, "ftruncate", -errno);
-    void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, gm->fd, 0);
-    if (host == MAP_FAILED)
+    uint8_t *host = map_aligned(size);
+    if (!host)
         return fail(gm, err, "mmap", -errno);
     gm->host = host;
-    (void)madvise(host, size, MADV_HUGEPAGE); /* faster where shmem allows it */
+    (void)madvise(host, size, MADV_HUGEPAGE); /* a fault for 2 MiB instead of 512, where the host has such pages */
     (void)madvise(host, size, MADV_DONTDUMP); /* a core file is for our state */
     gm->code = calloc(size >> GPAGE_SHIFT, sizeof(*gm->code));
     gm->code_gen = calloc(size >> GPAGE_SHIFT, sizeof(*gm->code_gen));
@@ -69,11 +84,9 @@ void gmem_done(struct gmem *gm)
         return;
     if (gm->host)
         (void)munmap(gm->host, gm->size); /* our own mapping: cannot fail */
-    if (gm->fd > 0 || (gm->fd == 0 && gm->size))
-        (void)close(gm->fd); /* memory: nothing to lose */
     free((void *)gm->code);
     free((void *)gm->code_gen);
-    *gm = (struct gmem){ .fd = -1 };
+    *gm = (struct gmem){ 0 };
 }
 
 int gmem_add_slot(struct gmem *gm, gpa_t base, uint64_t size, uint64_t offset, struct error *err)
@@ -184,8 +197,8 @@ int gmem_write(struct gmem *gm, gpa_t gpa, const void *buf, uint64_t len)
 
 void gmem_reset(struct gmem *gm)
 {
-    /* A hole reads as zeroes and gives the memory back; without hole punching, write them. */
-    if (fallocate(gm->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)gm->size) < 0)
+    /* What is given back reads as zeroes; should the host not take it, write them. */
+    if (madvise(gm->host, gm->size, MADV_DONTNEED) < 0)
         memset(gm->host, 0, gm->size);
     for (uint64_t page = 0; page < gm->size >> GPAGE_SHIFT; page++)
         if (atomic_load_explicit(&gm->code[page], memory_order_relaxed)) {

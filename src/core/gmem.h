@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest RAM: one memfd mapped once, seen by the guest as up to GMEM_SLOTS ranges of physical addresses.
+ * Guest RAM: one private anonymous mapping, in large pages where the host has them, seen by the guest as up to GMEM_SLOTS ranges of physical addresses.
  *
  * Every access checks range and overflow. Each guest page has one `code` mark and one generation: whoever has decoded
  * or translated instructions from a page marks it (gmem_mark_code), and every writer, vCPU or device, calls
@@ -37,9 +37,8 @@ struct gmem_storer {
 };
 
 struct gmem {
-    uint8_t *host; /* owned mapping of all RAM, page aligned */
+    uint8_t *host; /* owned mapping of all RAM, 2 MiB aligned */
     uint64_t size; /* bytes */
-    int fd;        /* owned memfd */
     unsigned nr_slots;
     struct gmem_slot slot[GMEM_SLOTS];
     _Atomic uint32_t *code;     /* owned; one a page of the host mapping: not 0 once instructions were taken from it */

@@ -47,7 +47,7 @@ void vm_pio_write(struct vm *vm, uint16_t port, uint64_t value, unsigned size)
 int vm_init(struct vm *vm, struct loop *loop, struct error *err)
 {
     (void)err; /* nothing here fails today */
-    *vm = (struct vm){ .gmem.fd = -1, .loop = loop };
+    *vm = (struct vm){ .loop = loop };
     (void)pthread_mutex_init(&vm->lock, NULL); /* default attributes: cannot fail on Linux */
     (void)pthread_mutex_init(&vm->end_lock, NULL);
     (void)pthread_cond_init(&vm->end_cond, NULL);

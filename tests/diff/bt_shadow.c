@@ -18,6 +18,7 @@
 #include "isa/x86/step.h"
 #include "isa/x86/trap.h"
 #include "support/dead_flags.h"
+#include "support/shared_ram.h"
 
 enum { DIRTY_MAX = 64, PTE_AD = 0x60 };
 
@@ -59,7 +60,9 @@ static int map_view(struct shadow *s)
 {
     struct gmem *g = &s->vm.gmem;
     *g = *s->real;
-    g->host = mmap(NULL, g->size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, s->real->fd, 0);
+    int fd = shared_ram(s->real);
+    g->host = mmap(NULL, g->size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+    (void)close(fd); /* the mappings keep the memory */
     g->code = calloc(g->size >> GPAGE_SHIFT, sizeof(*g->code)); /* nobody decodes from the view: never set */
     g->code_gen = calloc(g->size >> GPAGE_SHIFT, sizeof(*g->code_gen));
     return g->host != MAP_FAILED && g->code && g->code_gen ? 0 : -1;
@@ -97,7 +100,6 @@ void shadow_free(struct shadow *s)
     free((void *)s->vm.gmem.code);
     free((void *)s->vm.gmem.code_gen);
     memset(&s->vm.gmem, 0, sizeof(s->vm.gmem));
-    s->vm.gmem.fd = -1;
     vm_done(&s->vm);
     x86_tlb_free(s->cpu->tlb);
     x86_blocks_free(s->blocks);

@@ -31,6 +31,7 @@
 #include "isa/x86/mmu.h"
 #include "isa/x86/profile.h"
 #include "isa/x86/step.h"
+#include "support/shared_ram.h"
 
 enum { DEFAULT_CASES = 1200000, DEFAULT_REPORTS = 20, TABLES = 0x1000 };
 #define RAM_SIZE (4UL << 20)
@@ -89,9 +90,10 @@ static void set_up(struct bench *b)
     if (hostexec_init(&err) < 0 || native_init(&err) < 0 || gmem_init(&b->gmem, RAM_SIZE, &err) < 0
         || gmem_add_slot(&b->gmem, 0, RAM_SIZE, 0, &err) < 0 || x86_profile_make("max", &b->profile, &err) < 0)
         fail_msg("%s", err.msg);
-    void *p = mmap((void *)NATIVE_DATA, NATIVE_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, b->gmem.fd,
-                   DATA_GPA);
+    int fd = shared_ram(&b->gmem);
+    void *p = mmap((void *)NATIVE_DATA, NATIVE_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, DATA_GPA);
     assert_ptr_equal(p, (void *)NATIVE_DATA);
+    (void)close(fd); /* the mappings keep the memory */
     map_tables(b);
     b->hot = b->gmem.host + DATA_GPA + (HOT_VA - NATIVE_DATA);
     b->cpu = aligned_alloc(64, (sizeof(*b->cpu) + 63) / 64 * 64);
