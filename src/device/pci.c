@@ -9,7 +9,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { STATUS_INTX = 1 << 3, STATUS_ERRORS = 0xf9 }; /* the high byte of status: all error bits, and bit 8 */
+#include "base/checked.h"
+
+enum {
+    STATUS_INTX = 1 << 3,
+    STATUS_CAPABILITIES = 1 << 4,
+    STATUS_ERRORS = 0xf9
+}; /* the high byte of status: all error bits, and bit 8 */
 enum { BAR_IO = 1, BAR_64 = 4 };
 enum { ECAM_SIZE = 4096 };
 
@@ -114,6 +120,8 @@ uint32_t pci_config_read(struct pci_bus *bus, uint8_t devfn, unsigned offset, un
     struct pci_func *f = find(bus, devfn);
     if (!f || offset + size > PCI_CONFIG_SIZE)
         return UINT32_MAX >> (32 - 8 * size);
+    if (f->reading)
+        f->reading(f, offset, size);
     uint32_t v = 0;
     memcpy(&v, f->config + offset, size);
     return v;
@@ -170,6 +178,18 @@ void pci_func_set_bar(struct pci_func *func, unsigned n, enum pci_bar_kind kind,
     put32(func->wmask + reg, (uint32_t)mask);
     if (kind == PCI_BAR_MEM64)
         put32(func->wmask + reg + 4, (uint32_t)(mask >> 32));
+}
+
+uint8_t pci_func_add_capability(struct pci_func *func, enum pci_capability id, uint8_t len)
+{
+    unsigned at = func->capability_end ? ALIGN_UP(func->capability_end, 4U) : PCI_CAPABILITIES_BEGIN;
+    assert(len >= 2 && at + len <= PCI_CONFIG_SIZE - 1);
+    func->config[at] = (uint8_t)id;
+    func->config[func->capability_last ? func->capability_last + 1U : PCI_CAPABILITIES] = (uint8_t)at;
+    func->config[PCI_STATUS] |= STATUS_CAPABILITIES;
+    func->capability_last = (uint8_t)at;
+    func->capability_end = (uint8_t)(at + len);
+    return (uint8_t)at;
 }
 
 int pci_bus_add(struct pci_bus *bus, struct pci_func *func, uint8_t devfn, struct error *err)

@@ -33,8 +33,9 @@
 #include "machine/kernel.h"
 #include "machine/machine.h"
 #include "machine/pc_boot.h"
+#include "machine/pc_virtio.h"
 
-enum { FIXED_CHIPS = 12, CHIPS_MAX = FIXED_CHIPS + VM_MAX_VCPUS + 1 };
+enum { FIXED_CHIPS = 12, CHIPS_MAX = FIXED_CHIPS + VM_MAX_VCPUS + 1 + PC_VIRTIO_CHIPS };
 #define INITRD_MAX (4UL << 30)
 
 struct pc {
@@ -53,6 +54,7 @@ struct pc {
     struct ioapic ioapic;
     struct lapic_bus lapics;
     struct lapic lapic[VM_MAX_VCPUS];
+    struct pc_virtio virtio;
     struct board_chip chip[CHIPS_MAX];
     unsigned nr_chips;
 };
@@ -135,8 +137,11 @@ static void init_chips(struct pc *pc, const struct machine_ports *ports)
 #undef ISA_IRQ
 }
 
+/* virtio comes first: what its devices end before they are reset or saved may interrupt. */
 static void list_chips(struct pc *pc)
 {
+    for (unsigned i = 0; i < pc->virtio.nr_chips; i++)
+        add_chip(pc, pc->virtio.chip[i].class, pc->virtio.chip[i].dev);
     add_chip(pc, &lapic_bus_class, &pc->lapics);
     for (unsigned i = 0; i < pc->vm->nr_vcpus; i++)
         add_chip(pc, &lapic_class, &pc->lapic[i]);
@@ -242,6 +247,8 @@ static int pc_new(const struct vm_config *config, const struct machine_ports *po
         return r;
     init_chips(pc, ports);
     r = make_cpus(pc, engine, err);
+    if (r == 0)
+        r = pc_virtio_init(&pc->virtio, config, vm, &pc->pci.bus, &pc->ioapic, &pc->lapics, err);
     list_chips(pc);
     return r < 0 ? r : map_chips(pc, err);
 }
@@ -265,6 +272,7 @@ static void firmware_setup(struct pc *pc)
     lapic_write(&pc->lapic[0], LAPIC_SVR, LAPIC_SVR_ENABLE | 0xf);
     lapic_write(&pc->lapic[0], LAPIC_LVT_TIMER_REG + 0x10 * LVT_LINT0, LAPIC_EXTINT << 8);
     lapic_write(&pc->lapic[0], LAPIC_LVT_TIMER_REG + 0x10 * LVT_LINT1, LAPIC_NMI << 8);
+    pc_virtio_assign(&pc->virtio);
 }
 
 static int write_tables(struct pc *pc, struct error *err)
@@ -308,14 +316,14 @@ static int pc_power_on(void *board, struct error *err)
 {
     struct pc *pc = board;
     struct x86_boot boot;
-    gmem_reset(&pc->vm->gmem);
+    for (unsigned i = 0; i < pc->nr_chips; i++)
+        pc->chip[i].class->reset(pc->chip[i].dev);
+    gmem_reset(&pc->vm->gmem); /* now that no device writes to it any more */
     for (unsigned i = 0; i < pc->vm->nr_vcpus; i++) {
         struct vcpu *vcpu = pc->vm->vcpu[i];
         vcpu->isa->reset(vcpu);
         (void)vcpu_take(vcpu, ~(uint32_t)(VCPU_REQ_STOP | VCPU_REQ_END)); /* what the old life had */
     }
-    for (unsigned i = 0; i < pc->nr_chips; i++)
-        pc->chip[i].class->reset(pc->chip[i].dev);
     firmware_setup(pc);
     int r = write_tables(pc, err);
     if (r == 0)

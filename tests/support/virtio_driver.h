@@ -66,7 +66,8 @@ static inline void drv_init(struct driver *d, struct gmem *gm, uint64_t base, ui
     *d = (struct driver){ .gmem = gm, .desc = base, .avail = base + 0x2000, .used = base + 0x3000, .size = size };
 }
 
-static inline void drv_desc_at(struct driver *d, uint64_t table, unsigned i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
+static inline void drv_desc_at(struct driver *d, uint64_t table, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
+                               uint16_t next)
 {
     const struct driver_desc desc = { addr, len, flags, next };
     drv_write(d, table + i * sizeof(desc), &desc, sizeof(desc));
