@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A file or block device as a disk, by io_uring.
+ *
+ * Up to DEPTH requests are with the kernel, the others wait in a list. The ring tells of ends by an eventfd that the loop
+ * watches. A transfer that came back short goes in again with the rest; an operation that the file does not have is done without
+ * (discard), or by writing zeroes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "backend/blockdev.h"
+#include "backend/hostfile.h"
+#include "base/checked.h"
+#include "base/loop.h"
+
+enum { DEPTH = 128, ZEROES = 64 << 10 };
+
+static const uint8_t zeroes[ZEROES];
+
+struct uring_dev {
+    struct blockdev head;
+    struct loop *loop; /* borrowed (freed after disks) */
+    int fd;            /* owned */
+    int event_fd;      /* owned */
+    bool watched;
+    struct io_uring ring; /* owned */
+    bool ring_made;
+    unsigned under_way;               /* requests with the kernel */
+    struct work *waiting, **wait_end; /* requests behind them */
+};
+
+static struct uring_dev *to_uring(struct blockdev *dev)
+{
+    return (struct uring_dev *)dev;
+}
+
+/* Spec: io_uring_enter(2) */
+static void prepare(const struct uring_dev *d, struct io_uring_sqe *sqe, struct blockdev_request *req)
+{
+    const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, zero = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+    switch (req->op) {
+    case BLOCKDEV_READ: io_uring_prep_readv(sqe, d->fd, req->iov, req->nr_iov, req->offset); break;
+    case BLOCKDEV_WRITE: io_uring_prep_writev(sqe, d->fd, req->iov, req->nr_iov, req->offset); break;
+    case BLOCKDEV_FLUSH: io_uring_prep_fsync(sqe, d->fd, IORING_FSYNC_DATASYNC); break;
+    case BLOCKDEV_DISCARD: io_uring_prep_fallocate(sqe, d->fd, punch, (off_t)req->offset, (off_t)req->len); break;
+    case BLOCKDEV_ZERO:
+        io_uring_prep_fallocate(sqe, d->fd, req->unmap ? punch : zero, (off_t)req->offset, (off_t)req->len);
+        break;
+    }
+    io_uring_sqe_set_data(sqe, req);
+}
+
+/* Hands on what waits, as much as fits. */
+static void feed(struct uring_dev *d)
+{
+    while (d->waiting && d->under_way < DEPTH) {
+        struct io_uring_sqe *sqe = io_uring_get_sqe(&d->ring);
+        if (!sqe)
+            break; /* the kernel has not taken the last ones yet: an end brings us back */
+        struct work *work = d->waiting;
+        if (!(d->waiting = work->next))
+            d->wait_end = &d->waiting;
+        prepare(d, sqe, blockdev_request_of(work));
+        d->under_way++;
+    }
+    int r;
+    do
+        r = io_uring_submit(&d->ring); /* what it does not take now (-EAGAIN, -EBUSY) it takes with the next call */
+    while (r == -EINTR);
+}
+
+static void enqueue(struct uring_dev *d, struct blockdev_request *req)
+{
+    req->work.next = NULL;
+    *d->wait_end = &req->work;
+    d->wait_end = &req->work.next;
+}
+
+/* Zeroes by writing, for files that cannot do better. */
+static int turn_into_write(struct blockdev_request *req)
+{
+    size_t nr = (size_t)((req->len + ZEROES - 1) / ZEROES);
+    req->owned_iov = calloc(nr, sizeof(*req->owned_iov));
+    if (!req->owned_iov)
+        return -ENOMEM;
+    for (size_t i = 0; i < nr; i++)
+        req->owned_iov[i] = (struct iovec){ .iov_base = (void *)zeroes, .iov_len = ZEROES };
+    req->owned_iov[nr - 1].iov_len = (size_t)(req->len - (nr - 1) * ZEROES);
+    req->iov = req->owned_iov;
+    req->nr_iov = (unsigned)nr;
+    req->op = BLOCKDEV_WRITE;
+    return 0;
+}
+
+/* Looks at what the kernel says of a request: true when it is over, with *result; else it is to go in again. */
+static bool is_over(struct blockdev_request *req, int *result)
+{
+    bool transfer = req->op == BLOCKDEV_READ || req->op == BLOCKDEV_WRITE;
+    if (*result == -EINTR || *result == -EAGAIN)
+        return false;
+    if (hostfile_unsupported(*result) && req->op == BLOCKDEV_ZERO) {
+        *result = turn_into_write(req);
+        return *result < 0;
+    }
+    if (hostfile_unsupported(*result) && req->op == BLOCKDEV_DISCARD)
+        *result = 0;
+    if (!transfer || *result < 0)
+        return true;
+    size_t n = (size_t)*result;
+    if (n == 0 && req->len > 0) {
+        *result = -EIO; /* the file has become shorter */
+        return true;
+    }
+    req->offset += n;
+    req->len -= n;
+    hostfile_advance(&req->iov, &req->nr_iov, n);
+    *result = 0;
+    return req->len == 0;
+}
+
+/* Ends what the kernel has done. Front end's lock held. */
+static void reap(struct uring_dev *d)
+{
+    struct io_uring_cqe *cqe;
+    while (io_uring_peek_cqe(&d->ring, &cqe) == 0) {
+        struct blockdev_request *req = io_uring_cqe_get_data(cqe);
+        int result = cqe->res;
+        io_uring_cqe_seen(&d->ring, cqe);
+        d->under_way--;
+        if (!is_over(req, &result)) {
+            enqueue(d, req);
+            continue;
+        }
+        free(req->owned_iov);
+        req->done(req, result);
+    }
+    if (d->waiting || io_uring_sq_ready(&d->ring))
+        feed(d);
+}
+
+static void on_event(void *opaque, uint32_t events)
+{
+    struct uring_dev *d = opaque;
+    uint64_t count;
+    (void)events;
+    if (read(d->event_fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR)
+        return;
+    if (d->head.lock)
+        (void)pthread_mutex_lock(d->head.lock);
+    reap(d);
+    if (d->head.lock)
+        (void)pthread_mutex_unlock(d->head.lock);
+}
+
+static void uring_submit(struct blockdev *dev, struct blockdev_request *req)
+{
+    enqueue(to_uring(dev), req);
+}
+
+static void uring_kick(struct blockdev *dev)
+{
+    feed(to_uring(dev));
+}
+
+static void uring_drain(struct blockdev *dev)
+{
+    struct uring_dev *d = to_uring(dev);
+    feed(d);
+    while (d->under_way || d->waiting) {
+        (void)io_uring_submit_and_wait(&d->ring, 1); /* on a signal or a full kernel: again */
+        reap(d);
+    }
+}
+
+static void uring_free(struct blockdev *dev)
+{
+    struct uring_dev *d = to_uring(dev);
+    if (d->watched)
+        loop_remove_fd(d->loop, d->event_fd);
+    if (d->ring_made)
+        io_uring_queue_exit(&d->ring);
+    if (d->event_fd >= 0)
+        (void)close(d->event_fd);
+    if (d->fd >= 0)
+        (void)close(d->fd); /* what the guest wanted on disk it has flushed */
+    free(d);
+}
+
+static const struct blockdev_ops uring_ops = {
+    .submit = uring_submit, .kick = uring_kick, .drain = uring_drain, .free = uring_free
+};
+
+static bool knows_all(struct io_uring *ring)
+{
+    struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+    static const int ops[] = { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE };
+    bool good = probe != NULL;
+    for (unsigned i = 0; good && i < ARRAY_SIZE(ops); i++)
+        good = io_uring_opcode_supported(probe, ops[i]);
+    io_uring_free_probe(probe);
+    return good;
+}
+
+/* Whatever goes wrong with the ring: there is another way. */
+static int make_ring(struct uring_dev *d)
+{
+    if (io_uring_queue_init(DEPTH, &d->ring, 0) < 0)
+        return -ENOTSUP;
+    d->ring_made = true;
+    if (!knows_all(&d->ring))
+        return -ENOTSUP;
+    d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return d->event_fd < 0 || io_uring_register_eventfd(&d->ring, d->event_fd) < 0 ? -ENOTSUP : 0;
+}
+
+int blockdev_uring_new(struct loop *loop, int fd, struct blockdev **ret_dev, struct error *err)
+{
+    struct uring_dev *d = calloc(1, sizeof(*d));
+    if (!d)
+        return error_set(err, -ENOMEM, "out of memory for a disk");
+    *d = (struct uring_dev){ .head.ops = &uring_ops, .loop = loop, .fd = -1, .event_fd = -1 };
+    d->wait_end = &d->waiting;
+    int r = make_ring(d);
+    if (r < 0)
+        error_set(err, r, "io_uring does not work here");
+    if (r == 0)
+        r = loop_add_fd(loop, d->event_fd, EPOLLIN, on_event, d, err);
+    if (r < 0) {
+        uring_free(&d->head);
+        return r;
+    }
+    d->watched = true;
+    d->fd = fd;
+    *ret_dev = &d->head;
+    return 0;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The workers' threads, their queue of jobs, and the way back to the loop, by an eventfd.
+ *
+ * `mutex` guards the queues and is a leaf: nothing else is locked while it is held.
+ */
+#include "backend/workers.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/loop.h"
+
+enum { THREADS_MAX = 8 };
+
+struct list {
+    struct work *first, **end;
+};
+
+struct workers {
+    struct loop *loop; /* borrowed (outlives us: freed last) */
+    const struct workers_ops *ops;
+    void *opaque;                 /* borrowed (our owner) */
+    pthread_mutex_t *const *lock; /* borrowed (our owner's) */
+    int event_fd;                 /* owned */
+    bool watched;
+    pthread_t thread[THREADS_MAX];
+    unsigned nr_threads;
+    pthread_mutex_t mutex;
+    pthread_cond_t more; /* work came, or it is the end */
+    pthread_cond_t idle; /* a piece of work has run */
+    /* guarded by mutex */
+    struct list todo, ran;
+    unsigned running;
+    bool stop;
+};
+
+static void list_init(struct list *list)
+{
+    list->first = NULL;
+    list->end = &list->first;
+}
+
+static void append(struct list *list, struct work *work)
+{
+    work->next = NULL;
+    *list->end = work;
+    list->end = &work->next;
+}
+
+static struct work *take(struct list *list)
+{
+    struct work *work = list->first;
+    if (work && !(list->first = work->next))
+        list->end = &list->first;
+    return work;
+}
+
+static void lock(struct workers *w)
+{
+    (void)pthread_mutex_lock(&w->mutex); /* a plain mutex never fails */
+}
+
+static void unlock(struct workers *w)
+{
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
+static void wake_loop(struct workers *w)
+{
+    uint64_t one = 1;
+    if (write(w->event_fd, &one, sizeof(one)) < 0)
+        assert(errno == EAGAIN); /* the counter is full: it is awake */
+}
+
+static void *thread_body(void *opaque)
+{
+    struct workers *w = opaque;
+    lock(w);
+    for (;;) {
+        struct work *work = take(&w->todo);
+        if (!work && w->stop)
+            break;
+        if (!work) {
+            (void)pthread_cond_wait(&w->more, &w->mutex);
+            continue;
+        }
+        w->running++;
+        unlock(w);
+        w->ops->run(w->opaque, work);
+        lock(w);
+        w->running--;
+        append(&w->ran, work);
+        (void)pthread_cond_broadcast(&w->idle);
+        wake_loop(w);
+    }
+    unlock(w);
+    return NULL;
+}
+
+/* Ends what has run. Front end's lock held. */
+static void end_all(struct workers *w)
+{
+    for (;;) {
+        lock(w);
+        struct work *work = take(&w->ran);
+        unlock(w);
+        if (!work)
+            return;
+        w->ops->done(w->opaque, work);
+    }
+}
+
+static void on_event(void *opaque, uint32_t events)
+{
+    struct workers *w = opaque;
+    pthread_mutex_t *front = *w->lock;
+    uint64_t count;
+    (void)events;
+    if (read(w->event_fd, &count, sizeof(count)) < 0)
+        assert(errno == EAGAIN || errno == EINTR);
+    if (front)
+        (void)pthread_mutex_lock(front);
+    end_all(w);
+    if (front)
+        (void)pthread_mutex_unlock(front);
+}
+
+void workers_add(struct workers *w, struct work *work)
+{
+    lock(w);
+    append(&w->todo, work);
+    (void)pthread_cond_signal(&w->more);
+    unlock(w);
+}
+
+void workers_drain(struct workers *w)
+{
+    bool more = true;
+    while (more) {
+        lock(w);
+        while (w->todo.first || w->running)
+            (void)pthread_cond_wait(&w->idle, &w->mutex);
+        unlock(w);
+        end_all(w);
+        lock(w);
+        more = w->todo.first || w->running; /* what ended has begun something new */
+        unlock(w);
+    }
+}
+
+/* Signals are the control thread's. */
+static int start_thread(struct workers *w)
+{
+    sigset_t all, old;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    int r = -pthread_create(&w->thread[w->nr_threads], NULL, thread_body, w);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    w->nr_threads += r == 0;
+    return r;
+}
+
+int workers_new(struct loop *loop, unsigned threads, const struct workers_ops *ops, void *opaque, pthread_mutex_t *const *front,
+                struct workers **ret_workers, struct error *err)
+{
+    assert(threads > 0 && threads <= THREADS_MAX);
+    struct workers *w = calloc(1, sizeof(*w));
+    if (!w)
+        return error_set(err, -ENOMEM, "out of memory for I/O threads");
+    w->loop = loop;
+    w->ops = ops;
+    w->opaque = opaque;
+    w->lock = front;
+    list_init(&w->todo);
+    list_init(&w->ran);
+    (void)pthread_mutex_init(&w->mutex, NULL); /* without attributes these cannot fail */
+    (void)pthread_cond_init(&w->more, NULL);
+    (void)pthread_cond_init(&w->idle, NULL);
+    w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r = w->event_fd < 0 ? error_set(err, -errno, "eventfd: %s", strerror(errno)) : 0;
+    if (r == 0)
+        r = loop_add_fd(loop, w->event_fd, EPOLLIN, on_event, w, err);
+    w->watched = r == 0;
+    while (r == 0 && w->nr_threads < threads)
+        if ((r = start_thread(w)) < 0)
+            error_set(err, r, "cannot start an I/O thread: %s", strerror(-r));
+    if (r < 0) {
+        workers_free(w);
+        return r;
+    }
+    *ret_workers = w;
+    return 0;
+}
+
+void workers_free(struct workers *w)
+{
+    if (!w)
+        return;
+    lock(w);
+    w->stop = true;
+    (void)pthread_cond_broadcast(&w->more);
+    unlock(w);
+    for (unsigned i = 0; i < w->nr_threads; i++)
+        (void)pthread_join(w->thread[i], NULL); /* ours and joinable: cannot fail */
+    if (w->watched)
+        loop_remove_fd(w->loop, w->event_fd);
+    if (w->event_fd >= 0)
+        (void)close(w->event_fd);
+    (void)pthread_cond_destroy(&w->idle);
+    (void)pthread_cond_destroy(&w->more);
+    (void)pthread_mutex_destroy(&w->mutex);
+    free(w);
+}
