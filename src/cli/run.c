@@ -185,6 +185,7 @@ static void tear_down(struct run *run)
     loop_free(run->loop);
     blob_done(&run->initramfs);
     free(run->cmdline);
+    run_options_done(&run->options);
 }
 
 /* ---- the end ---- */
@@ -299,10 +300,14 @@ int verb_run(int argc, char **argv)
         run_options_help();
         return EXIT_OK;
     }
-    if (vm_config_check(&run.options.vm, &err) < 0)
+    if (vm_config_check(&run.options.vm, &err) < 0) {
+        run_options_done(&run.options);
         return cli_usage(&err, "run");
-    if (watcher_start(run.options.timeout, &err) < 0)
+    }
+    if (watcher_start(run.options.timeout, &err) < 0) {
+        run_options_done(&run.options);
         return cli_fail(&err);
+    }
     int status = run_machine(&run);
     tear_down(&run);
     watcher_stop();

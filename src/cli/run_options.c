@@ -25,6 +25,7 @@ enum option_id {
     OPT_KERNEL,
     OPT_INITRD,
     OPT_APPEND,
+    OPT_DISK,
     OPT_TIMEOUT,
     OPT_STATS,
     OPT_TRACE_CODE,
@@ -32,7 +33,7 @@ enum option_id {
     OPT_DEBUG,
     OPT_HELP
 };
-enum { MEMORY_MIN = 32 << 20, TIMEOUT_MAX = 100000000 };
+enum { MEMORY_MIN = 32 << 20, TIMEOUT_MAX = 100000000, HELP_LEFT = 20 };
 #define MEMORY_DEFAULT (512UL << 20)
 
 struct option_row {
@@ -53,6 +54,8 @@ static const struct option_row rows[] = {
     { "--kernel", OPT_KERNEL, "FILE", "bzImage, vmlinux or Multiboot kernel (what `make guests` fetched)" },
     { "--initrd", OPT_INITRD, "FILE", "initial RAM disk" },
     { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
+    { "--disk", OPT_DISK, "FILE[,ro][,overlay[=FILE]]",
+      "a disk; ro: read-only; overlay: writes go to another file, or are forgotten (up to 16 times)" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
     { "--trace-code", OPT_TRACE_CODE, "[=DIR]", "list what is translated, in DIR, and map it for perf(1) (doppel-code)" },
     { "--reboot", OPT_REBOOT, NULL, "restart when the guest resets itself (else that ends it)" },
@@ -67,10 +70,13 @@ void run_options_help(void)
                  "Boots a machine. With COMMAND: runs it in a Linux guest, with our stdin, stdout and stderr, and exits with\n"
                  "its status. Without: the guest's serial console is ours; Ctrl-A x quits, Ctrl-A h tells more.\n\n");
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
-        char left[40];
+        char left[64];
         bool optional = rows[i].value && rows[i].value[0] == '[';
         (void)snprintf(left, sizeof(left), "%s%s%s", rows[i].name, optional ? "" : " ", rows[i].value ? rows[i].value : "");
-        (void)printf("  %-20s %s\n", left, rows[i].help);
+        if (strlen(left) > HELP_LEFT)
+            (void)printf("  %s\n  %-*s %s\n", left, HELP_LEFT, "", rows[i].help);
+        else
+            (void)printf("  %-*s %s\n", HELP_LEFT, left, rows[i].help);
     }
 }
 
@@ -140,6 +146,48 @@ static int parse_timeout(const char *text, double *ret_seconds, struct error *er
     return 0;
 }
 
+/* Cuts a field off at a comma; two commas are one in the field. NULL: there is none left. */
+static char *next_field(char **at)
+{
+    char *field = *at, *to = field;
+    if (!field)
+        return NULL;
+    for (char *from = field;; from++) {
+        if (*from == ',' && from[1] == ',')
+            from++;
+        else if (*from == ',' || *from == '\0') {
+            *at = *from ? from + 1 : NULL;
+            *to = '\0';
+            return field;
+        }
+        *to++ = *from;
+    }
+}
+
+static int parse_disk(const char *value, struct run_options *o, struct error *err)
+{
+    if (o->vm.nr_disks == VM_DISKS_MAX)
+        return error_set(err, -EINVAL, "more than %d disks", VM_DISKS_MAX);
+    char *text = strdup(value), *at = text;
+    if (!text)
+        return error_set(err, -ENOMEM, "out of memory");
+    o->disk_text[o->vm.nr_disks] = text;
+    struct disk_config *d = &o->vm.disk[o->vm.nr_disks++];
+    d->path = next_field(&at);
+    for (char *field; (field = next_field(&at)) != NULL;) {
+        if (strcmp(field, "ro") == 0)
+            d->read_only = true;
+        else if (strcmp(field, "overlay") == 0)
+            d->overlay = true;
+        else if (strncmp(field, "overlay=", 8) == 0) {
+            d->overlay = true;
+            d->overlay_path = field + 8;
+        } else
+            return error_set(err, -EINVAL, "unknown '%s' (ro, overlay, overlay=FILE; a comma in a name is written twice)", field);
+    }
+    return 0;
+}
+
 static int set_option(struct run_options *o, enum option_id id, const char *value, struct error *err)
 {
     switch (id) {
@@ -152,6 +200,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_KERNEL: o->vm.kernel = value; break;
     case OPT_INITRD: o->vm.initrd = value; break;
     case OPT_APPEND: o->append = value; break;
+    case OPT_DISK: return parse_disk(value, o, err);
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
     case OPT_STATS: o->vm.stats = true; break;
     case OPT_TRACE_CODE: o->vm.trace_code = value ? value : "doppel-code"; break;
@@ -197,24 +246,41 @@ static int parse_one(struct run_options *o, int argc, char **argv, int *at, stru
     return r < 0 ? error_prefix(err, "%s", row->name) : 0;
 }
 
+void run_options_done(struct run_options *o)
+{
+    for (unsigned i = 0; i < VM_DISKS_MAX; i++)
+        free(o->disk_text[i]);
+    memset(o->disk_text, 0, sizeof(o->disk_text));
+}
+
+static int parse_all(int argc, char **argv, struct run_options *o, struct error *err)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            if (i + 1 == argc)
+                return error_set(err, -EINVAL, "no command behind --");
+            o->command = argv + i + 1;
+            break;
+        }
+        int r = parse_one(o, argc, argv, &i, err);
+        if (r < 0)
+            return r;
+    }
+    if (o->command && o->vm.reboot)
+        return error_set(err, -EINVAL, "--reboot makes no sense with a command, which runs once");
+    return 0;
+}
+
 int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct error *err)
 {
     struct run_options o = {
         .vm = { .arch = "x86-64", .engine = "auto", .cpus = 1, .memory = MEMORY_DEFAULT },
     };
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--") == 0) {
-            if (i + 1 == argc)
-                return error_set(err, -EINVAL, "no command behind --");
-            o.command = argv + i + 1;
-            break;
-        }
-        int r = parse_one(&o, argc, argv, &i, err);
-        if (r < 0)
-            return r;
+    int r = parse_all(argc, argv, &o, err);
+    if (r < 0) {
+        run_options_done(&o);
+        return r;
     }
-    if (o.command && o.vm.reboot)
-        return error_set(err, -EINVAL, "--reboot makes no sense with a command, which runs once");
     *ret_options = o;
     return 0;
 }

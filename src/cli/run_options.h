@@ -14,11 +14,14 @@ struct run_options {
     const char *append;  /* NULL: none */
     double timeout;      /* seconds, 0: none */
     bool help;
-    char *const *command; /* after "--"; NULL: none; ends with NULL */
+    char *const *command;          /* after "--"; NULL: none; ends with NULL */
+    char *disk_text[VM_DISKS_MAX]; /* owned; what vm.disk[] points into */
 };
 
-/* Strings are borrowed from argv. -EINVAL: bad usage. */
+/* Strings are borrowed from argv, but for those of disks. -EINVAL: bad usage. */
 MUST_CHECK int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct error *err);
+/* Takes zeroed ones. */
+void run_options_done(struct run_options *options);
 void run_options_help(void);
 
 /* "512M", "4G": bytes; units K, M, G, T, each also with iB or B. -EINVAL without a unit or out of range. */

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/loop.h"
 #include "core/vcpu.h"
@@ -31,6 +32,23 @@ struct machine {
     bool io_started;
     _Atomic int quit; /* enum vm_end: set by machine_quit before vm_request_end, read by restart after it cleared vm.end */
 };
+
+static int check_disks(const struct vm_config *config, struct error *err)
+{
+    if (config->nr_disks > VM_DISKS_MAX)
+        return error_set(err, -EINVAL, "%u disks: at most %d are possible", config->nr_disks, VM_DISKS_MAX);
+    for (unsigned i = 0; i < config->nr_disks; i++) {
+        const struct disk_config *d = &config->disk[i];
+        if (!d->path || !d->path[0] || (d->overlay_path && !d->overlay_path[0]))
+            return error_set(err, -EINVAL, "disk %u: a file has no name", i + 1);
+        if (d->read_only && d->overlay)
+            return error_set(err, -EINVAL, "disk '%s': ro and overlay exclude each other (with an overlay the file is only read)",
+                             d->path);
+        if (d->overlay_path && strcmp(d->overlay_path, d->path) == 0)
+            return error_set(err, -EINVAL, "disk '%s': it cannot be its own overlay", d->path);
+    }
+    return 0;
+}
 
 int vm_config_check(const struct vm_config *config, struct error *err)
 {
@@ -53,7 +71,7 @@ int vm_config_check(const struct vm_config *config, struct error *err)
     if (config->code_cache / config->cpus > VM_CODE_CACHE_MAX)
         return error_set(err, -EINVAL, "a code cache of %" PRIu64 " MiB: at most %d MiB for each of %u CPUs are possible",
                          config->code_cache >> 20, VM_CODE_CACHE_MAX >> 20, config->cpus);
-    return 0;
+    return check_disks(config, err);
 }
 
 static uint64_t code_cache_of(const struct vm_config *config)

@@ -15,6 +15,15 @@ struct chardev;
 struct loop;
 struct machine;
 
+enum { VM_DISKS_MAX = 16 };
+
+struct disk_config {
+    const char *path; /* a file or block device of the host */
+    bool read_only;
+    bool overlay;             /* the file is only read, writes go elsewhere */
+    const char *overlay_path; /* where they go; NULL: they are forgotten when the machine ends */
+};
+
 /* What the user wants; the command line, a config file and the REST API all fill this. Strings are borrowed and outlive
  * the machine. */
 struct vm_config {
@@ -29,7 +38,9 @@ struct vm_config {
     const char *initrd;  /* path, NULL: none */
     const void *initramfs; /* a cpio in memory, put behind initrd; NULL: none */
     size_t initramfs_len;
-    const char *cmdline;    /* the whole kernel command line */
+    const char *cmdline; /* the whole kernel command line */
+    struct disk_config disk[VM_DISKS_MAX];
+    unsigned nr_disks;
     bool reboot;            /* a guest's reset restarts it; else it ends the machine */
     bool stats;             /* keep counts that cost time, too, for machine_stats() */
     const char *trace_code; /* folder for a log of translated code, NULL: none */
@@ -43,7 +54,7 @@ struct machine_ports {
 
 enum { MACHINE_MEMORY_MIN = 16 << 20 };
 
-/* Checks names, counts and sizes; not the kernel and the initrd. -EINVAL. */
+/* Checks names, counts and sizes; not the kernel, the initrd and what is in disks. -EINVAL. */
 MUST_CHECK int vm_config_check(const struct vm_config *config, struct error *err);
 
 /* Makes the machine, powered on and paused at its first instruction. Errors of the board, the engine and the kernel's loader. */

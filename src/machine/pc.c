@@ -261,6 +261,7 @@ static void pc_free(void *board)
     for (unsigned i = 0; i < pc->nr_chips; i++)
         if (pc->chip[i].class->done)
             pc->chip[i].class->done(pc->chip[i].dev);
+    pc_virtio_done(&pc->virtio);
     free(pc);
 }
 

@@ -6,10 +6,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 
+#include "backend/blockdev.h"
+#include "base/checked.h"
 #include "device/ioapic.h"
 #include "device/lapic.h"
-#include "machine/machine.h"
 #include "machine/pc.h"
 
 /* An irq_fn; pin: the slot. */
@@ -48,13 +50,40 @@ static int plug(struct pc_virtio *pv, const struct device_class *class, struct v
     return pci_bus_add(pv->bus, &p->func, (uint8_t)PCI_DEVFN(pv->nr_slots, 0), err);
 }
 
+static int add_disk(struct pc_virtio *pv, unsigned i, const struct disk_config *config, struct error *err)
+{
+    char id[VIRTIO_BLK_ID_SIZE + 1];
+    const struct blockdev_config file = {
+        .path = config->path,
+        .read_only = config->read_only,
+        .overlay = config->overlay,
+        .overlay_path = config->overlay_path,
+    };
+    int r = blockdev_open(&file, pv->vm->loop, &pv->disk[i], err);
+    if (r < 0)
+        return r;
+    (void)snprintf(id, sizeof(id), "disk%u", i);
+    blockdev_attach(pv->disk[i], &pv->vm->lock);
+    unsigned queues = MIN(pv->vm->nr_vcpus, (unsigned)VIRTIO_BLK_QUEUES_MAX);
+    virtio_blk_init(&pv->blk[i], pv->disk[i], id, queues, &pv->vm->gmem, &pv->vm->clock);
+    return plug(pv, &virtio_blk_class, &pv->blk[i].vdev, err);
+}
+
 int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct vm *vm, struct pci_bus *bus,
                    struct ioapic *ioapic, struct lapic_bus *lapics, struct error *err)
 {
-    (void)config;
     *pv = (struct pc_virtio){ .vm = vm, .bus = bus, .ioapic = ioapic, .lapics = lapics };
     virtio_rng_init(&pv->rng, &vm->gmem, &vm->clock);
-    return plug(pv, &virtio_rng_class, &pv->rng.vdev, err);
+    int r = plug(pv, &virtio_rng_class, &pv->rng.vdev, err);
+    for (unsigned i = 0; i < config->nr_disks && r == 0; i++)
+        r = add_disk(pv, i, &config->disk[i], err);
+    return r;
+}
+
+void pc_virtio_done(struct pc_virtio *pv)
+{
+    for (unsigned i = 0; i < VM_DISKS_MAX; i++)
+        blockdev_free(pv->disk[i]);
 }
 
 void pc_virtio_assign(struct pc_virtio *pv)

@@ -8,9 +8,11 @@
 #ifndef DOPPEL_MACHINE_PC_VIRTIO_H
 #define DOPPEL_MACHINE_PC_VIRTIO_H
 
+#include "device/virtio/blk.h"
 #include "device/virtio/pci.h"
 #include "device/virtio/rng.h"
 #include "machine/board.h"
+#include "machine/machine.h"
 
 struct ioapic;
 struct lapic_bus;
@@ -28,11 +30,15 @@ struct pc_virtio {
     struct board_chip chip[PC_VIRTIO_CHIPS];
     unsigned nr_chips;
     struct virtio_rng rng;
+    struct virtio_blk blk[VM_DISKS_MAX];
+    struct blockdev *disk[VM_DISKS_MAX]; /* owned */
 };
 
-/* Makes the devices that config asks for; on failure the caller still ends those that are in chip[]. */
+/* Makes the devices that config asks for. On failure, too, the caller ends what is in chip[] and calls pc_virtio_done(). */
 MUST_CHECK int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct vm *vm, struct pci_bus *bus,
                               struct ioapic *ioapic, struct lapic_bus *lapics, struct error *err);
+/* Closes disks; the devices have ended. Takes zeroed ones. */
+void pc_virtio_done(struct pc_virtio *pv);
 /* Addresses for the BARs, memory decoding on. */
 void pc_virtio_assign(struct pc_virtio *pv);
 

@@ -4,6 +4,7 @@
  */
 #include "cli/run_options.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -139,6 +140,57 @@ static void sizes_count_in_powers_of_two(void **state)
     }
 }
 
+static void disks_have_options_behind_commas(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run --disk a --disk b,ro --disk=c,overlay --disk d,,1,overlay=e,,f"), 0);
+    assert_int_equal(o.vm.nr_disks, 4);
+    assert_string_equal(o.vm.disk[0].path, "a");
+    assert_false(o.vm.disk[0].read_only || o.vm.disk[0].overlay);
+    assert_true(o.vm.disk[1].read_only);
+    assert_true(o.vm.disk[2].overlay);
+    assert_null(o.vm.disk[2].overlay_path);
+    assert_string_equal(o.vm.disk[3].path, "d,1");
+    assert_string_equal(o.vm.disk[3].overlay_path, "e,f");
+    assert_int_equal(vm_config_check(&o.vm, &err), 0);
+    run_options_done(&o);
+}
+
+static void bad_disks_are_refused(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run --disk a,rw"), -EINVAL);
+    assert_non_null(strstr(err.msg, "unknown 'rw'"));
+    static const char *const bad[] = { "run --disk a,ro,overlay", "run --disk ,ro",
+                                       "run --disk a,overlay=", "run --disk a,overlay=a" };
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(parse(&o, &err, bad[i]), 0);
+        assert_int_equal(vm_config_check(&o.vm, &err), -EINVAL);
+        run_options_done(&o);
+    }
+}
+
+static void at_most_16_disks(void **state)
+{
+    struct run_options o;
+    struct error err;
+    char run[] = "run", disk[] = "--disk", name[] = "x";
+    char *argv[2 * 17 + 1] = { run };
+    (void)state;
+    for (unsigned i = 0; i < 17; i++) {
+        argv[1 + 2 * i] = disk;
+        argv[2 + 2 * i] = name;
+    }
+    assert_int_equal(run_options_parse(1 + 2 * 16, argv, &o, &err), 0);
+    run_options_done(&o);
+    assert_int_equal(run_options_parse(1 + 2 * 17, argv, &o, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "more than 16 disks"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +200,9 @@ int main(void)
         cmocka_unit_test(everything_behind_two_dashes_is_the_command),
         cmocka_unit_test(bad_usage_is_refused_and_named),
         cmocka_unit_test(sizes_count_in_powers_of_two),
+        cmocka_unit_test(disks_have_options_behind_commas),
+        cmocka_unit_test(bad_disks_are_refused),
+        cmocka_unit_test(at_most_16_disks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
