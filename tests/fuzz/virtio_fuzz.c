@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fuzzer of virtio: queues, both transports, MSI-X, rng and blk, whatever a guest writes into registers and rings.
+ *
+ * A rig has three devices: rng and a disk on PCI, a disk on MMIO. Actions are register accesses, plausible set-ups, rings and
+ * chains, and noise over all of them; the disks are memory and end requests late and in any order. What must hold at all times: a
+ * disk is asked for ranges inside of it and memory inside of the guest's; no more requests are under way than queues have
+ * descriptors; saved, loaded and saved again is the same; damaged states are refused or survived. A rig that hangs is ended by
+ * alarm(2). Meant for an ASan and UBSan build.
+ */
+#include "fuzz.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/blockdev.h"
+#include "base/checked.h"
+#include "device/virtio/blk.h"
+#include "device/virtio/mmio.h"
+#include "device/virtio/pci.h"
+#include "device/virtio/rng.h"
+
+enum { RAM = 1 << 18, RINGS = 0x10000, DISK = 128 * 512, PENDING = 1100, ROUND = 400, HANG_S = 20, DEVICES = 3, BLK_QUEUES = 3 };
+#define BAR 0xc0000000ULL
+#define MMIO 0xd0000000ULL
+
+struct memory_disk {
+    struct blockdev head;
+    struct rig *rig;
+    uint8_t data[DISK];
+    struct blockdev_request *pending[PENDING];
+    unsigned nr, ended;
+};
+
+struct rig {
+    struct gmem gm;
+    struct vm_clock clock;
+    struct bus mmio, pio;
+    struct pci_bus bus;
+    struct memory_disk disk[2];
+    struct virtio_rng rng;
+    struct virtio_blk blk[2];
+    struct virtio_pci pci[2]; /* of rng and blk[0] */
+    struct virtio_mmio mm;    /* of blk[1] */
+    unsigned messages;
+};
+
+static struct fuzz fuzz;
+
+static void finding(const char *what)
+{
+    printf("FINDING: %s\n", what);
+    (void)fflush(stdout);
+    abort();
+}
+
+static uint64_t roll(void)
+{
+    return fuzz_u64(&fuzz);
+}
+
+static uint64_t below(uint64_t n)
+{
+    return fuzz_below(&fuzz, n);
+}
+
+/* ---- the disks ---- */
+
+static void end_one(struct memory_disk *d, unsigned i)
+{
+    struct blockdev_request *req = d->pending[i];
+    d->pending[i] = d->pending[--d->nr];
+    uint8_t *at = d->data + req->offset;
+    for (unsigned n = 0; n < req->nr_iov; n++) {
+        if (req->op == BLOCKDEV_READ)
+            memcpy(req->iov[n].iov_base, at, req->iov[n].iov_len);
+        else
+            memcpy(at, req->iov[n].iov_base, req->iov[n].iov_len);
+        at += req->iov[n].iov_len;
+    }
+    d->ended++;
+    req->done(req, below(8) ? 0 : -5);
+}
+
+static void disk_drain(struct blockdev *dev)
+{
+    struct memory_disk *d = (struct memory_disk *)dev;
+    while (d->nr > 0)
+        end_one(d, (unsigned)below(d->nr));
+}
+
+static void disk_submit(struct blockdev *dev, struct blockdev_request *req)
+{
+    struct memory_disk *d = (struct memory_disk *)dev;
+    uint64_t sum = 0;
+    if (req->offset > DISK || req->len > DISK - req->offset || req->offset % 512 || req->len % 512)
+        finding("a range outside of the disk");
+    for (unsigned i = 0; i < req->nr_iov; i++) {
+        const uint8_t *at = req->iov[i].iov_base;
+        if (at < d->rig->gm.host || req->iov[i].iov_len > RAM || at + req->iov[i].iov_len > d->rig->gm.host + RAM)
+            finding("memory that is not the guest's");
+        sum += req->iov[i].iov_len;
+    }
+    if ((req->op == BLOCKDEV_READ || req->op == BLOCKDEV_WRITE) && sum != req->len)
+        finding("a request whose pieces are not its length");
+    if (d->nr == PENDING)
+        finding("more requests than descriptors");
+    d->pending[d->nr++] = req;
+}
+
+static const struct blockdev_ops disk_ops = { .submit = disk_submit, .drain = disk_drain };
+
+/* ---- the rig ---- */
+
+static void message(void *opaque, uint64_t address, uint32_t data)
+{
+    (void)address;
+    (void)data;
+    ((struct rig *)opaque)->messages++;
+}
+
+static void rig_init(struct rig *r)
+{
+    memset(r, 0, sizeof(*r));
+    vm_clock_init(&r->clock, NULL, NULL);
+    vm_clock_set_manual(&r->clock);
+    if (gmem_init(&r->gm, RAM, NULL) < 0 || gmem_add_slot(&r->gm, 0, RAM / 2, 0, NULL) < 0
+        || gmem_add_slot(&r->gm, RAM, RAM / 2, RAM / 2, NULL) < 0) /* with a hole */
+        abort();
+    bus_init(&r->mmio);
+    bus_init(&r->pio);
+    pci_bus_init(&r->bus, &r->mmio, &r->pio);
+    virtio_rng_init(&r->rng, &r->gm, &r->clock);
+    for (unsigned i = 0; i < 2; i++) {
+        r->disk[i].head = (struct blockdev){ .ops = &disk_ops, .size = DISK, .block_size = 4096, .read_only = false };
+        r->disk[i].rig = r;
+        virtio_blk_init(&r->blk[i], &r->disk[i].head, "fuzz", BLK_QUEUES, &r->gm, &r->clock);
+    }
+    const struct msi_sink sink = { .fn = message, .opaque = r };
+    virtio_pci_init(&r->pci[0], &r->rng.vdev, &sink);
+    virtio_pci_init(&r->pci[1], &r->blk[0].vdev, &sink);
+    virtio_mmio_init(&r->mm, &r->blk[1].vdev, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        if (pci_bus_add(&r->bus, &r->pci[i].func, (uint8_t)(8 * (i + 1)), NULL) < 0)
+            abort();
+        pci_config_write(&r->bus, (uint8_t)(8 * (i + 1)), PCI_BAR0, (uint32_t)(BAR + i * VIRTIO_PCI_BAR_SIZE), 4);
+        pci_config_write(&r->bus, (uint8_t)(8 * (i + 1)), PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+    }
+    if (bus_map(&r->mmio, MMIO, VIRTIO_MMIO_SIZE, &virtio_mmio_io_ops, &r->mm, "virtio-mmio", NULL) < 0)
+        abort();
+}
+
+static void rig_done(struct rig *r)
+{
+    virtio_rng_class.done(&r->rng);
+    virtio_blk_class.done(&r->blk[0]);
+    virtio_blk_class.done(&r->blk[1]);
+    bus_done(&r->mmio);
+    bus_done(&r->pio);
+    gmem_done(&r->gm);
+}
+
+static struct virtio_device *device(struct rig *r, unsigned i)
+{
+    return i == 0 ? &r->rng.vdev : &r->blk[i - 1].vdev;
+}
+
+/* ---- actions ---- */
+
+/* An address: mostly memory, with rings more often than chance has it. */
+static uint64_t address(void)
+{
+    switch (below(8)) {
+    case 0: return roll();
+    case 1: return RAM / 2 - below(64);
+    case 2: return below(2 * RAM);
+    default: return RINGS + below(0x8000) * (below(4) ? 16 : 1) % 0x8000;
+    }
+}
+
+static uint64_t ring_base(unsigned dev, unsigned queue)
+{
+    return RINGS + (dev * 4ULL + queue) % 6 * 0x1000;
+}
+
+static void write_mem(struct rig *r, uint64_t at, const void *data, size_t len)
+{
+    int e = gmem_write(&r->gm, at, data, len);
+    (void)e; /* outside of memory: nothing */
+}
+
+static void write_noise(struct rig *r)
+{
+    uint64_t v = roll() >> (8 * below(8));
+    write_mem(r, address(), &v, 1 + below(8));
+}
+
+static void set_up_queue(struct rig *r, unsigned dev, unsigned queue)
+{
+    struct virtio_device *vdev = device(r, dev);
+    uint64_t base = ring_base(dev, queue);
+    uint64_t area[3] = { base, base + 0x400, base + 0x800 };
+    virtio_set_queue_size(vdev, queue, 1U << below(6));
+    if (below(16) == 0)
+        area[below(3)] = address();
+    for (unsigned i = 0; i < 3; i++) {
+        virtio_set_queue_area(vdev, queue, (enum virtio_area)i, 0, (uint32_t)area[i]);
+        virtio_set_queue_area(vdev, queue, (enum virtio_area)i, 32, (uint32_t)(area[i] >> 32));
+    }
+    virtio_enable_queue(vdev, queue);
+}
+
+/* MSI-X of device 0 or 1, unmasked for the most part. */
+static void set_up_messages(struct rig *r, unsigned dev)
+{
+    struct virtio_pci *p = &r->pci[dev];
+    uint64_t bar = BAR + dev * (uint64_t)VIRTIO_PCI_BAR_SIZE;
+    pci_config_write(&r->bus, (uint8_t)(8 * (dev + 1)), p->msix.cap + 2U, below(8) ? 0x8000 : 0xc000, 2);
+    for (unsigned n = 0; n < p->msix.nr; n++)
+        bus_write(&r->mmio, bar + 0x3000 + 16ULL * n + 12, below(8) == 0, 4);
+    for (unsigned n = 0; n < p->vdev->nr_queues; n++) {
+        bus_write(&r->mmio, bar + 0x16, n, 2);
+        bus_write(&r->mmio, bar + 0x1a, below(p->msix.nr + 1), 2);
+    }
+}
+
+static void bring_up(struct rig *r, unsigned dev)
+{
+    struct virtio_device *vdev = device(r, dev);
+    virtio_set_status(vdev, 0);
+    virtio_set_status(vdev, 3);
+    virtio_accept(vdev, 0, virtio_offered(vdev, 0) & (uint32_t)(roll() | roll()));
+    virtio_accept(vdev, 1, 1);
+    virtio_set_status(vdev, 11);
+    for (unsigned n = 0; n < vdev->nr_queues; n++)
+        set_up_queue(r, dev, n);
+    static const uint8_t zero[0xc00];
+    for (unsigned n = 0; n < vdev->nr_queues; n++)
+        write_mem(r, ring_base(dev, n), zero, sizeof(zero));
+    if (dev < 2 && below(4))
+        set_up_messages(r, dev);
+    virtio_set_status(vdev, 15);
+}
+
+/* A descriptor of queue q, plausible or not. */
+static void write_desc(struct rig *r, const struct virtio_queue *q, uint64_t table)
+{
+    struct {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t flags, next;
+    } d = { address(), (uint32_t)(below(8) ? 512 * below(8) + (below(3) ? 0 : below(32)) : roll()), (uint16_t)below(8),
+            (uint16_t)below(q->size + (below(32) == 0)) };
+    write_mem(r, table + 16 * below(q->size), &d, sizeof(d));
+}
+
+static void put_avail(struct rig *r, const struct virtio_queue *q, uint16_t head)
+{
+    uint16_t idx = 0, more;
+    if (gmem_read(&r->gm, q->avail_gpa + 2, &idx, 2) < 0)
+        return;
+    write_mem(r, q->avail_gpa + 4 + 2 * (idx % q->size), &head, 2);
+    more = (uint16_t)(idx + 1 + (below(64) == 0 ? below(300) : 0));
+    write_mem(r, q->avail_gpa + 2, &more, 2);
+}
+
+/* A disk request that makes sense, but for now and then a number in it. */
+static void offer_request(struct rig *r, const struct virtio_queue *q)
+{
+    static const uint32_t types[] = { 0, 1, 4, 8, 11, 13, 99 };
+    if (q->size < 4)
+        return;
+    uint64_t at = RINGS + 0x8000 + below(64) * 64;
+    uint32_t type = types[below(ARRAY_SIZE(types))], len = (uint32_t)(below(4) ? 512 * (1 + below(20)) : 16);
+    const uint64_t header[] = { type, below(16) ? below(140) : roll(), below(130), (below(8) ? 0 : roll() << 32) | below(200) };
+    write_mem(r, at, header, sizeof(header));
+    const struct {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t flags, next;
+    } d[3] = { { at, 16, 1, 1 },
+               { type > 10 ? at + 16 : 0x1000 + below(64) * 256, len, (uint16_t)(1 | (type == 0 || type == 8 ? 2 : 0)), 2 },
+               { at + 63, 1, 2, 0 } };
+    write_mem(r, q->desc_gpa, d, sizeof(d));
+    put_avail(r, q, 0);
+}
+
+static void access_bar(struct rig *r)
+{
+    uint64_t at = below(3) ? BAR + below(2) * VIRTIO_PCI_BAR_SIZE + below(4) * 0x1000 + below(0x48)
+                           : MMIO + below(VIRTIO_MMIO_SIZE);
+    unsigned size = 1U << below(4);
+    if (below(2))
+        at &= ~3ULL;
+    uint64_t v = below(2) ? below(16) : roll() >> below(64);
+    if (below(3))
+        bus_write(&r->mmio, at, v, size);
+    else
+        (void)bus_read(&r->mmio, at, size);
+}
+
+static void access_config(struct rig *r)
+{
+    uint8_t devfn = (uint8_t)(8 * (1 + below(2)));
+    unsigned size = 1U << below(3), at = (unsigned)below(256) & ~(size - 1);
+    if (at >= PCI_BAR0 && at < PCI_BAR0 + 24)
+        return; /* where the BARs lie is device_fuzz's */
+    if (below(2))
+        pci_config_write(&r->bus, devfn, at, (uint32_t)roll(), size);
+    else
+        (void)pci_config_read(&r->bus, devfn, at, size);
+    pci_config_write(&r->bus, devfn, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+}
+
+static void end_some(struct rig *r)
+{
+    struct memory_disk *d = &r->disk[below(2)];
+    for (uint64_t n = below(8); n > 0 && d->nr > 0; n--)
+        end_one(d, (unsigned)below(d->nr));
+}
+
+static void act(struct rig *r)
+{
+    unsigned dev = (unsigned)below(DEVICES);
+    struct virtio_device *vdev = device(r, dev);
+    const struct virtio_queue *q = &vdev->queue[below(vdev->nr_queues)];
+    switch (below(16)) {
+    case 0:
+    case 1: access_bar(r); break;
+    case 2: access_config(r); break;
+    case 3: write_noise(r); break;
+    case 4: write_desc(r, q, below(2) ? q->desc_gpa : address()); break;
+    case 5:
+    case 6:
+    case 7: offer_request(r, q); break;
+    case 8: put_avail(r, q, (uint16_t)below(q->size)); break;
+    case 9:
+    case 10:
+    case 11: virtio_notify(vdev, (uint32_t)(q - vdev->queue)); break;
+    case 12: end_some(r); break;
+    case 13: vm_clock_advance(&r->clock, (ns_t)below(1000)); break;
+    case 14:
+        if (!virtio_live(vdev) || below(64) == 0)
+            bring_up(r, dev);
+        break;
+    case 15: virtio_config_changed(vdev); break;
+    }
+    for (unsigned n = 0; n < vdev->nr_queues; n++)
+        if (vdev->queue[n].in_flight > vdev->queue[n].size)
+            finding("more chains are out than the queue has descriptors");
+}
+
+/* ---- state ---- */
+
+static const struct state_desc *part(struct rig *r, unsigned i, void **ret_object)
+{
+    void *const objects[] = { &r->rng, &r->blk[0], &r->blk[1], &r->pci[0], &r->pci[1], &r->mm };
+    const struct state_desc *const descs[] = { virtio_rng_class.state, virtio_blk_class.state, virtio_blk_class.state,
+                                               virtio_pci_class.state, virtio_pci_class.state, virtio_mmio_class.state };
+    *ret_object = objects[i];
+    return descs[i];
+}
+
+enum { PARTS = 6 };
+
+static void save(struct rig *r, unsigned i, struct state_buf *buf)
+{
+    void *object;
+    const struct state_desc *desc = part(r, i, &object);
+    if (state_save(desc, object, buf) < 0)
+        abort();
+}
+
+static int load(struct rig *r, unsigned i, struct state_buf *buf, struct error *err)
+{
+    void *object;
+    const struct state_desc *desc = part(r, i, &object);
+    buf->pos = 0;
+    return state_load(desc, object, buf, err);
+}
+
+static void check_round_trip(struct rig *r)
+{
+    static struct rig copy;
+    struct state_buf first[PARTS] = { 0 };
+    rig_init(&copy);
+    for (unsigned i = 0; i < PARTS; i++)
+        save(r, i, &first[i]);
+    for (unsigned i = 0; i < PARTS; i++) {
+        struct error err = { 0 };
+        struct state_buf second = { 0 };
+        if (load(&copy, i, &first[i], &err) < 0)
+            finding(err.msg);
+        save(&copy, i, &second);
+        if (second.len != first[i].len || memcmp(second.data, first[i].data, second.len) != 0)
+            finding("load and save change the state");
+        state_buf_done(&second);
+        state_buf_done(&first[i]);
+    }
+    rig_done(&copy);
+}
+
+static void check_hostile_state(struct rig *r)
+{
+    static struct rig victim;
+    rig_init(&victim);
+    for (unsigned i = 0; i < PARTS; i++) {
+        struct state_buf buf = { 0 };
+        struct error err = { 0 };
+        save(r, i, &buf);
+        for (uint64_t n = 1 + below(6); n > 0; n--)
+            buf.data[below(buf.len)] ^= (uint8_t)(1 << below(8));
+        if (load(&victim, i, &buf, &err) < 0) { /* as promised, it can only be thrown away */
+            state_buf_done(&buf);
+            rig_done(&victim);
+            return;
+        }
+        state_buf_done(&buf);
+    }
+    for (unsigned i = 0; i < 50; i++)
+        act(&victim);
+    rig_done(&victim);
+}
+
+int main(int argc, char **argv)
+{
+    static struct rig rig;
+    uint64_t chains = 0, messages = 0, requests = 0;
+    fuzz_start(&fuzz, argc, argv, 10);
+    while (fuzz_more(&fuzz)) {
+        (void)alarm(HANG_S);
+        rig_init(&rig);
+        for (unsigned i = 0; i < DEVICES; i++)
+            if (below(4))
+                bring_up(&rig, i);
+        for (unsigned i = 0; i < ROUND; i++)
+            act(&rig);
+        for (unsigned i = 0; i < DEVICES; i++)
+            chains += device(&rig, i)->queue[0].used_idx;
+        messages += rig.messages;
+        requests += rig.disk[0].ended + rig.disk[1].ended;
+        check_round_trip(&rig);
+        if (below(2))
+            check_hostile_state(&rig);
+        rig_done(&rig);
+    }
+    printf("%lu chains on first queues, %lu disk requests, %lu messages\n", (unsigned long)chains, (unsigned long)requests,
+           (unsigned long)messages);
+    return 0;
+}
