@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE ENGINE, SUITE is `board` or `linux`.
+"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE ENGINE, SUITE is `board`, `linux` or `disk`.
 
-`board` uses the small guest tests/guests/board.S; `linux` the Debian guest that `make guests` fetched (skipped with exit
+`board` uses the small guest tests/guests/board.S; the others the Debian guest that `make guests` fetched (skipped with exit
 77 when it is not there), and in it STRESS, tests/guests/smp_stress.c. Each law is a function; its name is printed with the verdict.
 """
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -172,7 +173,8 @@ def auto_takes_the_first_engine_that_works():
 
 
 def session(args, steps):
-    """Runs on a terminal: steps are (text to wait for, bytes to type or function of the pid). Returns status and output."""
+    """Runs on a terminal: steps are (text to wait for, bytes to type or function of the pid), each looked for behind the one before.
+    Returns status and output."""
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)
     pid = os.fork()
@@ -182,13 +184,14 @@ def session(args, steps):
         for fd in range(3):
             os.dup2(slave, fd)
         os.execv(DOPPEL, [*RUN, '--timeout', '60', *args])
-    out, was_raw, status, end = b'', False, None, time.monotonic() + 70
+    out, seen, was_raw, status, end = b'', 0, False, None, time.monotonic() + 70
     while status is None and time.monotonic() < end:
         if select.select([master], [], [], 0.05)[0]:
             out += os.read(master, 4096)
-        if steps and steps[0][0] in out:
+        if steps and steps[0][0] in out[seen:]:
             was_raw = was_raw or termios.tcgetattr(slave) != before
-            action = steps.pop(0)[1]
+            text, action = steps.pop(0)
+            seen = out.index(text, seen) + len(text)
             if callable(action):
                 action(pid)
             else:
@@ -211,7 +214,7 @@ def the_terminal_is_restored_however_it_ends():
     ready = ('--kernel', BOARD, '--append', 'e')
     # The guest echoes: type something and wait for it, so that the terminal is known to be raw by then.
     def steps(*rest):
-        return [(b'', lambda pid: time.sleep(0.5)), (b'', b'z'), (b'z', b'y'), (b'zy', rest[0])]
+        return [(b'', lambda pid: time.sleep(0.5)), (b'', b'z'), (b'z', b'y'), (b'y', rest[0])]
     expect(session(ready, steps(b'q'))[0], 1, 'guest ends')
     expect(session(ready, steps(b'\x01x'))[0], 0, 'Ctrl-A x')
     expect(session(ready, steps(lambda pid: os.kill(pid, signal.SIGTERM)))[0], 143, 'SIGTERM')
@@ -364,6 +367,117 @@ def a_shell_on_a_terminal_works():
     expect_in(b'a42b', out)
 
 
+# ---- disk ----
+
+def disk(folder, size=4 << 20):
+    """Makes a disk of random bytes; returns its path and hash."""
+    path = os.path.join(folder, 'disk')
+    data = os.urandom(size)
+    with open(path, 'wb') as f:
+        f.write(data)
+    return path, hashlib.sha256(data).hexdigest()
+
+
+def hash_of(path):
+    with open(path, 'rb') as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def random_bytes_come_from_the_host():
+    script = 'cat /sys/class/misc/hw_random/rng_current; head -c 64 /dev/hwrng | sha256sum'
+    first, second = guest(script), guest(script)
+    expect_in(b'virtio_rng', first[1])
+    expect(first[0], 0, first[2])
+    expect(first[1] != second[1], True, 'other bytes in another run')
+
+
+def guests_read_and_write_a_disk():
+    with tempfile.TemporaryDirectory() as d:
+        path, old = disk(d)
+        status, out, err = guest('sha256sum </dev/vda; head -c 100000 /dev/urandom >/tmp/x; sha256sum </tmp/x; '
+                                 'dd if=/tmp/x of=/dev/vda bs=1000 seek=1111 conv=fsync 2>/dev/null', '--disk', path, '--cpus', '2')
+        expect((status, err), (0, b''), out)
+        before, piece = (l.split()[0].decode() for l in out.splitlines())
+        expect(before, old, 'what the guest read')
+        with open(path, 'rb') as f:
+            f.seek(1111 * 1000)
+            expect(hashlib.sha256(f.read(100000)).hexdigest(), piece, 'what the guest wrote')
+
+
+def a_file_system_outlives_the_machine_that_made_it():
+    with tempfile.TemporaryDirectory() as d:
+        path, _ = disk(d, 16 << 20)
+        status, out, err = guest('mke2fs /dev/vda >/dev/null && mount /dev/vda /mnt && head -c 3000000 /dev/urandom >/mnt/x && '
+                                 'sha256sum </mnt/x && umount /mnt', '--disk', path)
+        expect(status, 0, err)
+        expect(guest('mount -o ro /dev/vda /mnt && sha256sum </mnt/x', '--disk', path + ',ro')[:2], (0, out), 'in another machine')
+
+
+def a_read_only_disk_is_not_written():
+    with tempfile.TemporaryDirectory() as d:
+        path, old = disk(d)
+        os.chmod(path, 0o444)
+        status, _, err = guest('cat /sys/block/vda/ro >&2; dd if=/dev/zero of=/dev/vda bs=4096 count=1 conv=fsync', '--disk', path + ',ro')
+        expect(status, 1, err)
+        expect_in(b'1\n', err)
+        expect(hash_of(path), old, 'the file')
+
+
+def an_overlay_leaves_the_disk_alone():
+    write = 'dd if=/dev/zero of=/dev/vda bs=3000 seek=5 count=20 conv=fsync 2>/dev/null; sha256sum </dev/vda'
+    with tempfile.TemporaryDirectory() as d:
+        path, old = disk(d)
+        over = os.path.join(d, 'over')
+        status, new, err = guest(write, '--disk', path + ',overlay')
+        expect((status, err), (0, b''), 'forgotten overlay')
+        expect(new.split()[0].decode() != old, True, 'the guest sees what it wrote')
+        expect(guest('sha256sum </dev/vda', '--disk', path + ',overlay')[1].split()[0].decode(), old, 'it was forgotten')
+        expect(guest(write, '--disk', f'{path},overlay={over}')[:2], (0, new), 'kept overlay')
+        expect(guest('sha256sum </dev/vda', '--disk', f'{path},overlay={over}')[:2], (0, new), 'it was kept')
+        expect(hash_of(path), old, 'the file')
+        expect(os.stat(over).st_blocks * 512 < 1 << 20, True, 'the overlay is sparse')
+
+
+def interrupts_work_without_msi():
+    with tempfile.TemporaryDirectory() as d:
+        path, old = disk(d)
+        status, out, err = guest('sha256sum </dev/vda; grep -c MSI /proc/interrupts; grep virtio /proc/interrupts', '--append', 'pci=nomsi',
+                                 '--disk', path)
+        expect((status, err), (0, b''), out)
+        lines = out.decode().splitlines()
+        expect((lines[0].split()[0], lines[1]), (old, '0'), 'hash, and lines of MSI')
+        expect_in('fasteoi', lines[2])
+
+
+def a_restarted_machine_has_its_disk_again():
+    with tempfile.TemporaryDirectory() as d:
+        path, old = disk(d)
+        status, out = session(('--reboot', '--disk', path), [(b'/ # ', b'cat /dev/vda >/dev/null & reboot -f\r'),
+                                                            (b'/ # ', b'sha256sum /dev/vda\r'), (old.encode(), b'poweroff -f\r')])
+        expect(status, 0, out)
+
+
+def sixteen_disks_are_possible():
+    with tempfile.TemporaryDirectory() as d:
+        path, _ = disk(d, 4096)
+        status, out, err = guest('ls /dev/vd? | wc -l', *(['--disk', path + ',overlay'] * 16))
+        expect((status, out, err), (0, b'16\n', b''), 'disks')
+
+
+def bad_disks_are_refused_in_one_line():
+    with tempfile.TemporaryDirectory() as d:
+        path, _ = disk(d)
+        odd, empty = os.path.join(d, 'odd'), os.path.join(d, 'empty')
+        for name, size in ((odd, 1000), (empty, 0)):
+            with open(name, 'wb') as f:
+                f.truncate(size)
+        for what, want in ((d, 1), (d + '/none', 1), (odd, 1), (empty, 1), ('/dev/null', 1), (f'{path},overlay={odd}', 1),
+                           (path + ',nope', 2), (path + ',ro,overlay', 2), (',ro', 2)):
+            status, out, err = guest('true', '--disk', what)
+            expect((status, out), (want, b''), what)
+            one_line(err)
+
+
 SUITES = {
     'board': [each_end_has_its_status_and_at_most_one_line, the_debug_exit_port_gives_the_status_and_output_is_exact,
               bytes_pass_unchanged_in_a_pipe, bad_usage_exits_2_and_bad_files_1_with_one_line,
@@ -376,7 +490,12 @@ SUITES = {
               power_off_and_reset_before_the_command_ends_are_failures,
               a_command_whose_reader_left_ends, an_idle_linux_uses_little_host_cpu,
               a_signal_ends_a_busy_guest_within_a_second, a_shell_on_a_terminal_works],
+    'disk': [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_file_system_outlives_the_machine_that_made_it,
+             a_read_only_disk_is_not_written, an_overlay_leaves_the_disk_alone, interrupts_work_without_msi,
+             a_restarted_machine_has_its_disk_again, sixteen_disks_are_possible, bad_disks_are_refused_in_one_line],
 }
+if ENGINE == 'interp': # chips are the same for all engines
+    SUITES['disk'] = [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_restarted_machine_has_its_disk_again]
 if ENGINE == 'bt':
     SUITES['linux'] += [stats_say_what_bt_did_and_where_time_went, traced_code_names_guest_and_host_instructions]
 
@@ -388,7 +507,7 @@ def main():
     if why:
         print(f'skipped: engine {ENGINE} does not work here: {why}')
         sys.exit(77)
-    if suite == 'linux' and not report['guests']['x86-64']:
+    if suite != 'board' and not report['guests']['x86-64']:
         print('skipped: no Debian guest (make guests)')
         sys.exit(77)
     failed = 0
