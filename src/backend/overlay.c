@@ -14,7 +14,6 @@
 
 #include "backend/hostfile.h"
 #include "base/checked.h"
-#include "base/cleanup.h"
 
 enum { VERSION = 1, SAMPLES = 64, IOV_MAX_PIECES = 1024 };
 #define MAGIC 0x59414c5245564f44ULL /* "DOVERLAY" */
@@ -292,17 +291,14 @@ int overlay_open(struct overlay *o, int base_fd, uint64_t size, int fd, bool kee
     n.clusters = (size + OVERLAY_CLUSTER - 1) / OVERLAY_CLUSTER;
     n.map_bytes = ALIGN_UP((n.clusters + 7) / 8, (uint64_t)OVERLAY_CLUSTER);
     n.data = OVERLAY_CLUSTER + n.map_bytes;
-    AUTO_FREE uint8_t *map = calloc(1, n.map_bytes);
-    AUTO_FREE uint8_t *dirty = calloc(1, n.map_bytes / OVERLAY_CLUSTER);
-    if (!map || !dirty)
-        return error_set(err, -ENOMEM, "out of memory for the map of an overlay");
-    n.map = map;
-    n.dirty = dirty;
-    int r = fill(&n, err);
-    if (r < 0)
+    n.map = calloc(1, n.map_bytes);
+    n.dirty = calloc(1, n.map_bytes / OVERLAY_CLUSTER);
+    int r = n.map && n.dirty ? fill(&n, err) : error_set(err, -ENOMEM, "out of memory for the map of an overlay");
+    if (r < 0) {
+        free(n.map);
+        free(n.dirty);
         return r;
-    (void)TAKE_PTR(map);
-    (void)TAKE_PTR(dirty);
+    }
     *o = n;
     return 0;
 }
