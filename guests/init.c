@@ -38,6 +38,8 @@ enum {
     DRAIN_CHUNKS = 64, /* more than a pipe holds */
     HEADER = 3,
     PROTOCOL_VERSION = 1,
+    DEVICES_MAX = 64, /* virtio devices that are looked at */
+    DEVICE_LEN = 6,   /* "0x1042" */
     STATUS_NOT_FOUND = 127,
     STATUS_NOT_EXECUTABLE = 126,
 };
@@ -200,48 +202,83 @@ static void loopback_up(void)
     sys(__NR_close, fd);
 }
 
-/* True when a PCI device with the virtio vendor number exists. */
-static int have_virtio(void)
+/* The device numbers of the machine's virtio devices, as a line of /lib/doppel/modules begins: "0x1042 ". */
+static char devices[DEVICES_MAX][DEVICE_LEN + 2];
+static unsigned nr_devices;
+
+/* Reads the first word of /sys/bus/pci/devices/NAME/ATTRIBUTE. */
+static long read_attribute(const char *name, const char *attribute, char *buf, size_t size)
 {
-    static char entries[4096]; /* struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name */
-    int found = 0;
-    long n = 0;
-    long dir = sys(__NR_open, "/sys/bus/pci/devices", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    while (dir >= 0 && !found && (n = sys(__NR_getdents64, dir, entries, sizeof(entries))) > 0) {
-        for (long at = 0; at < n && !found; at += *(uint16_t *)(entries + at + 16)) {
-            char path[128] = "/sys/bus/pci/devices/";
-            char vendor[16];
-            const char *name = entries + at + 19;
-            if (name[0] == '.' || str_len(name) > 64)
-                continue;
-            memcpy(path + 21, name, str_len(name));
-            memcpy(path + 21 + str_len(name), "/vendor", 8);
-            found = read_file(path, vendor, sizeof(vendor)) > 0 && str_starts(vendor, "0x1af4");
-        }
-    }
-    if (dir >= 0)
-        sys(__NR_close, dir);
-    return found;
+    char path[128] = "/sys/bus/pci/devices/";
+    size_t len = str_len(path), name_len = str_len(name), attribute_len = str_len(attribute);
+    if (len + name_len + attribute_len + 2 > sizeof(path))
+        return -ENAMETOOLONG;
+    memcpy(path + len, name, name_len);
+    path[len + name_len] = '/';
+    memcpy(path + len + name_len + 1, attribute, attribute_len + 1);
+    return read_file(path, buf, size);
 }
 
-/* Loads the modules of /lib/doppel/modules, one path a line, in order; only on a machine that has virtio devices. */
+static void add_device(const char *name)
+{
+    char vendor[16], device[16];
+    if (name[0] == '.' || nr_devices == DEVICES_MAX || read_attribute(name, "vendor", vendor, sizeof(vendor)) <= 0)
+        return;
+    if (!str_starts(vendor, "0x1af4") || read_attribute(name, "device", device, sizeof(device)) < DEVICE_LEN)
+        return;
+    memcpy(devices[nr_devices], device, DEVICE_LEN);
+    devices[nr_devices++][DEVICE_LEN] = ' ';
+}
+
+static void find_devices(void)
+{
+    static char entries[4096]; /* struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name */
+    long n;
+    long dir = sys(__NR_open, "/sys/bus/pci/devices", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    while (dir >= 0 && (n = sys(__NR_getdents64, dir, entries, sizeof(entries))) > 0)
+        for (long at = 0; at < n; at += *(uint16_t *)(entries + at + 16))
+            add_device(entries + at + 19);
+    if (dir >= 0)
+        sys(__NR_close, dir);
+}
+
+/* Whether a device needs the module of this line: "* PATH" (any does) or "0xDEVICE PATH". */
+static int is_needed(const char *line)
+{
+    for (unsigned i = 0; i < nr_devices; i++)
+        if (line[0] == '*' || str_starts(line, devices[i]))
+            return 1;
+    return 0;
+}
+
+static void load_module(const char *path)
+{
+    long fd = sys(__NR_open, path, O_RDONLY | O_CLOEXEC, 0);
+    long r = fd < 0 ? fd : sys(__NR_finit_module, fd, "", 0);
+    if (r < 0 && r != -EEXIST)
+        complain("cannot load", path, r);
+    if (fd >= 0)
+        sys(__NR_close, fd);
+}
+
+/* Loads those modules of /lib/doppel/modules that virtio devices of this machine need, in order. */
 static void load_modules(void)
 {
     static char list[16384];
     long n = read_file("/lib/doppel/modules", list, sizeof(list));
-    if (n <= 0 || !have_virtio())
+    if (n <= 0)
         return;
+    find_devices();
     for (char *p = list, *next; *p; p = next) {
+        char *path = p;
         for (next = p; *next && *next != '\n'; next++) {
         }
         if (*next)
             *next++ = '\0';
-        long fd = sys(__NR_open, p, O_RDONLY | O_CLOEXEC, 0);
-        long r = fd < 0 ? fd : sys(__NR_finit_module, fd, "", 0);
-        if (r < 0 && r != -EEXIST)
-            complain("cannot load", p, r);
-        if (fd >= 0)
-            sys(__NR_close, fd);
+        while (*path && *path++ != ' ') {
+        }
+        if (is_needed(p))
+            load_module(path);
     }
 }
 

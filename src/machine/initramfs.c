@@ -20,6 +20,7 @@ enum {
     LIST_MAX = 4 << 20,  /* applets, modules.dep */
     DEPS_MAX = 64,       /* modules one module needs */
     MODULES_MAX = 128,   /* modules in the archive */
+    ANY_DEVICE = 0,
 };
 
 static const char *const skeleton_dirs[] = {
@@ -60,14 +61,19 @@ static const struct text_file skeleton_files[] = {
 };
 
 /* Modules that are packed when the kernel has them, with what they depend on, in this order. */
-static const char *const module_names[] = {
-    "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng", "virtiofs", "9pnet_virtio", "9p",
+static const struct module_of_device {
+    const char *name;
+    uint16_t device; /* PCI device number of virtio devices that need it; ANY_DEVICE: all */
+} modules_of_devices[] = {
+    { "virtio_pci", ANY_DEVICE }, { "virtio_blk", 0x1042 }, { "virtio_net", 0x1041 },   { "virtio_console", 0x1043 },
+    { "virtio-rng", 0x1044 },     { "virtiofs", 0x105a },   { "9pnet_virtio", 0x1049 }, { "9p", 0x1049 },
 };
 
 /* Paths relative to lib/modules/VERSION, as modules.dep has them, in the order of loading. */
 struct module_list {
     unsigned nr;
     const char *path[MODULES_MAX]; /* borrowed (from the text of modules.dep, which outlives the list) */
+    uint16_t device[MODULES_MAX];  /* ANY_DEVICE also where several need it */
 };
 
 static int read_guest_file(const struct initramfs_args *args, const char *name, size_t max, struct blob *ret_blob,
@@ -179,22 +185,26 @@ static bool is_module_named(const char *path, const char *name)
     return strncmp(base, ".ko", 3) == 0 && (base[3] == '\0' || base[3] == '.');
 }
 
-static int add_to_list(struct module_list *list, const char *path, struct error *err)
+static int add_to_list(struct module_list *list, const char *path, uint16_t device, struct error *err)
 {
     for (unsigned i = 0; i < list->nr; i++) {
-        if (strcmp(list->path[i], path) == 0)
+        if (strcmp(list->path[i], path) == 0) {
+            if (list->device[i] != device)
+                list->device[i] = ANY_DEVICE;
             return 0;
+        }
     }
     if (path[0] == '/' || strstr(path, ".."))
         return error_set(err, -EINVAL, "modules.dep: bad path '%s'", path);
     if (list->nr == MODULES_MAX)
         return error_set(err, -E2BIG, "modules.dep: more than %d modules needed", MODULES_MAX);
+    list->device[list->nr] = device;
     list->path[list->nr++] = path;
     return 0;
 }
 
 /* "module: dep1 dep2 ..." with the dependencies in reverse order of loading, as depmod writes them. Cuts the line. */
-static int add_dep_line(struct module_list *list, char *line, char *deps, struct error *err)
+static int add_dep_line(struct module_list *list, char *line, char *deps, uint16_t device, struct error *err)
 {
     const char *dep[DEPS_MAX];
     unsigned nr = 0;
@@ -205,16 +215,18 @@ static int add_dep_line(struct module_list *list, char *line, char *deps, struct
         dep[nr++] = p;
     }
     while (nr > 0) {
-        int r = add_to_list(list, dep[--nr], err);
+        int r = add_to_list(list, dep[--nr], device, err);
         if (r < 0)
             return r;
     }
-    return add_to_list(list, line, err);
+    return add_to_list(list, line, device, err);
 }
 
-/* Adds the module called `name`, if the kernel has it, behind what it needs. `lines`: modules.dep. */
-static int add_module_closure(struct module_list *list, struct blob *lines, const char *name, struct error *err)
+/* Adds the module, if the kernel has it, behind what it needs. `lines`: modules.dep. */
+static int add_module_closure(struct module_list *list, struct blob *lines, const struct module_of_device *module,
+                              struct error *err)
 {
+    const char *name = module->name;
     const size_t name_len = strlen(name);
     char *end = (char *)lines->data + lines->len;
     for (char *line = (char *)lines->data; line < end; line += strlen(line) + 1) {
@@ -223,7 +235,7 @@ static int add_module_closure(struct module_list *list, struct blob *lines, cons
             continue;
         *colon = '\0';
         if (is_module_named(line, name))
-            return add_dep_line(list, line, colon + 1, err);
+            return add_dep_line(list, line, colon + 1, module->device, err);
         *colon = ':';
     }
     return 0;
@@ -249,7 +261,17 @@ static int read_module(const struct initramfs_args *args, const char *release, c
     return r < 0 ? error_prefix(err, "module '%s'", path) : 0;
 }
 
-/* Packs the modules flat into lib/modules/ and their order into lib/doppel/modules. */
+/* Appends "* /PATH", or "0xDEVICE /PATH", for init. */
+static int append_line(struct blob *order, uint16_t device, const char *path, struct error *err)
+{
+    char line[PATH_MAX + 16], who[8] = "*";
+    if (device != ANY_DEVICE)
+        (void)snprintf(who, sizeof(who), "0x%04x", device);
+    int len = snprintf(line, sizeof(line), "%s /%s\n", who, path);
+    return blob_append(order, line, (size_t)len, LIST_MAX, err);
+}
+
+/* Packs the modules flat into lib/modules/ and their order, and which devices need them, into lib/doppel/modules. */
 static int pack_modules(struct cpio *c, const struct initramfs_args *args, const char *release, const struct module_list *list,
                         struct error *err)
 {
@@ -270,11 +292,7 @@ static int pack_modules(struct cpio *c, const struct initramfs_args *args, const
         r = cpio_add_file(c, name, 0644, module.data, module.len, err);
         blob_done(&module);
         if (r >= 0)
-            r = blob_append(&order, "/", 1, LIST_MAX, err);
-        if (r >= 0)
-            r = blob_append(&order, name, strlen(name), LIST_MAX, err);
-        if (r >= 0)
-            r = blob_append(&order, "\n", 1, LIST_MAX, err);
+            r = append_line(&order, list->device[i], name, err);
     }
     if (r >= 0 && order.len)
         r = cpio_add_file(c, "lib/doppel/modules", 0644, order.data, order.len, err);
@@ -299,8 +317,8 @@ static int add_modules(struct cpio *c, const struct initramfs_args *args, struct
         if (dep.data[i] == '\n')
             dep.data[i] = '\0';
     }
-    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(module_names); i++)
-        r = add_module_closure(&list, &dep, module_names[i], err);
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(modules_of_devices); i++)
+        r = add_module_closure(&list, &dep, &modules_of_devices[i], err);
     if (r >= 0)
         r = pack_modules(c, args, release, &list, err);
     blob_done(&dep);

@@ -140,11 +140,11 @@ static void folders_come_before_what_is_in_them(void **state)
     blob_done(&b);
 }
 
-static void modules_are_listed_in_loading_order(void **state)
+static void modules_are_listed_in_loading_order_with_the_devices_that_need_them(void **state)
 {
     (void)state;
-    static const char order[] = "/lib/modules/virtio.ko\n/lib/modules/virtio_ring.ko\n/lib/modules/virtio_blk.ko\n"
-                                "/lib/modules/virtio_rng.ko\n";
+    static const char order[] = "* /lib/modules/virtio.ko\n* /lib/modules/virtio_ring.ko\n0x1042 /lib/modules/virtio_blk.ko\n"
+                                "0x1044 /lib/modules/virtio_rng.ko\n";
     struct blob b = build(true, NULL);
     expect_file(&b, "lib/doppel/modules", S_IFREG | 0644, order, sizeof(order) - 1);
     expect_file(&b, "lib/modules/virtio_ring.ko", S_IFREG | 0644, "virtio_ring!", 12);
@@ -200,8 +200,12 @@ static void missing_files_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAW(everything_has_its_place),        LAW(folders_come_before_what_is_in_them), LAW(modules_are_listed_in_loading_order),
-        LAW(command_is_stored_with_its_nuls), LAW(command_that_is_too_long_is_refused), LAW(missing_files_are_named),
+        LAW(everything_has_its_place),
+        LAW(folders_come_before_what_is_in_them),
+        LAW(modules_are_listed_in_loading_order_with_the_devices_that_need_them),
+        LAW(command_is_stored_with_its_nuls),
+        LAW(command_that_is_too_long_is_refused),
+        LAW(missing_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
