@@ -9,9 +9,9 @@
  *   - other threads request that of it, and inject interrupts that Linux takes to be spurious (IPIs, the timer);
  *   - every second time there is so little memory for code that some of it is evicted all the time;
  *   - the machine is stopped and goes on; sometimes its state is saved and loaded in between.
- * HARDNESS 0: `bt` is left alone. Until the command starts, nothing is injected.
- * A line of counts goes to stderr. Status 125: our own trouble, 124: it took longer than SOAK_LIMIT seconds (300), which also
- * prints where the CPUs are.
+ * HARDNESS 0: `bt` is left alone. Until the command starts, nothing is injected. SOAK_DISK in the environment names a disk for
+ * the guest. A line of counts goes to stderr. Status 125: our own trouble, 124: it took longer than SOAK_LIMIT seconds (300),
+ * which also prints where the CPUs are.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -298,6 +298,8 @@ static int make(char **argv, uint64_t seed, struct chardev **ret_port, struct ch
         .initramfs = initramfs.data,
         .initramfs_len = initramfs.len,
         .cmdline = "console=ttyS0 panic=-1 quiet cryptomgr.notests rcupdate.rcu_expedited=1",
+        .disk = { { .path = getenv("SOAK_DISK") } },
+        .nr_disks = getenv("SOAK_DISK") != NULL,
     };
     return machine_new(&config, &ports, &soak.machine, err);
 }
