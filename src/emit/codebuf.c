@@ -16,7 +16,22 @@
 enum { CODEBUF_INT3 = 0xcc };
 static const size_t codebuf_max = 1UL << 30;
 
-int codebuf_init(struct codebuf *cb, size_t size, struct error *err)
+/* Maps the executable view within reach of `near` if there is room, else anywhere. */
+static uint8_t *map_rx(size_t size, int fd, const void *near)
+{
+    enum { STEP = 64 << 20, TRIES = 24 };
+    uintptr_t at = ((uintptr_t)near & ~(uintptr_t)4095) + STEP; /* what `near` lies in may grow, too */
+    for (unsigned k = 0; near && k < TRIES; k++, at += STEP) {
+        void *rx = mmap((void *)at, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+        if (rx == (void *)at)
+            return rx;
+        if (rx != MAP_FAILED)
+            (void)munmap(rx, size); /* a kernel that takes it for a hint: our own mapping */
+    }
+    return mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+}
+
+int codebuf_init(struct codebuf *cb, size_t size, const void *near, struct error *err)
 {
     AUTO_CLOSE int fd = -1;
     uint8_t *rw, *rx;
@@ -30,7 +45,7 @@ int codebuf_init(struct codebuf *cb, size_t size, struct error *err)
     rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (rw == MAP_FAILED)
         return error_set(err, -errno, "code memory: cannot map %zu bytes writable: %s", size, strerror(errno));
-    rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    rx = map_rx(size, fd, near);
     if (rx == MAP_FAILED) {
         int ret = error_set(err, -errno, "code memory: cannot map %zu bytes executable: %s", size, strerror(errno));
         munmap(rw, size);

@@ -26,8 +26,9 @@ struct codebuf {
     bool failed; /* sticky: something did not fit since the last reset or rollback */
 };
 
-/* Maps `size` bytes (rounded up to pages; at most 1 GiB). -EINVAL, -ENOMEM, or what memfd_create(2) and mmap(2) say. */
-MUST_CHECK int codebuf_init(struct codebuf *cb, size_t size, struct error *err);
+/* Maps `size` bytes (rounded up to pages; at most 1 GiB), if possible so that code reaches `near` (NULL: nothing) relative to rip.
+ * -EINVAL, -ENOMEM, or what memfd_create(2) and mmap(2) say. */
+MUST_CHECK int codebuf_init(struct codebuf *cb, size_t size, const void *near, struct error *err);
 /* The same from shared anonymous memory, which perf(1), unlike memfd's, looks up in /tmp/perf-PID.map. */
 MUST_CHECK int codebuf_init_named(struct codebuf *cb, size_t size, struct error *err);
 /* Unmaps; takes a zeroed buffer too. */
@@ -45,6 +46,14 @@ void codebuf_put(struct codebuf *cb, const void *bytes, size_t len);
 static inline const uint8_t *codebuf_here(const struct codebuf *cb)
 {
     return cb->rx + cb->pos;
+}
+
+/* Whether all code can reach an address relative to rip. */
+static inline bool codebuf_reaches(const struct codebuf *cb, const void *address)
+{
+    const int64_t far = (1LL << 31) - 4096;
+    int64_t first = (int64_t)((uintptr_t)address - (uintptr_t)cb->rx), last = first - (int64_t)cb->size;
+    return first > -far && first < far && last > -far && last < far;
 }
 
 /* Whether an execution address lies in this buffer. */

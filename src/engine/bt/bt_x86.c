@@ -36,7 +36,7 @@ struct translation {
     bool killed;
     uint32_t gen; /* of the page when the code was made or revived: of a trace more than the block must be unchanged */
     struct x86_habits habits;
-    uint8_t straddles; /* times a group check lay across two pages; at STRADDLES_MAX it does without groups */
+    uint8_t straddles; /* times a group check lay across two pages, up to STRADDLES_MAX: then it does with smaller ones, or none */
 };
 
 struct bt_x86 {
@@ -253,13 +253,29 @@ static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
         keep_up_writes(e, c, writes);
 }
 
+/* No page marked up to the mark of that number may be written by what is remembered. */
+static void drop_marked(struct bt_x86 *e, uint64_t marks)
+{
+    enum { FEW = 4 };
+    uint64_t seen = atomic_load_explicit(&e->storer.seen, memory_order_relaxed), page[FEW]; /* our own: nobody else stores it */
+    unsigned n = 0;
+    while (n < FEW && seen + n < marks && gmem_recent(e->gmem->marked, seen + n + 1, &page[n]))
+        n++;
+    if (seen + n != marks) {
+        x86_frames_drop_writes(&e->code.frames);
+        return;
+    }
+    while (n-- > 0)
+        x86_frames_drop_writes_of(&e->code.frames, e->gmem->host + (page[n] << GPAGE_SHIFT));
+}
+
 /* Enters the part where stores are made by the inline TLB; no page may have got its first code since its rights were looked at.
  */
 static void begin_storing(struct bt_x86 *e)
 {
     while (!gmem_storer_enter(e->gmem, &e->storer)) {
         uint64_t marks = atomic_load_explicit(&e->gmem->nr_marks, memory_order_acquire);
-        x86_frames_drop_writes(&e->code.frames);
+        drop_marked(e, marks);
         atomic_store_explicit(&e->storer.seen, marks, memory_order_release); /* pairs with the load in gmem_mark_code */
     }
 }
@@ -367,9 +383,10 @@ static void count_straddle(struct bt_x86 *e)
     struct x86_block *b = (struct x86_block *)(uintptr_t)e->code.frame->straddler;
     struct translation *t = b->translation;
     e->code.frame->straddler = 0;
-    if (++t->straddles != STRADDLES_MAX)
+    if (++t->straddles < STRADDLES_MAX || t->habits.straddles == 2)
         return;
-    t->habits.straddles = true;
+    t->straddles = 0;
+    t->habits.straddles++;
     translate_anew(e, t);
     e->ungrouped++;
 }

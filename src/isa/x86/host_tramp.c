@@ -310,7 +310,7 @@ static struct host_code *code_new(void)
     if (!h)
         return NULL;
     memset(h, 0, sizeof(*h));
-    if (codebuf_init(&h->code, CODE_SIZE, NULL) < 0) {
+    if (codebuf_init(&h->code, CODE_SIZE, NULL, NULL) < 0) {
         free(h);
         return NULL;
     }

@@ -317,18 +317,36 @@ static void put_tail(struct xl *x, struct tail *t)
     }
 }
 
+/* Looks at the vCPU's requests: compares them with 0 where flags are dead, else rcx is what they are. */
+static void put_requests(struct xl *x)
+{
+    const _Atomic uint32_t *requests = &x->c->vcpu->requests;
+    bool dead = x->note[0].flags_dead;
+    if (!x->code->check_all && codebuf_reaches(x->cb, requests)) {
+        const uint8_t *end = codebuf_here(x->cb) + (dead ? 7 : 6);
+        XL_BYTES(x, dead ? 0x83 : 0x8b, dead ? 0x3d : 0x0d); /* cmp dword [rip + requests], 0; mov ecx, [rip + requests] */
+        codebuf_put4(x->cb, (uint32_t)((const uint8_t *)requests - end));
+        if (dead)
+            codebuf_put1(x->cb, 0);
+        return;
+    }
+    xl_load(x, H_RCX, FRAME(requests));
+    if (dead)
+        XL_BYTES(x, 0x83, 0x39, 0); /* cmp dword [rcx], 0 */
+    else
+        XL_BYTES(x, 0x8b, 0x09); /* mov ecx, [rcx] */
+}
+
 /* Leaves for the block's own address when there are requests. */
 static void put_request_check(struct xl *x, int32_t off)
 {
     size_t from;
-    xl_load(x, H_RCX, FRAME(requests));
+    put_requests(x);
     if (x->note[0].flags_dead) {
-        XL_BYTES(x, 0x83, 0x39, 0); /* cmp dword [rcx], 0 */
-        XL_BYTES(x, 0x0f, 0x85);    /* jne */
+        XL_BYTES(x, 0x0f, 0x85); /* jne */
         codebuf_put4(x->cb, 0);
         from = x->cb->pos - 4;
     } else {
-        XL_BYTES(x, 0x8b, 0x09); /* mov ecx, [rcx] */
         XL_BYTES(x, 0xe3, 5);
         from = xl_jmp(x, NULL);
     }
@@ -362,6 +380,14 @@ static void keep_links_clear(struct xl *x)
         xl_bytes(x, nops[KILLED_BYTES - emitted - 1], KILLED_BYTES - emitted);
 }
 
+static bool early_check_due(const struct xl *x)
+{
+    for (unsigned n = 0; n < x->nr_groups; n++)
+        if (x->group[n].early && x->group[n].first == x->k && !x->group[n].checked && x->group[n].count)
+            return true;
+    return false;
+}
+
 static void put_body(struct xl *x)
 {
     bool ends = false;
@@ -369,6 +395,8 @@ static void put_body(struct xl *x)
         const struct x86_insn *i = x->insn[k];
         x->k = k;
         x->off = x->at[k];
+        if (!xl_keeps_rsp_ahead(x, i) || early_check_due(x))
+            xl_settle_rsp(x);
         x->starts[k] = (struct x86_start){ (uint16_t)(x->cb->pos - x->inner), x->at[k], (int16_t)x->fip, x->shadow };
         x->rcx_group = k ? x->rcx_next : -1;
         x->rcx_next = -1;
@@ -399,6 +427,7 @@ static void put_body(struct xl *x)
     }
     if (ends)
         return;
+    xl_settle_rsp(x);
     xl_x87_settle(x);
     keep_links_clear(x);
     xl_goto(x, x->off + x->insn[x->nr - 1]->len, false);
@@ -438,6 +467,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->b = b;
     x->bank = c->bank;
     x->fpu_here = x->x87_here = x->shadow = false;
+    x->rsp_ahead = 0;
     x->fip = NO_FIP;
     x->nr_tails = 0;
     x->k = 0;

@@ -28,7 +28,7 @@
 #include "isa/x86/mmu.h"
 #include "isa/x86/xsave_layout.h"
 
-enum { FRAME_TLB = 1 << 16, FRAME_SITES = 1024, FRAME_SITE_GROUP = 8, FRAME_JUMPS = 4096, FRAME_FETCHES = 4096 };
+enum { FRAME_TLB = 1 << 16, FRAME_SITES = 1024, FRAME_SITE_GROUP = 8, FRAME_JUMPS = 16384, FRAME_FETCHES = 4096 };
 enum { FRAME_STACK = 64 << 10, FRAME_NR = 8 };
 
 /* What one place in the code last accessed: most go on in the page they were in. Places share sites when there are many. */
@@ -59,7 +59,7 @@ struct __attribute__((aligned(4096))) x86_frame_bank {
     uint64_t fetch_neg[FRAME_FETCHES]; /* minus the linear page */
     uint64_t fetch_key[FRAME_FETCHES]; /* page index in guest memory - linear page */
     /* what the flushes go by (translate_frame.c) */
-    struct x86_frame_set used, local;                      /* there may be an entry; its page is not global */
+    struct x86_frame_set used, local, writes;              /* there may be an entry; its page is not global; it is for writing */
     uint8_t site_used[2 * FRAME_SITES / FRAME_SITE_GROUP]; /* some of these sites may have a page */
     uint64_t fetch_used[FRAME_FETCHES / 64];               /* by index: there is a page; others have no jumps */
     bool local_pages, local_jumps;                         /* pages were entered, or jumped to, that are not global */
@@ -290,7 +290,8 @@ struct x86_native {
 
 /* What was learnt about a block. */
 struct x86_habits {
-    bool straddles; /* groups of accesses off one register often lie across two pages: check them one by one (frame.straddler) */
+    /* Groups of accesses off one register often lie across two pages (frame.straddler). 1: smaller groups do; 2: no groups. */
+    uint8_t straddles;
     uint16_t wanderer[2]; /* offsets in the page of instructions whose checks use the table, not a site (frame.wanderer) */
     uint8_t nr_wanderers; /* more than there is room for: all do */
 };
@@ -327,8 +328,9 @@ MUST_CHECK int x86_frames_init(struct x86_frames *frames, struct x86_cpu *c, str
 void x86_frames_done(struct x86_frames *frames);
 /* Before code is run: chooses the frame of c's address space, and drops what flushes have reached since the last call. */
 struct x86_frame *x86_frames_follow(struct x86_frames *frames, const struct x86_cpu *c);
-/* Drops all rights to write: a page was marked as code. */
+/* Drops all rights to write, or those to one page of guest memory (its host address): pages were marked as code. */
 void x86_frames_drop_writes(struct x86_frames *frames);
+void x86_frames_drop_writes_of(struct x86_frames *frames, const uint8_t *page);
 /* Drops all translations and jumps, or only all jumps. */
 void x86_frames_drop(struct x86_frames *frames);
 void x86_frames_drop_jumps(struct x86_frames *frames);

@@ -18,6 +18,7 @@ struct copy {
     unsigned reg, rm, vvvv, opc; /* register numbers of the slots, host's */
     bool reg_used, rm_used, vvvv_used, opc_used;
     bool rm_frame; /* the rm slot is at [rsp + rm_at] */
+    uint8_t flip;  /* what changes the opcode to the one that has its operands the other way round */
     int32_t rm_at;
     bool high;     /* an operand is AH, DH or BH: no REX possible */
     bool byte_rex; /* an operand is SPL..DIL: REX needed */
@@ -101,8 +102,34 @@ static bool fits_frame(const struct copy *p, const struct x86_opnd *o)
     return xl_kind(i) == XL_INTEGER && (!writes || o->size == 8);
 }
 
+/* op reg, reg with its source in the frame and not its destination: what makes it op reg, [frame], or 0xff. */
+static uint8_t flip_of(const struct x86_insn *i)
+{
+    static const x86_step_fn directed[] = { step_mov, step_add, step_or, step_adc, step_sbb, step_and, step_sub, step_xor, step_cmp };
+    const struct x86_opnd *to = &i->op[0], *from = &i->op[1];
+    if (i->nr_opnds != 2 || to->kind != OPND_REG || from->kind != OPND_REG || to->slot != SLOT_RM || from->slot != SLOT_REG
+        || xr_host(to->reg) == XR_MEM || xr_host(from->reg) != XR_MEM || i->enc == X86_ENC_VEX || i->enc == X86_ENC_EVEX)
+        return 0xff;
+    for (unsigned k = 0; k < sizeof(directed) / sizeof(directed[0]); k++)
+        if (i->step == directed[k])
+            return 2; /* 00 to 3B, 88 to 8B: bit 1 is the direction */
+    return i->step == step_test ? 0 : 0xff; /* which way round is the same */
+}
+
+static bool plan_flipped(struct copy *p, const struct x86_insn *i, uint8_t flip)
+{
+    *p = (struct copy){ .i = i, .flip = flip, .rm_frame = true, .rm_at = xr_frame(i->op[1].reg) };
+    p->reg = operand_number(p, &i->op[0], NULL, 0);
+    p->reg_used = true;
+    return true;
+}
+
 static bool plan(struct copy *p, const struct x86_insn *i, bool cl)
 {
+    uint8_t flip = flip_of(i);
+    if (flip != 0xff)
+        return plan_flipped(p, i, flip);
+
     static const uint8_t with_mem[] = { H_RCX }, without[] = { H_R11, H_RCX };
     *p = (struct copy){ .i = i };
     for (unsigned n = 0; n < i->nr_opnds; n++)
@@ -207,7 +234,7 @@ static void put_legacy(struct xl *x, const struct copy *p)
         codebuf_put1(x->cb, (uint8_t)(0x40 | rex));
     for (; at < i->layout.opcode; at++)
         codebuf_put1(x->cb, i->bytes[at]);
-    uint8_t opcode = i->bytes[i->layout.opcode];
+    uint8_t opcode = i->bytes[i->layout.opcode] ^ p->flip;
     codebuf_put1(x->cb, p->opc_used ? (uint8_t)((opcode & 0xf8) | (p->opc & 7)) : opcode);
     put_operands(x, p);
 }

@@ -103,17 +103,21 @@ static int count_lines(const struct x86_counts *counts, const uint64_t misses[2]
             for (unsigned n = 0; n < X86_CHECK_NR; n++)
                 sum[a][n] += s->runs * s->use.checks[a][n];
     }
-    uint64_t reads = sum[X86_READ][X86_CHECK_SITE] + sum[X86_READ][X86_CHECK_TABLE];
-    uint64_t writes = sum[X86_WRITE][X86_CHECK_SITE] + sum[X86_WRITE][X86_CHECK_TABLE];
+    uint64_t hits[2];
+    for (unsigned a = X86_READ; a <= X86_WRITE; a++) {
+        uint64_t checks = sum[a][X86_CHECK_SITE] + sum[a][X86_CHECK_TABLE] + sum[a][X86_CHECK_QUIET];
+        hits[a] = checks > misses[a] ? checks - misses[a] : 0;
+    }
+    const uint64_t *r = sum[X86_READ], *w = sum[X86_WRITE];
     return snprintf(text, cap,
                     "bt_insns_executed %" PRIu64 "\nbt_stretches_executed %" PRIu64 "\nbt_stretches_not_counted %u\n"
-                    "bt_checks_read_site %" PRIu64 "\nbt_checks_read_table %" PRIu64 "\nbt_checks_write_site %" PRIu64
-                    "\nbt_checks_write_table %" PRIu64 "\nbt_grouped_reads %" PRIu64 "\nbt_grouped_writes %" PRIu64
-                    "\nbt_tlb_hits_read %" PRIu64 "\nbt_tlb_hits_write %" PRIu64 "\n",
-                    x86_counts_insns(counts), runs, counts->nr - counted(counts), sum[X86_READ][X86_CHECK_SITE],
-                    sum[X86_READ][X86_CHECK_TABLE], sum[X86_WRITE][X86_CHECK_SITE], sum[X86_WRITE][X86_CHECK_TABLE],
-                    sum[X86_READ][X86_CHECK_GROUPED], sum[X86_WRITE][X86_CHECK_GROUPED],
-                    reads > misses[0] ? reads - misses[0] : 0, writes > misses[1] ? writes - misses[1] : 0);
+                    "bt_checks_read_site %" PRIu64 "\nbt_checks_read_table %" PRIu64 "\nbt_checks_read_quiet %" PRIu64
+                    "\nbt_checks_write_site %" PRIu64 "\nbt_checks_write_table %" PRIu64 "\nbt_checks_write_quiet %" PRIu64
+                    "\nbt_grouped_reads %" PRIu64 "\nbt_grouped_writes %" PRIu64 "\nbt_tlb_hits_read %" PRIu64
+                    "\nbt_tlb_hits_write %" PRIu64 "\n",
+                    x86_counts_insns(counts), runs, counts->nr - counted(counts), r[X86_CHECK_SITE], r[X86_CHECK_TABLE],
+                    r[X86_CHECK_QUIET], w[X86_CHECK_SITE], w[X86_CHECK_TABLE], w[X86_CHECK_QUIET], r[X86_CHECK_GROUPED],
+                    w[X86_CHECK_GROUPED], hits[X86_READ], hits[X86_WRITE]);
 }
 
 static int time_lines(const struct x86_clock *clock, char *text, size_t cap)

@@ -17,8 +17,9 @@ struct xl;
 /* ---- counts ---- */
 
 /* How translated code checks memory accesses: at a site (the page that this place accessed last), or by the table (the inline
- * TLB proper). Grouped ones are covered by a check of either kind that is made for all of the group. */
-enum x86_check { X86_CHECK_SITE, X86_CHECK_TABLE, X86_CHECK_GROUPED, X86_CHECK_NR };
+ * TLB proper), with flags dead or (quietly) live. Grouped ones are covered by a check of either kind that is made for all of the
+ * group. */
+enum x86_check { X86_CHECK_SITE, X86_CHECK_TABLE, X86_CHECK_QUIET, X86_CHECK_GROUPED, X86_CHECK_NR };
 
 struct x86_use {
     uint16_t insns, checks[2][X86_CHECK_NR]; /* by X86_READ, X86_WRITE */

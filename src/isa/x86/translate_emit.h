@@ -89,11 +89,13 @@ struct xl {
     uint16_t at[XL_INSNS];                 /* offsets in the page */
     uint8_t way[XL_INSNS];                 /* enum xl_way; of what does not end a block: XL_LEAVES */
     bool went_back;                        /* a jump it follows is a backward one */
+    bool falls_mostly;                     /* its last instruction is a jcc that lately was not taken */
     struct x86_insn more[XL_INSNS];
     unsigned nr_groups;
     struct xl_group group[XL_GROUPS];
     struct xl_note note[XL_INSNS];
     bool stack_is_one; /* one group at most uses the stack's site */
+    int32_t rsp_ahead; /* guest RSP is r15 plus this: r15 is told of a run of pushes and pops at its end (xl_settle_rsp()) */
     int rcx_group;     /* the group whose to_host or host address is in rcx, -1: none is known to be */
     int rcx_next;      /* what that is to be behind the current instruction: what keeps rcx says so */
     bool fpu_here;     /* guest vector registers are known to be loaded */
@@ -294,10 +296,13 @@ bool xl_string(struct xl *x, const struct x86_insn *i);
 bool xl_bits(struct xl *x, const struct x86_insn *i);
 
 /* ---- translate_flow.c ---- */
+/* The instruction may leave rsp_ahead as it is, or change it: nothing in it can fault or leave before r15 is told. */
+bool xl_keeps_rsp_ahead(const struct xl *x, const struct x86_insn *i);
+void xl_settle_rsp(struct xl *x);
 /* mov [place], src; mov dst, [place] */
 void xl_store_at(struct xl *x, struct xl_place p, unsigned src);
 void xl_load_at(struct xl *x, struct xl_place p, unsigned dst);
-/* mov [place], rcx, where rcx = [rsp + from_frame] + plus */
+/* mov [place], [rsp + from_frame] + plus; r11 is lost, or rcx if the place needs r11 */
 void xl_store_rcx_at(struct xl *x, struct xl_place p, int32_t from_frame, int32_t plus);
 /* rcx = 0 when r11 is canonical. */
 void xl_canonical(struct xl *x);

@@ -228,6 +228,14 @@ static void jcc_in_trace(struct xl *x, const struct x86_insn *i, int32_t to)
 static void jcc(struct xl *x, const struct x86_insn *i, int32_t to)
 {
     unsigned cc = i->bytes[i->layout.opcode] & 15;
+    int32_t next = next_off(x, i);
+    if (x->falls_mostly && next < (int32_t)GPAGE_SIZE) { /* one jump for that way instead of two */
+        XL_BYTES(x, 0x0f, (uint8_t)(0x80 | (cc ^ 1)));
+        codebuf_put4(x->cb, 0);
+        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = x->cb->pos - 4, .off = next, .link = true, .back = x->went_back });
+        xl_goto(x, to, to <= x->off);
+        return;
+    }
     if (to >= 0 && to < (int32_t)GPAGE_SIZE) {
         XL_BYTES(x, 0x0f, (uint8_t)(0x80 | cc));
         codebuf_put4(x->cb, 0);
@@ -258,13 +266,54 @@ void xl_load_at(struct xl *x, struct xl_place p, unsigned dst)
     xl_modrm_place(x, dst & 7, p);
 }
 
+void xl_settle_rsp(struct xl *x)
+{
+    if (x->rsp_ahead)
+        xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, x->rsp_ahead);
+    x->rsp_ahead = 0;
+}
+
+bool xl_keeps_rsp_ahead(const struct xl *x, const struct x86_insn *i)
+{
+    const struct xl_note *n = &x->note[x->k];
+    bool pops = i->step == step_pop && i->op[0].kind == OPND_REG;
+    if (i->opsize != 8 || n->group < 0 || !x->group[n->group].checked)
+        return false;
+    if (i->step == step_ret_near)
+        return true;
+    return (pops || (i->step == step_push && i->op[0].kind != OPND_MEM)) && (i->op[0].kind != OPND_REG || i->op[0].reg != RSP);
+}
+
+/* The stack moves by that. What is checked as a group cannot fault any more, so r15 may learn of it later. */
+static void moved(struct xl *x, int32_t by)
+{
+    x->rsp_ahead += by;
+    if (x->note[x->k].group < 0)
+        xl_settle_rsp(x);
+}
+
+/* Where the instruction accesses the stack, at RSP + disp. */
+static struct xl_place stack_place(struct xl *x, int32_t disp, enum x86_access access)
+{
+    struct xl_place p = xl_stack(x, RSP, disp, access);
+    p.disp += x->rsp_ahead;
+    return p;
+}
+
 static void push_done(struct xl *x)
 {
-    xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, -8);
+    moved(x, -8);
 }
 
 void xl_store_rcx_at(struct xl *x, struct xl_place p, int32_t from_frame, int32_t plus)
 {
+    if (p.base != H_R11) { /* then that is free, and rcx stays */
+        xl_load(x, H_R11, from_frame);
+        if (plus)
+            xl_lea(x, 8, H_R11, H_R11, SIB_NONE, 1, plus);
+        xl_store_at(x, p, H_R11);
+        return;
+    }
     xl_fold(x, p);
     xl_load(x, H_RCX, from_frame);
     if (plus)
@@ -290,7 +339,7 @@ static bool push(struct xl *x, const struct x86_insn *i)
         return false;
     if (i->op[0].kind == OPND_MEM)
         return push_memory(x, i);
-    struct xl_place p = xl_stack(x, RSP, -8, X86_WRITE);
+    struct xl_place p = stack_place(x, -8, X86_WRITE);
     if (i->op[0].kind == OPND_IMM) { /* mov qword [place], imm32 */
         XL_BYTES(x, (uint8_t)(0x48 | (p.base >> 3 & 1)), 0xc7);
         xl_modrm_place(x, 0, p);
@@ -310,7 +359,7 @@ static bool pop(struct xl *x, const struct x86_insn *i)
     if (i->opsize != 8 || i->op[0].kind != OPND_REG)
         return false;
     unsigned h = xr_host(i->op[0].reg);
-    struct xl_place p = xl_stack(x, RSP, 0, X86_READ);
+    struct xl_place p = stack_place(x, 0, X86_READ);
     if (h == H_R15) {
         xl_load_at(x, p, H_R15);
         x->rcx_next = x->rcx_group;
@@ -319,7 +368,7 @@ static bool pop(struct xl *x, const struct x86_insn *i)
     xl_load_at(x, p, h == XR_MEM ? H_RCX : h);
     if (h == XR_MEM)
         xl_store(x, xr_frame(i->op[0].reg), H_RCX);
-    xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, 8);
+    moved(x, 8);
     x->rcx_next = x->rcx_group;
     return true;
 }
@@ -328,6 +377,7 @@ static void push_return(struct xl *x, const struct x86_insn *i)
 {
     xl_store_rcx_at(x, xl_stack(x, RSP, -8, X86_WRITE), FRAME(page_va), next_off(x, i));
     push_done(x);
+    xl_settle_rsp(x);
 }
 
 /* The target of an indirect jump or call in r11. */
@@ -371,8 +421,9 @@ static bool call_indirect(struct xl *x, const struct x86_insn *i)
 static void ret(struct xl *x, const struct x86_insn *i)
 {
     int32_t moves = 8 + (i->nr_opnds ? (int32_t)(i->imm & 0xffff) : 0);
-    xl_load_at(x, xl_stack(x, RSP, 0, X86_READ), H_R11);
-    xl_lea(x, 8, H_R15, H_R15, SIB_NONE, 1, moves);
+    xl_load_at(x, stack_place(x, 0, X86_READ), H_R11);
+    x->rsp_ahead += moves;
+    xl_settle_rsp(x);
     goto_r11(x, -moves);
 }
 

@@ -151,8 +151,28 @@ static void drop_write(struct x86_frame_bank *b, unsigned k)
 
 static void drop_writes(struct x86_frame_bank *b)
 {
-    set_each(&b->used, b, drop_write);
+    set_each(&b->writes, b, drop_write);
+    set_clear(&b->writes);
     drop_sites(b, X86_WRITE);
+}
+
+/* The rights to write to one page of host memory. */
+static void drop_writes_of(struct x86_frame_bank *b, uint64_t host_page)
+{
+    for (unsigned a = 0; a < FRAME_TLB / 64 / 64; a++)
+        for (uint64_t words = b->writes.any[a]; words; words &= words - 1) {
+            unsigned w = a * 64 + (unsigned)__builtin_ctzll(words);
+            for (uint64_t bits = b->writes.bit[w]; bits; bits &= bits - 1) {
+                unsigned k = w * 64 + (unsigned)__builtin_ctzll(bits);
+                if (b->host_page[k] == host_page)
+                    drop_write(b, k);
+            }
+        }
+    struct x86_site *s = b->site[X86_WRITE];
+    for (unsigned g = 0; g < SITE_GROUPS; g++, s += FRAME_SITE_GROUP)
+        for (unsigned k = 0; b->site_used[X86_WRITE * SITE_GROUPS + g] && k < FRAME_SITE_GROUP; k++)
+            if (s[k].to_host - s[k].neg == host_page)
+                s[k].neg = SITE_NONE;
 }
 
 /* The entries in set, which becomes empty. */
@@ -165,6 +185,7 @@ static void drop_set(struct x86_frame_bank *b, struct x86_frame_set *set)
 static void drop_all(struct x86_frame_bank *b)
 {
     drop_set(b, &b->used);
+    set_clear(&b->writes);
     drop_sites(b, X86_READ);
     drop_sites(b, X86_WRITE);
     set_clear(&b->local);
@@ -232,6 +253,8 @@ void x86_frame_add_page(struct x86_frame *f, unsigned bank, gva_t lin, const uin
     b->host_page[k] = (uint64_t)(uintptr_t)host & GPAGE_MASK;
     b->local_pages |= !global;
     set_add(&b->used, k);
+    if (access == X86_WRITE)
+        set_add(&b->writes, k);
     if (!global)
         set_add(&b->local, k);
     else if (!same) /* once local it stays so while a tag of then is there */
@@ -346,10 +369,22 @@ struct x86_frame *x86_frames_follow(struct x86_frames *fs, const struct x86_cpu 
     return fs->now->frame;
 }
 
-void x86_frames_drop_writes(struct x86_frames *fs)
+static void miss_marks(struct x86_frames *fs)
 {
     for (struct x86_space *s = fs->space; s < fs->space + FRAME_NR; s++)
         s->marks_missed |= s != fs->now; /* dropped when chosen */
+}
+
+void x86_frames_drop_writes_of(struct x86_frames *fs, const uint8_t *page)
+{
+    miss_marks(fs);
+    for (unsigned b = 0; b < X86_BANK_NR; b++)
+        drop_writes_of(&fs->now->frame->bank[b], (uintptr_t)page);
+}
+
+void x86_frames_drop_writes(struct x86_frames *fs)
+{
+    miss_marks(fs);
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         drop_writes(&fs->now->frame->bank[b]);
 }

@@ -16,7 +16,7 @@
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 
-enum { EXTENT_MAX = 256, LOOK_INSNS = 24 };
+enum { EXTENT_MAX = 256, EXTENT_SMALL = 64, LOOK_INSNS = 24 };
 
 /* ---- flags ---- */
 
@@ -323,19 +323,26 @@ struct origin {
     uint32_t base, index;
 };
 
+/* The stack's page is there and may be written, nearly always: its checks may be made for accesses behind a branch that is
+ * not known to go that way. */
+static bool is_on_stack(const struct xl_group *g)
+{
+    return g->base == RSP && !g->absolute;
+}
+
 /* Puts the access into an open group of its value, or opens one; -1 when there are too many. */
 static int join(struct xl *x, const struct values *v, const struct access *a, struct origin *origin_of, unsigned frozen)
 {
-    int32_t lo = offset_in(v, a), hi = lo + (int32_t)a->size;
+    int32_t lo = offset_in(v, a), hi = lo + (int32_t)a->size, most = x->habits->straddles ? EXTENT_SMALL : EXTENT_MAX;
     for (unsigned n = x->nr_groups; n-- > 0;) {
         struct xl_group *g = &x->group[n];
         if (origin_of[n].base != v->origin[a->base] || origin_of[n].index != v->origin[a->index] || !may_join(g, a))
             continue;
         int32_t new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
-        if (n < frozen && (lo < g->lo || hi > g->hi || (a->write && !g->write)))
+        if (n < frozen && !is_on_stack(g) && (lo < g->lo || hi > g->hi || (a->write && !g->write)))
             continue;
-        if (new_hi - new_lo > EXTENT_MAX)
-            break;
+        if (new_hi - new_lo > most)
+            continue;
         g->lo = new_lo;
         g->hi = new_hi;
         g->write |= a->write;
@@ -365,7 +372,7 @@ static int join(struct xl *x, const struct values *v, const struct access *a, st
 static void place_check(struct xl *x, struct xl_group *g, unsigned first, struct origin origin, const struct values *at)
 {
     unsigned k = first;
-    while (k > 0 && !x->note[k].flags_dead && x->way[k - 1] == XL_LEAVES && at[k - 1].origin[g->base] == origin.base
+    while (k > 0 && !x->note[k].flags_dead && (x->way[k - 1] == XL_LEAVES || is_on_stack(g)) && at[k - 1].origin[g->base] == origin.base
            && at[k - 1].origin[g->index] == origin.index)
         k--;
     if (!x->note[k].flags_dead)
@@ -435,7 +442,7 @@ void xl_look(struct xl *x)
     for (unsigned k = 0; k < x->nr; k++)
         x->note[k] = (struct xl_note){ .group = -1 };
     look_at_flags(x);
-    if (!x->habits->straddles)
+    if (x->habits->straddles < 2)
         look_at_accesses(x);
 }
 

@@ -37,7 +37,13 @@ void xl_lea(struct xl *x, unsigned size, unsigned dst, unsigned base, unsigned i
     }
     put_rex(x, size == 8, dst, index, base);
     codebuf_put1(x->cb, 0x8d);
-    put_sib(x, short_disp ? 1 : 2, dst, base, index, scale);
+    unsigned mod = !disp && (base & 7) != H_RBP ? 0 : short_disp ? 1 : 2;
+    if (index == SIB_NONE && (base & 7) != H_RSP)
+        codebuf_put1(x->cb, (uint8_t)(mod << 6 | (dst & 7) << 3 | (base & 7)));
+    else
+        put_sib(x, mod, dst, base, index, scale);
+    if (mod == 0)
+        return;
     if (short_disp)
         codebuf_put1(x->cb, (uint8_t)disp);
     else
@@ -193,7 +199,7 @@ static void put_index(struct xl *x, unsigned dst)
 /* The check by the table while flags are live. Behind it r11 is still the address and rcx its to_host. */
 static void check_quietly(struct xl *x, struct tail t, unsigned size, enum x86_access access)
 {
-    x->use.checks[access][X86_CHECK_TABLE]++;
+    x->use.checks[access][X86_CHECK_QUIET]++;
     t.again = x->cb->pos;
     t.size = size;
     put_index(x, H_RCX);

@@ -588,7 +588,7 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
         return error_set(err, -ENOMEM, "no memory for the translator's table");
     code->traces = true;
     const char *trace = c->vcpu->vm->trace_code;
-    int r = trace ? codebuf_init_named(&code->cb, size, err) : codebuf_init(&code->cb, size, err);
+    int r = trace ? codebuf_init_named(&code->cb, size, err) : codebuf_init(&code->cb, size, &c->vcpu->requests, err);
     if (r >= 0)
         r = x86_frames_init(&code->frames, c, err);
     if (r >= 0) {

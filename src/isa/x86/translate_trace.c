@@ -66,6 +66,7 @@ static int32_t way_on(struct xl *x, const struct x86_block *b)
         return -1;
     if (i->step == step_jcc)
         to = b ? last_of(b, to, next) : -1;
+    x->falls_mostly = to == next;
     if (to < 0 || to >= (int32_t)GPAGE_SIZE)
         return -1;
     for (unsigned n = 0; n < x->nr; n++)
@@ -107,7 +108,7 @@ void xl_trace(struct xl *x)
 {
     const struct x86_block *b = x->b;
     begin_with(x, b);
-    x->went_back = false;
+    x->went_back = x->falls_mostly = false;
     for (unsigned n = 1; n < TRACE_BLOCKS && x->code->traces; n++) {
         unsigned last = x->nr - 1;
         bool back = x->went_back;
@@ -119,6 +120,7 @@ void xl_trace(struct xl *x)
             x->went_back = back;
             return;
         }
+        x->falls_mostly = false;
         if (n == 1)
             x->code->nr_traces++;
         b = b ? last_after(b, (unsigned)to) : NULL;

@@ -19,7 +19,7 @@ static struct codebuf cb;
 static int set_up(void **state)
 {
     (void)state;
-    return codebuf_init(&cb, 4096, NULL);
+    return codebuf_init(&cb, 4096, NULL, NULL);
 }
 
 static int tear_down(void **state)
@@ -176,15 +176,35 @@ static void absurd_sizes_are_refused(void **state)
     struct codebuf b = { 0 };
     struct error err = { 0 };
     (void)state;
-    assert_true(codebuf_init(&b, 0, &err) < 0);
-    assert_true(codebuf_init(&b, 1UL << 40, &err) < 0);
+    assert_true(codebuf_init(&b, 0, NULL, &err) < 0);
+    assert_true(codebuf_init(&b, 1UL << 40, NULL, &err) < 0);
     assert_null(b.rw);
+}
+
+static int init_anywhere(struct codebuf *b, size_t size, struct error *err)
+{
+    return codebuf_init(b, size, NULL, err);
+}
+
+static void code_lies_within_reach_of_what_it_is_to_be_near(void **state)
+{
+    struct codebuf b;
+    void *near = malloc(64); /* where there is room around it, as there is on a heap */
+    (void)state;
+    assert_int_equal(codebuf_init(&b, 16 << 20, near, NULL), 0);
+    ptrdiff_t first = (uint8_t *)near - b.rx, last = first - (ptrdiff_t)b.size;
+    bool reached = first == (int32_t)first && last == (int32_t)last;
+    assert_true(reached || !codebuf_reaches(&b, near)); /* never says so of what is too far */
+    assert_true(codebuf_reaches(&b, b.rx));
+    assert_false(codebuf_reaches(&b, b.rx + (3LL << 30)));
+    codebuf_done(&b);
+    free(near);
 }
 
 static void what_is_written_in_one_view_is_executed_in_the_other(void **state)
 {
     static const uint8_t mov_42_ret[] = { 0xb8, 42, 0, 0, 0, 0xc3 };
-    int (*const make[])(struct codebuf *, size_t, struct error *) = { codebuf_init, codebuf_init_named };
+    int (*const make[])(struct codebuf *, size_t, struct error *) = { init_anywhere, codebuf_init_named };
     (void)state;
     for (unsigned k = 0; k < 2; k++) {
         struct codebuf other;
@@ -209,6 +229,7 @@ int main(void)
         cmocka_unit_test(code_written_in_one_view_runs_in_the_other),
         cmocka_unit_test(overflow_is_sticky_until_rollback_and_writes_nothing_outside),
         cmocka_unit_test(absurd_sizes_are_refused),
+        cmocka_unit_test(code_lies_within_reach_of_what_it_is_to_be_near),
         cmocka_unit_test(what_is_written_in_one_view_is_executed_in_the_other),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
