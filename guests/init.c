@@ -205,6 +205,7 @@ static void loopback_up(void)
 /* The device numbers of the machine's virtio devices, as a line of /lib/doppel/modules begins: "0x1042 ". */
 static char devices[DEVICES_MAX][DEVICE_LEN + 2];
 static unsigned nr_devices;
+#define VIRTIO_RNG "0x1044"
 
 /* Reads the first word of /sys/bus/pci/devices/NAME/ATTRIBUTE. */
 static long read_attribute(const char *name, const char *attribute, char *buf, size_t size)
@@ -269,6 +270,8 @@ static void load_modules(void)
     if (n <= 0)
         return;
     find_devices();
+    if (nr_devices == 1 && str_starts(devices[0], VIRTIO_RNG))
+        return; /* the CPU has RDRAND, too: not worth a tenth of a second of each start */
     for (char *p = list, *next; *p; p = next) {
         char *path = p;
         for (next = p; *next && *next != '\n'; next++) {

@@ -384,7 +384,9 @@ def hash_of(path):
 
 
 def random_bytes_come_from_the_host():
-    script = 'cat /sys/class/misc/hw_random/rng_current; head -c 64 /dev/hwrng | sha256sum'
+    # init loads no module for the generator alone
+    script = ('sed "s/[^ ]* //" /lib/doppel/modules | while read m; do insmod $m 2>/dev/null; done; '
+              'cat /sys/class/misc/hw_random/rng_current; head -c 64 /dev/hwrng | sha256sum')
     first, second = guest(script), guest(script)
     expect_in(b'virtio_rng', first[1])
     expect(first[0], 0, first[2])
