@@ -299,11 +299,9 @@ static void put_tail(struct xl *x, struct tail *t)
         put_undo(x, t->undo);
         (void)xl_jmp(x, x->code->stub_jump[t->bank]);
         break;
-    case TAIL_CALL: /* to r11, if that is an address, by the long way */
+    case TAIL_CALL: /* to r11, which the jump cache is to know */
         xl_put_insn_off(x, t->off);
-        put_undo(x, 0);
-        xl_bail_unless_canonical(x);
-        xl_load(x, H_RCX, FRAME(stub_goto) + 8 * (int32_t)t->bank);
+        xl_call(x, x->code->stub_find[t->bank]);
         (void)xl_jmp(x, x->cb->rx + t->again);
         break;
     case TAIL_CROSS:

@@ -104,7 +104,6 @@ struct x86_frame {
      * but bit 1. */
     uint64_t flag_if, flag_ac, flags_rest;
     uint64_t flag_df;    /* what the host's is, which is not easily asked */
-    uint64_t callee;    /* where an indirect call goes */
     uint64_t string[2];  /* to_host of a string instruction's operands */
     uint64_t if_before;  /* flag_if before the STI that ran last */
     uint64_t irq_held;   /* FLAG_IF: the engine has put an interrupt aside until flag_if is set; else 0 */
@@ -224,7 +223,7 @@ struct x86_code {
     bool retired; /* x86_code_retire() was called since the last region was begun */
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
-        *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
+        *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR], *stub_find[X86_BANK_NR];
     struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */

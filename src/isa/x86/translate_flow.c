@@ -32,8 +32,7 @@ void xl_here(struct xl *x, size_t from)
         x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
 }
 
-/* Looks r11 up in the jump cache: then rcx is its index there. Returns the position of the rel32 that leads to where a miss goes.
- */
+/* Looks for r11 in the jump cache. Returns the position of the rel32 that leads to where a miss goes. */
 static size_t find_jump(struct xl *x)
 {
     xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
@@ -42,16 +41,22 @@ static size_t find_jump(struct xl *x)
     size_t hit = xl_jrcxz(x);
     size_t miss = xl_jmp(x, NULL);
     xl_here(x, hit);
-    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
     return miss;
+}
+
+/* To the code of the jump cache's entry whose index is in rcx. */
+static void put_jump_to_entry(struct xl *x)
+{
+    XL_BYTES(x, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + jump_code] */
+    codebuf_put4(x->cb, (uint32_t)(bank_offset(x, offsetof(struct x86_frame_bank, jump_code))));
 }
 
 /* The same, and goes there. */
 static size_t lookup(struct xl *x)
 {
     size_t miss = find_jump(x);
-    XL_BYTES(x, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + jump_code] */
-    codebuf_put4(x->cb, (uint32_t)(bank_offset(x, offsetof(struct x86_frame_bank, jump_code))));
+    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
+    put_jump_to_entry(x);
     return miss;
 }
 
@@ -79,13 +84,13 @@ void xl_bail_unless_canonical(struct xl *x)
     xl_here(x, fine);
 }
 
-/* rcx = 0 when the page of r11 is among the bank's pages of code. */
-static void put_is_fetched(struct xl *x)
+/* rcx = 0 when the page of r11 is among the bank's pages of code; the frame is at rsp + down. */
+static void put_is_fetched(struct xl *x, int32_t down)
 {
-    xl_pext(x, H_RCX, H_R11, FRAME(fetch_mask));
-    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, fetch_neg)));
+    xl_pext(x, H_RCX, H_R11, down + FRAME(fetch_mask));
+    xl_load_rcx8(x, H_RCX, down + bank_offset(x, offsetof(struct x86_frame_bank, fetch_neg)));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
-    xl_pext(x, H_RCX, H_RCX, FRAME(page_mask));
+    xl_pext(x, H_RCX, H_RCX, down + FRAME(page_mask));
 }
 
 /* op reg, [base + index * 8 + disp], 64 bits, of the low eight registers */
@@ -96,29 +101,29 @@ static void put_indexed(struct xl *x, unsigned opcode, unsigned reg, unsigned ba
 }
 
 /* What jumps to r11 do that the jump cache does not know: a look by place in guest memory, which also enters them there. Keeps
- * flags; uses the stack below the frame. Runs on behind when that does not know either. */
-static void put_jump_stub(struct xl *x)
+ * flags; uses the stack below the frame. Runs on behind when that does not know either. Called, it returns instead of going there. */
+static void put_jump_stub(struct xl *x, bool called)
 {
-    enum { DOWN = 16 };
-    put_is_fetched(x);
+    const int32_t down = called ? 8 : 0, area = down + 2 * 8; /* of the frame; with two registers pushed */
+    put_is_fetched(x, down);
     size_t fetched = xl_jrcxz(x);
     size_t unknown = xl_jmp(x, NULL);
     xl_here(x, fetched);
     asm_push(x->cb, HOST_RAX);
     asm_push(x->cb, HOST_RDX);
     /* rax = place_key() */
-    xl_pext(x, H_RCX, H_R11, DOWN + FRAME(fetch_mask));
-    put_indexed(x, 0x8b, H_RAX, H_RSP, H_RCX, DOWN + bank_offset(x, offsetof(struct x86_frame_bank, fetch_key)));
+    xl_pext(x, H_RCX, H_R11, area + FRAME(fetch_mask));
+    put_indexed(x, 0x8b, H_RAX, H_RSP, H_RCX, area + bank_offset(x, offsetof(struct x86_frame_bank, fetch_key)));
     xl_lea(x, 8, H_RAX, H_RAX, H_R11, 1, 0);
-    xl_pext(x, H_RDX, H_R11, DOWN + FRAME(off_mask));
+    xl_pext(x, H_RDX, H_R11, area + FRAME(off_mask));
     asm_mov(x->cb, 8, HOST_RCX, hg(H_RDX));
     XL_BYTES(x, 0x48, 0xf7, 0xd1); /* not rcx */
     xl_lea(x, 8, H_RAX, H_RAX, H_RCX, 1, 1);
     XL_BYTES(x, 0xc4, 0xe3, 0xfb, 0xf0, 0xc0, 64 - GPAGE_SHIFT); /* rorx rax, rax, 52 */
     xl_lea(x, 8, H_RAX, H_RAX, H_RDX, 1, 0);
     /* rdx = its entry */
-    xl_pext(x, H_RCX, H_RAX, DOWN + FRAME(place_mask));
-    xl_load(x, H_RDX, DOWN + FRAME(places) + 8 * (int32_t)x->bank);
+    xl_pext(x, H_RCX, H_RAX, area + FRAME(place_mask));
+    xl_load(x, H_RDX, area + FRAME(places) + 8 * (int32_t)x->bank);
     static_assert(2 * sizeof(struct x86_place) == 4 * 8, "a pair is 32 bytes");
     xl_lea_index(x, 8, H_RCX, H_RCX, 4, 0);
     xl_lea(x, 8, H_RDX, H_RDX, H_RCX, 8, 0);
@@ -135,15 +140,18 @@ static void put_jump_stub(struct xl *x)
     xl_here(x, found);
     xl_here(x, found_too);
     asm_load(x->cb, 8, HOST_RCX, host_mem(hg(H_RDX), offsetof(struct x86_place, code)));
-    xl_pext(x, H_RDX, H_R11, DOWN + FRAME(jump_mask));
-    put_indexed(x, 0x89, H_RCX, H_RSP, H_RDX, DOWN + bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));
+    xl_pext(x, H_RDX, H_R11, area + FRAME(jump_mask));
+    put_indexed(x, 0x89, H_RCX, H_RSP, H_RDX, area + bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));
     asm_mov(x->cb, 8, HOST_RAX, HOST_R11);
     XL_BYTES(x, 0x48, 0xf7, 0xd0); /* not rax */
     xl_lea(x, 8, H_RAX, H_RAX, SIB_NONE, 1, 1);
-    put_indexed(x, 0x89, H_RAX, H_RSP, H_RDX, DOWN + bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
+    put_indexed(x, 0x89, H_RAX, H_RSP, H_RDX, area + bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
     asm_pop(x->cb, HOST_RDX);
     asm_pop(x->cb, HOST_RAX);
-    XL_BYTES(x, 0xff, 0xe1); /* jmp rcx */
+    if (called)
+        asm_ret(x->cb);
+    else
+        XL_BYTES(x, 0xff, 0xe1); /* jmp rcx */
     xl_patch(x, unknown, x->cb->pos);
     xl_patch(x, absent, x->cb->pos);
 }
@@ -151,14 +159,18 @@ static void put_jump_stub(struct xl *x)
 void xl_jump_stubs(struct xl *x)
 {
     x->code->stub_jump[x->bank] = codebuf_here(x->cb);
-    put_jump_stub(x);
+    put_jump_stub(x, false);
     xl_bail_unless_canonical(x);
     xl_store(x, FRAME(rip), H_R11);
     (void)xl_jmp(x, x->code->stub_exit);
     x->code->stub_cross[x->bank] = codebuf_here(x->cb);
-    put_jump_stub(x);
+    put_jump_stub(x, false);
     xl_store(x, FRAME(rip), H_R11);
     (void)xl_jmp(x, x->code->stub_exit);
+    x->code->stub_find[x->bank] = codebuf_here(x->cb);
+    put_jump_stub(x, true);
+    xl_lea(x, 8, H_RSP, H_RSP, SIB_NONE, 1, 8); /* where nobody has been, or no address: for the interpreter */
+    (void)xl_jmp(x, x->code->stub_bail);
 }
 
 void xl_cross_entry(struct xl *x, int32_t off)
@@ -406,15 +418,18 @@ static bool call_indirect(struct xl *x, const struct x86_insn *i)
 {
     if (!indirect_target(x, i))
         return false;
-    size_t miss = find_jump(x); /* an address that is none faults before anything is pushed; here none is */
-    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));
-    xl_tail(x, (struct tail){ .kind = TAIL_CALL, .from = miss, .again = x->cb->pos, .off = x->off });
-    xl_store(x, FRAME(callee), H_RCX);
-    xl_store(x, FRAME(tmp), H_R11);
+    /* an address that is none faults before anything is pushed; behind the look none is */
+    xl_tail(x, (struct tail){ .kind = TAIL_CALL, .from = find_jump(x), .again = x->cb->pos, .off = x->off });
+    bool again = i->op[0].kind == OPND_REG && i->op[0].reg != RSP && xr_host(i->op[0].reg) != XR_MEM; /* it is still there */
+    if (!again)
+        xl_store(x, FRAME(tmp), H_R11);
     push_return(x, i);
-    xl_load(x, H_R11, FRAME(tmp));
-    XL_BYTES(x, 0xff, 0xa4, 0x24); /* jmp [rsp + callee] */
-    codebuf_put4(x->cb, (uint32_t)FRAME(callee));
+    if (again)
+        asm_mov(x->cb, 8, HOST_R11, hg(xr_host(i->op[0].reg)));
+    else
+        xl_load(x, H_R11, FRAME(tmp));
+    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
+    put_jump_to_entry(x);
     return true;
 }
 
