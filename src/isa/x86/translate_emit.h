@@ -89,6 +89,7 @@ struct xl {
     uint16_t at[XL_INSNS];                 /* offsets in the page */
     uint8_t way[XL_INSNS];                 /* enum xl_way; of what does not end a block: XL_LEAVES */
     bool went_back;                        /* a jump it follows is a backward one */
+    unsigned round;                        /* its instruction that begins the last round of a loop */
     bool falls_mostly;                     /* its last instruction is a jcc that lately was not taken */
     struct x86_insn more[XL_INSNS];
     unsigned nr_groups;

@@ -10,7 +10,7 @@
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 
-enum { TRACE_BLOCKS = 8 };
+enum { TRACE_BLOCKS = 8, ROUND_INSNS = 14, ROUNDS_INSNS = 48 };
 
 static void begin_with(struct xl *x, const struct x86_block *b)
 {
@@ -53,6 +53,13 @@ static int last_of(const struct x86_block *b, int32_t taken, int32_t next)
     return -1;
 }
 
+/* The trace got back to its beginning: a short loop is in it several times. */
+static bool may_go_round(const struct xl *x)
+{
+    unsigned insns = x->nr - x->round;
+    return insns <= ROUND_INSNS && x->nr + insns <= ROUNDS_INSNS;
+}
+
 /* Where the trace goes on, with the way of the last instruction set; -1: nowhere. b: the block it belongs to, if known. */
 static int32_t way_on(struct xl *x, const struct x86_block *b)
 {
@@ -69,7 +76,12 @@ static int32_t way_on(struct xl *x, const struct x86_block *b)
     x->falls_mostly = to == next;
     if (to < 0 || to >= (int32_t)GPAGE_SIZE)
         return -1;
-    for (unsigned n = 0; n < x->nr; n++)
+    if (to == x->at[0]) {
+        if (!may_go_round(x))
+            return -1;
+        x->round = x->nr;
+    }
+    for (unsigned n = x->round; n < x->nr; n++)
         if (x->at[n] == to)
             return -1;
     x->way[k] = to == next ? XL_FALLS : XL_JUMPS;
@@ -109,6 +121,7 @@ void xl_trace(struct xl *x)
     const struct x86_block *b = x->b;
     begin_with(x, b);
     x->went_back = x->falls_mostly = false;
+    x->round = 0;
     for (unsigned n = 1; n < TRACE_BLOCKS && x->code->traces; n++) {
         unsigned last = x->nr - 1;
         bool back = x->went_back;
