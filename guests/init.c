@@ -9,6 +9,7 @@
  *
  * Static, without a C library; only raw system calls.
  */
+#include "net.h"
 #include "sys.h"
 
 #include <asm/ioctls.h>
@@ -22,10 +23,6 @@
 #include <linux/signalfd.h>
 #include <linux/wait.h>
 
-#define AF_INET 2
-#define SOCK_DGRAM 2
-#define SIOCSIFFLAGS 0x8914
-#define IFF_UP 1
 #define CONSOLE_DEFAULT "/dev/console"
 #define PATH_VALUE "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -42,13 +39,6 @@ enum {
     DEVICE_LEN = 6,   /* "0x1042" */
     STATUS_NOT_FOUND = 127,
     STATUS_NOT_EXECUTABLE = 126,
-};
-
-/* struct ifreq of <linux/if.h>, which does not go together with the other headers without a C library. */
-struct ifreq_flags {
-    char name[16];
-    short flags;
-    char rest[22];
 };
 
 struct mount_entry {
@@ -192,16 +182,6 @@ static void mount_all(void)
     sys(__NR_symlink, "/proc/self/fd/2", "/dev/stderr");
 }
 
-static void loopback_up(void)
-{
-    const struct ifreq_flags req = { .name = "lo", .flags = IFF_UP };
-    long fd = sys(__NR_socket, AF_INET, SOCK_DGRAM, 0);
-    if (fd < 0)
-        return; /* a kernel without a network */
-    sys(__NR_ioctl, fd, SIOCSIFFLAGS, &req);
-    sys(__NR_close, fd);
-}
-
 /* The device numbers of the machine's virtio devices, as a line of /lib/doppel/modules begins: "0x1042 ". */
 static char devices[DEVICES_MAX][DEVICE_LEN + 2];
 static unsigned nr_devices;
@@ -283,6 +263,18 @@ static void load_modules(void)
         if (is_needed(p))
             load_module(path);
     }
+}
+
+/* The interface of a machine with a network card: /lib/doppel/network says how. */
+static void set_up_network(void)
+{
+    char text[128];
+    const char *what;
+    if (read_file("/lib/doppel/network", text, sizeof(text)) <= 0)
+        return;
+    long r = net_interface_up(text, &what);
+    if (r < 0)
+        complain("cannot set up", what, r);
 }
 
 /* The environment of the guest's programs: our PATH and HOME, the rest as the kernel gave it (its command line sets it). */
@@ -657,8 +649,9 @@ static __attribute__((used, noreturn)) void start(const long *stack)
     const char *const *args = (const char *const *)(stack + 1);
     mount_all();
     sys(__NR_sethostname, "doppel", 6);
-    loopback_up();
+    net_loopback_up();
     load_modules();
+    set_up_network();
     make_environment(args + stack[0] + 1);
     int signals = open_signals();
     if (!read_command())

@@ -34,6 +34,10 @@
  * machine. */
 #define CMDLINE_DEFAULT "console=ttyS0 panic=-1 quiet cryptomgr.notests rcupdate.rcu_expedited=1"
 
+/* The guest's interface: slirp's network is known, of another one we know nothing. */
+#define INTERFACE "eth0"
+#define USER_INTERFACE INTERFACE " " NETDEV_USER_GUEST " " NETDEV_USER_NETMASK " " NETDEV_USER_GATEWAY
+
 struct run {
     struct run_options options;
     char guest_dir[GUEST_PATH_MAX];
@@ -69,9 +73,14 @@ static int choose_guest(struct run *run, struct error *err)
     }
     if (r < 0 || (!run->options.command && (vm->initrd || !known_guest)))
         return r;
+    const enum netdev_kind net = vm->net.kind;
     const struct initramfs_args args = {
         .guest_dir = run->guest_dir,
         .with_modules = with_modules,
+        .network = net == NETDEV_NONE   ? NULL
+                   : net == NETDEV_USER ? USER_INTERFACE
+                                        : INTERFACE,
+        .nameserver = net == NETDEV_USER ? NETDEV_USER_DNS : NULL,
         .command = (const char *const *)run->options.command,
     };
     r = initramfs_build(&args, &run->initramfs, err);

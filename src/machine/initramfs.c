@@ -24,28 +24,8 @@ enum {
 };
 
 static const char *const skeleton_dirs[] = {
-    "bin",
-    "dev",
-    "etc",
-    "lib",
-    "lib/doppel",
-    "lib/modules",
-    "mnt",
-    "proc",
-    "root",
-    "run",
-    "sbin",
-    "sys",
-    "tmp",
-    "usr",
-    "usr/bin",
-    "usr/lib",
-    "usr/sbin",
-    "usr/share",
-    "usr/share/udhcpc",
-    "var",
-    "var/log",
-    "var/tmp",
+    "bin",  "dev", "etc", "etc/udhcpc", "lib",     "lib/doppel", "lib/modules", "mnt",       "proc", "root",    "run",
+    "sbin", "sys", "tmp", "usr",        "usr/bin", "usr/lib",    "usr/sbin",    "usr/share", "var",  "var/log", "var/tmp",
 };
 
 struct text_file {
@@ -53,11 +33,24 @@ struct text_file {
     const char *text;
 };
 
+/* What busybox' DHCP client calls with what it got. */
+static const char udhcpc_script[] = "#!/bin/sh\n"
+                                    "case $1 in\n"
+                                    "deconfig) ip link set $interface up; ip addr flush dev $interface;;\n"
+                                    "bound|renew)\n"
+                                    "    ip addr flush dev $interface\n"
+                                    "    ip addr add $ip/${mask:-24} dev $interface\n"
+                                    "    for r in $router; do ip route replace default via $r dev $interface && break; done\n"
+                                    "    : >/etc/resolv.conf\n"
+                                    "    for d in $dns; do echo nameserver $d >>/etc/resolv.conf; done;;\n"
+                                    "esac\n";
+
 static const struct text_file skeleton_files[] = {
     { "etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n" },
     { "etc/group", "root:x:0:\nnogroup:x:65534:\n" },
     { "etc/hosts", "127.0.0.1 localhost doppel\n" },
     { "etc/hostname", "doppel\n" },
+    { "etc/udhcpc/default.script", udhcpc_script },
 };
 
 /* Modules that are packed when the kernel has them, with what they depend on, in this order. */
@@ -95,7 +88,8 @@ static int add_skeleton(struct cpio *c, struct error *err)
         r = cpio_add_dir(c, name, strcmp(name, "root") == 0 ? 0700 : mode, err);
     }
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(skeleton_files); i++)
-        r = cpio_add_file(c, skeleton_files[i].name, 0644, skeleton_files[i].text, strlen(skeleton_files[i].text), err);
+        r = cpio_add_file(c, skeleton_files[i].name, skeleton_files[i].text[0] == '#' ? 0755 : 0644, skeleton_files[i].text,
+                          strlen(skeleton_files[i].text), err);
     if (r >= 0)
         r = cpio_add_char_device(c, "dev/console", 0600, 5, 1, err);
     if (r >= 0)
@@ -332,6 +326,16 @@ static int add_modules(struct cpio *c, const struct initramfs_args *args, struct
     return r;
 }
 
+static int add_network(struct cpio *c, const struct initramfs_args *args, struct error *err)
+{
+    char resolv[64];
+    int r = cpio_add_file(c, "lib/doppel/network", 0644, args->network, strlen(args->network), err);
+    if (r < 0 || !args->nameserver)
+        return r;
+    (void)snprintf(resolv, sizeof(resolv), "nameserver %s\n", args->nameserver);
+    return cpio_add_file(c, "etc/resolv.conf", 0644, resolv, strlen(resolv), err);
+}
+
 int initramfs_build(const struct initramfs_args *args, struct blob *ret_cpio, struct error *err)
 {
     struct cpio c;
@@ -341,6 +345,8 @@ int initramfs_build(const struct initramfs_args *args, struct blob *ret_cpio, st
         r = add_busybox(&c, args, err);
     if (r >= 0 && args->with_modules)
         r = add_modules(&c, args, err);
+    if (r >= 0 && args->network)
+        r = add_network(&c, args, err);
     if (r >= 0 && args->command && args->command[0])
         r = add_command(&c, args->command, err);
     if (r >= 0)

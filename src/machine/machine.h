@@ -8,6 +8,7 @@
 #ifndef DOPPEL_MACHINE_MACHINE_H
 #define DOPPEL_MACHINE_MACHINE_H
 
+#include "backend/netdev.h"
 #include "core/state_desc.h"
 #include "core/vm.h"
 
@@ -41,9 +42,10 @@ struct vm_config {
     const char *cmdline; /* the whole kernel command line */
     struct disk_config disk[VM_DISKS_MAX];
     unsigned nr_disks;
-    bool reboot;            /* a guest's reset restarts it; else it ends the machine */
-    bool stats;             /* keep counts that cost time, too, for machine_stats() */
-    const char *trace_code; /* folder for a log of translated code, NULL: none */
+    struct netdev_config net; /* kind NETDEV_NONE: no card */
+    bool reboot;              /* a guest's reset restarts it; else it ends the machine */
+    bool stats;               /* keep counts that cost time, too, for machine_stats() */
+    const char *trace_code;   /* folder for a log of translated code, NULL: none */
 };
 
 /* The outside world, the caller's; outlives the machine. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "backend/blockdev.h"
+#include "backend/netdev.h"
 #include "base/checked.h"
 #include "device/ioapic.h"
 #include "device/lapic.h"
@@ -69,6 +70,18 @@ static int add_disk(struct pc_virtio *pv, unsigned i, const struct disk_config *
     return plug(pv, &virtio_blk_class, &pv->blk[i].vdev, err);
 }
 
+static int add_net(struct pc_virtio *pv, const struct netdev_config *config, struct error *err)
+{
+    uint8_t mac[NETDEV_MAC_LEN];
+    int r = netdev_open(config, pv->vm->loop, &pv->network, err);
+    if (r < 0)
+        return r;
+    netdev_config_mac(config, mac);
+    virtio_net_init(&pv->net, pv->network, mac, &pv->vm->gmem, &pv->vm->clock);
+    netdev_attach(pv->network, &pv->vm->lock, virtio_net_frames, &pv->net);
+    return plug(pv, &virtio_net_class, &pv->net.vdev, err);
+}
+
 int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct vm *vm, struct pci_bus *bus,
                    struct ioapic *ioapic, struct lapic_bus *lapics, struct error *err)
 {
@@ -77,6 +90,8 @@ int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct 
     int r = plug(pv, &virtio_rng_class, &pv->rng.vdev, err);
     for (unsigned i = 0; i < config->nr_disks && r == 0; i++)
         r = add_disk(pv, i, &config->disk[i], err);
+    if (r == 0 && config->net.kind != NETDEV_NONE)
+        r = add_net(pv, &config->net, err);
     return r;
 }
 
@@ -84,6 +99,7 @@ void pc_virtio_done(struct pc_virtio *pv)
 {
     for (unsigned i = 0; i < VM_DISKS_MAX; i++)
         blockdev_free(pv->disk[i]);
+    netdev_free(pv->network);
 }
 
 void pc_virtio_assign(struct pc_virtio *pv)

@@ -1,22 +1,26 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE ENGINE, SUITE is `board`, `linux` or `disk`.
+"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE ENGINE, SUITE is `board`, `linux`,
+`disk` or `net`.
 
 `board` uses the small guest tests/guests/board.S; the others the Debian guest that `make guests` fetched (skipped with exit
 77 when it is not there), and in it STRESS, tests/guests/smp_stress.c. Each law is a function; its name is printed with the verdict.
 """
 import fcntl
 import hashlib
+import http.server
 import json
 import os
 import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 import traceback
 
@@ -62,6 +66,12 @@ def wait_for(condition, what, limit=20):
         if time.monotonic() > end:
             raise AssertionError(f'waited {limit} s for {what}')
         time.sleep(0.01)
+
+
+def cpu_seconds(pid):
+    with open(f'/proc/{pid}/stat', encoding='ascii') as f:
+        fields = f.read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 # ---- board ----
@@ -303,14 +313,9 @@ def an_idle_linux_uses_little_host_cpu():
     p = subprocess.Popen([*RUN, '--timeout', '100', '--', 'sh', '-c', 'echo; sleep 5'], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE)
     p.stdout.read(1)
-
-    def used():
-        with open(f'/proc/{p.pid}/stat', encoding='ascii') as f:
-            fields = f.read().rsplit(')', 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-    before = used()
+    before = cpu_seconds(p.pid)
     time.sleep(4)
-    took = used() - before
+    took = cpu_seconds(p.pid) - before
     p.wait()
     if took > 1.0:
         raise AssertionError(f'{took:.2f} s of CPU time in 4 s of sleep')
@@ -480,6 +485,162 @@ def bad_disks_are_refused_in_one_line():
             one_line(err)
 
 
+# ---- net ----
+
+class Server(http.server.ThreadingHTTPServer):
+    """An HTTP server on the host: /N gives N bytes of `data`, POST answers with the hash of what it got."""
+
+    def __init__(self, address='127.0.0.1', size=3000000):
+        self.data = os.urandom(size)
+        super().__init__((address, 0), Handler)
+        self.port = self.server_address[1]
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+    def sha256(self, size):
+        return hashlib.sha256(self.data[:size]).hexdigest().encode()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.answer(self.server.data[:int(self.path[1:])])
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers['Content-Length']))
+        self.answer(hashlib.sha256(body).hexdigest().encode() + b'\n')
+
+    def log_message(self, *_):
+        pass
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+def a_machine_has_no_network_unless_asked_for():
+    expect(guest('ls /sys/class/net; test -e /etc/resolv.conf'), (1, b'lo\n', b''), 'without --net')
+    expect(guest('ls /sys/class/net', '--net', 'none'), (0, b'lo\n', b''), 'none')
+
+
+def the_guest_reaches_the_hosts_loopback_through_the_gateway():
+    with Server() as server:
+        begin = time.monotonic()
+        status, out, err = guest(f'wget -q -O- http://10.0.2.2:{server.port}/5 && wget -q -O- http://10.0.2.2:{server.port}/3000000 | sha256sum',
+                                 '--net', 'user')
+        expect((status, err), (0, b''), out)
+        expect(out[:5], server.data[:5], 'few bytes')
+        expect(out[5:].split()[0], server.sha256(3000000), 'many bytes')
+        if ENGINE == 'bt' and time.monotonic() - begin > 30:
+            raise AssertionError('it took more than 30 s')
+
+
+def what_the_guest_sends_arrives_whole():
+    with Server() as server:
+        script = (f'wget -q -O /tmp/x http://10.0.2.2:{server.port}/1000000; '
+                  '{ printf "POST / HTTP/1.0\\r\\nContent-Length: 1000000\\r\\n\\r\\n"; cat /tmp/x; sleep 1; } | '
+                  f'nc 10.0.2.2 {server.port} | tail -n 1')
+        expect(guest(script, '--net', 'user'), (0, server.sha256(1000000) + b'\n', b''), 'post')
+
+
+def dhcp_and_the_gateway_answer():
+    status, out, err = guest('ping -c 1 10.0.2.2 >&2; ip addr flush dev eth0; rm /etc/resolv.conf; udhcpc -i eth0 -n -q 2>/dev/null; '
+                             'ip -4 addr show eth0; ip route; cat /etc/resolv.conf /sys/class/net/eth0/address',
+                             '--net', 'user,mac=02:00:00:aa:bb:cc')
+    expect(status, 0, err)
+    expect_in(b'1 packets received', err)
+    for part in (b'inet 10.0.2.15/24', b'default via 10.0.2.2', b'nameserver 10.0.2.3', b'02:00:00:aa:bb:cc'):
+        expect_in(part, out)
+
+
+def a_restricted_guest_reaches_nothing():
+    with Server() as server:
+        status, out, _ = guest(f'wget -q -T 5 -O- http://10.0.2.2:{server.port}/5', '--net', 'user,restrict')
+        expect((status != 0, out), (True, b''), 'restrict')
+
+
+def ports_of_the_host_lead_into_the_guest():
+    ports = free_port(), free_port()
+    script = 'mkdir /tmp/www; echo from the guest >/tmp/www/x; httpd -p 80 -h /tmp/www; echo ready; read x; true'
+    forwards = f'hostfwd=tcp:{ports[0]}:80,hostfwd=tcp:127.0.0.1:{ports[1]}:80'
+    with subprocess.Popen([*RUN, '--timeout', '100', '--net', 'user,' + forwards, '--', 'sh', '-c', script], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as p:
+        expect(p.stdout.readline(), b'ready\n', 'guest')
+        for port in ports * 2:
+            with socket.create_connection(('127.0.0.1', port), timeout=20) as s:
+                s.sendall(b'GET /x HTTP/1.0\r\n\r\n')
+                answer = b''.join(iter(lambda s=s: s.recv(4096), b''))
+            expect_in(b'from the guest\n', answer)
+        p.stdin.close()
+        expect(p.wait(timeout=60), 0, 'end')
+
+
+def an_idle_network_uses_little_host_cpu():
+    p = subprocess.Popen([*RUN, '--timeout', '100', '--net', 'user', '--', 'sh', '-c', 'echo; sleep 5'], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE)
+    p.stdout.read(1)
+    before = cpu_seconds(p.pid)
+    time.sleep(4)
+    took = cpu_seconds(p.pid) - before
+    p.wait()
+    if took > 1.0:
+        raise AssertionError(f'{took:.2f} s of CPU time in 4 s of sleep')
+
+
+def a_restarted_machine_has_its_network_again():
+    with Server() as server:
+        url = f'http://10.0.2.2:{server.port}/1000'
+        steps = [(b'/ # ', f'wget -q -O /tmp/x {url} && reboot -f\r'.encode()),
+                 (b'/ # ', f'wget -q -O- {url} | sha256sum\r'.encode()), (server.sha256(1000), b'poweroff -f\r')]
+        status, out = session(('--reboot', '--net', 'user'), steps)
+        expect(status, 0, out)
+
+
+def an_interface_of_the_host_is_a_network():
+    name = f'dpt{os.getpid()}'[:15]
+    try:
+        for command in (f'tuntap add dev {name} mode tap', f'addr add 10.213.7.1/24 dev {name}', f'link set {name} up'):
+            subprocess.run(['ip', *command.split()], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        print('  (left out: no interface can be made here)')
+        return
+    try:
+        with Server('10.213.7.1') as server:
+            url = f'http://10.213.7.1:{server.port}'
+            script = (f'ip addr add 10.213.7.2/24 dev eth0; wget -q -O /tmp/x {url}/3000000; sha256sum </tmp/x; '
+                      '{ printf "POST / HTTP/1.0\\r\\nContent-Length: 3000000\\r\\n\\r\\n"; cat /tmp/x; sleep 1; } | '
+                      f'nc 10.213.7.1 {server.port} | tail -n 1')
+            status, out, err = guest(script, '--net', f'tap={name}')
+            expect((status, err), (0, b''), out)
+            expect([l.split()[0] for l in out.splitlines()], [server.sha256(3000000)] * 2, 'there and back')
+    finally:
+        subprocess.run(['ip', 'link', 'del', name], check=False, capture_output=True)
+
+
+def bad_networks_are_refused_in_one_line():
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        for what, want in ((f'user,hostfwd=tcp:{port}:80', 1), ('tap=doppel-nope', 1), ('tap=lo', 1), ('user,hostfwd=tcp:203.0.113.1:80:80', 1),
+                           ('user,nope', 2), ('nope', 2), ('', 2), ('user,hostfwd=tcp:80', 2), ('user,hostfwd=tcp:70000:80', 2),
+                           ('tap=', 2), ('tap=x,restrict', 2), ('user,mac=1', 2), ('none,mac=02:00:00:00:00:01', 2)):
+            status, out, err = guest('true', '--net', what)
+            expect((status, out), (want, b''), what)
+            one_line(err)
+
+
 SUITES = {
     'board': [each_end_has_its_status_and_at_most_one_line, the_debug_exit_port_gives_the_status_and_output_is_exact,
               bytes_pass_unchanged_in_a_pipe, bad_usage_exits_2_and_bad_files_1_with_one_line,
@@ -495,8 +656,13 @@ SUITES = {
     'disk': [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_file_system_outlives_the_machine_that_made_it,
              a_read_only_disk_is_not_written, an_overlay_leaves_the_disk_alone, interrupts_work_without_msi,
              a_restarted_machine_has_its_disk_again, sixteen_disks_are_possible, bad_disks_are_refused_in_one_line],
+    'net': [a_machine_has_no_network_unless_asked_for, the_guest_reaches_the_hosts_loopback_through_the_gateway,
+            what_the_guest_sends_arrives_whole, dhcp_and_the_gateway_answer, a_restricted_guest_reaches_nothing,
+            ports_of_the_host_lead_into_the_guest, an_idle_network_uses_little_host_cpu, a_restarted_machine_has_its_network_again,
+            an_interface_of_the_host_is_a_network, bad_networks_are_refused_in_one_line],
 }
 if ENGINE == 'interp': # chips are the same for all engines
+    SUITES['net'] = [the_guest_reaches_the_hosts_loopback_through_the_gateway, ports_of_the_host_lead_into_the_guest]
     SUITES['disk'] = [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_restarted_machine_has_its_disk_again]
 if ENGINE == 'bt':
     SUITES['linux'] += [stats_say_what_bt_did_and_where_time_went, traced_code_names_guest_and_host_instructions]

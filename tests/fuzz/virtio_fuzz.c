@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzer of virtio: queues, both transports, MSI-X, rng and blk, whatever a guest writes into registers and rings.
+ * Fuzzer of virtio: queues, both transports, MSI-X, rng, blk and net, whatever a guest writes into registers and rings.
  *
- * A rig has three devices: rng and a disk on PCI, a disk on MMIO. Actions are register accesses, plausible set-ups, rings and
- * chains, and noise over all of them; the disks are memory and end requests late and in any order. What must hold at all times: a
- * disk is asked for ranges inside of it and memory inside of the guest's; no more requests are under way than queues have
+ * A rig has four devices: rng, a disk and a network card on PCI, a disk on MMIO. Actions are register accesses, plausible
+ * set-ups, rings and chains, and noise over all of them; the disks are memory and end requests late and in any order; the network
+ * has frames now and then. What must hold at all times: a disk is asked for ranges inside of it and memory inside of the guest's;
+ * a network is given frames of possible lengths, with headers that fit them; no more requests are under way than queues have
  * descriptors; saved, loaded and saved again is the same; damaged states are refused or survived. A rig that hangs is ended by
  * alarm(2). Meant for an ASan and UBSan build.
  */
@@ -14,13 +15,16 @@
 #include <unistd.h>
 
 #include "backend/blockdev.h"
+#include "backend/netdev.h"
 #include "base/checked.h"
 #include "device/virtio/blk.h"
 #include "device/virtio/mmio.h"
+#include "device/virtio/net.h"
 #include "device/virtio/pci.h"
 #include "device/virtio/rng.h"
 
-enum { RAM = 1 << 18, RINGS = 0x10000, DISK = 128 * 512, PENDING = 1100, ROUND = 400, HANG_S = 20, DEVICES = 3, BLK_QUEUES = 3 };
+enum { RAM = 1 << 18, RINGS = 0x10000, DISK = 128 * 512, PENDING = 1100, ROUND = 400, HANG_S = 20, DEVICES = 4, BLK_QUEUES = 3 };
+enum { ON_MMIO = 2, NET = 3, PCI_DEVICES = 3, MTU = 1500 };
 #define BAR 0xc0000000ULL
 #define MMIO 0xd0000000ULL
 
@@ -32,6 +36,15 @@ struct memory_disk {
     unsigned nr, ended;
 };
 
+struct memory_net {
+    struct netdev head;
+    struct rig *rig;
+    unsigned waiting, sent, given;
+    size_t len; /* of the frame that is next */
+    struct netdev_header header;
+    uint8_t frame[NETDEV_FRAME_MAX];
+};
+
 struct rig {
     struct gmem gm;
     struct vm_clock clock;
@@ -40,8 +53,10 @@ struct rig {
     struct memory_disk disk[2];
     struct virtio_rng rng;
     struct virtio_blk blk[2];
-    struct virtio_pci pci[2]; /* of rng and blk[0] */
-    struct virtio_mmio mm;    /* of blk[1] */
+    struct memory_net wire;
+    struct virtio_net net;
+    struct virtio_pci pci[PCI_DEVICES]; /* of rng, blk[0] and net */
+    struct virtio_mmio mm;              /* of blk[1] */
     unsigned messages;
 };
 
@@ -89,6 +104,13 @@ static void disk_drain(struct blockdev *dev)
         end_one(d, (unsigned)below(d->nr));
 }
 
+static void check_piece(const struct rig *r, const struct iovec *iov)
+{
+    const uint8_t *at = iov->iov_base;
+    if (at < r->gm.host || iov->iov_len > RAM || at + iov->iov_len > r->gm.host + RAM)
+        finding("memory that is not the guest's");
+}
+
 static void disk_submit(struct blockdev *dev, struct blockdev_request *req)
 {
     struct memory_disk *d = (struct memory_disk *)dev;
@@ -96,9 +118,7 @@ static void disk_submit(struct blockdev *dev, struct blockdev_request *req)
     if (req->offset > DISK || req->len > DISK - req->offset || req->offset % 512 || req->len % 512)
         finding("a range outside of the disk");
     for (unsigned i = 0; i < req->nr_iov; i++) {
-        const uint8_t *at = req->iov[i].iov_base;
-        if (at < d->rig->gm.host || req->iov[i].iov_len > RAM || at + req->iov[i].iov_len > d->rig->gm.host + RAM)
-            finding("memory that is not the guest's");
+        check_piece(d->rig, &req->iov[i]);
         sum += req->iov[i].iov_len;
     }
     if ((req->op == BLOCKDEV_READ || req->op == BLOCKDEV_WRITE) && sum != req->len)
@@ -109,6 +129,51 @@ static void disk_submit(struct blockdev *dev, struct blockdev_request *req)
 }
 
 static const struct blockdev_ops disk_ops = { .submit = disk_submit, .drain = disk_drain };
+
+/* ---- the network ---- */
+
+static void net_send(struct netdev *dev, const struct netdev_header *h, const struct iovec *iov, unsigned nr_iov, size_t len)
+{
+    struct memory_net *w = (struct memory_net *)dev;
+    size_t sum = 0;
+    for (unsigned i = 0; i < nr_iov; sum += iov[i++].iov_len)
+        check_piece(w->rig, &iov[i]);
+    if (sum != len || len < 14 || len > (h->gso_type ? (size_t)NETDEV_FRAME_MAX : MTU + 18))
+        finding("a frame of an impossible length");
+    if ((h->flags & ~NETDEV_NEEDS_CSUM) || (h->flags && (size_t)h->csum_start + h->csum_offset + 2 > len) || h->hdr_len > len)
+        finding("a header that does not fit its frame");
+    if (h->gso_type && (!h->flags || !h->gso_size || (h->gso_type != NETDEV_GSO_TCP4 && h->gso_type != NETDEV_GSO_TCP6)))
+        finding("segments that cannot be cut");
+    w->sent++;
+}
+
+static bool net_next(struct netdev *dev, struct netdev_frame *ret_frame)
+{
+    struct memory_net *w = (struct memory_net *)dev;
+    if (w->waiting == 0)
+        return false;
+    *ret_frame = (struct netdev_frame){ .header = w->header, .data = w->frame, .len = w->len };
+    return true;
+}
+
+static void net_taken(struct netdev *dev)
+{
+    struct memory_net *w = (struct memory_net *)dev;
+    if (w->waiting == 0)
+        finding("a frame that was not there was taken");
+    w->waiting--;
+    w->given++;
+    w->len = 14 + below(below(4) ? MTU : NETDEV_FRAME_MAX - 13);
+}
+
+static const struct netdev_ops net_ops = { .send = net_send, .next = net_next, .taken = net_taken };
+
+static void frames_come(struct rig *r)
+{
+    r->wire.waiting += (unsigned)below(20);
+    r->wire.header = (struct netdev_header){ .flags = (uint8_t)below(4), .gso_type = (uint8_t)below(2) };
+    netdev_notify(&r->wire.head);
+}
 
 /* ---- the rig ---- */
 
@@ -136,11 +201,18 @@ static void rig_init(struct rig *r)
         r->disk[i].rig = r;
         virtio_blk_init(&r->blk[i], &r->disk[i].head, "fuzz", BLK_QUEUES, &r->gm, &r->clock);
     }
+    static const uint8_t mac[] = { 2, 0, 0, 0, 0, 1 };
+    r->wire.head = (struct netdev){ .ops = &net_ops, .offload = NETDEV_CSUM | NETDEV_TSO4 | NETDEV_TSO6, .mtu = MTU };
+    r->wire.rig = r;
+    r->wire.len = 60;
+    virtio_net_init(&r->net, &r->wire.head, mac, &r->gm, &r->clock);
+    netdev_attach(&r->wire.head, NULL, virtio_net_frames, &r->net);
     const struct msi_sink sink = { .fn = message, .opaque = r };
     virtio_pci_init(&r->pci[0], &r->rng.vdev, &sink);
     virtio_pci_init(&r->pci[1], &r->blk[0].vdev, &sink);
+    virtio_pci_init(&r->pci[2], &r->net.vdev, &sink);
     virtio_mmio_init(&r->mm, &r->blk[1].vdev, NULL);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < PCI_DEVICES; i++) {
         if (pci_bus_add(&r->bus, &r->pci[i].func, (uint8_t)(8 * (i + 1)), NULL) < 0)
             abort();
         pci_config_write(&r->bus, (uint8_t)(8 * (i + 1)), PCI_BAR0, (uint32_t)(BAR + i * VIRTIO_PCI_BAR_SIZE), 4);
@@ -155,6 +227,7 @@ static void rig_done(struct rig *r)
     virtio_rng_class.done(&r->rng);
     virtio_blk_class.done(&r->blk[0]);
     virtio_blk_class.done(&r->blk[1]);
+    virtio_net_class.done(&r->net);
     bus_done(&r->mmio);
     bus_done(&r->pio);
     gmem_done(&r->gm);
@@ -162,7 +235,7 @@ static void rig_done(struct rig *r)
 
 static struct virtio_device *device(struct rig *r, unsigned i)
 {
-    return i == 0 ? &r->rng.vdev : &r->blk[i - 1].vdev;
+    return i == 0 ? &r->rng.vdev : i == NET ? &r->net.vdev : &r->blk[i - 1].vdev;
 }
 
 /* ---- actions ---- */
@@ -210,7 +283,7 @@ static void set_up_queue(struct rig *r, unsigned dev, unsigned queue)
     virtio_enable_queue(vdev, queue);
 }
 
-/* MSI-X of device 0 or 1, unmasked for the most part. */
+/* MSI-X of the device in slot dev + 1, unmasked for the most part. */
 static void set_up_messages(struct rig *r, unsigned dev)
 {
     struct virtio_pci *p = &r->pci[dev];
@@ -237,8 +310,8 @@ static void bring_up(struct rig *r, unsigned dev)
     static const uint8_t zero[0xc00];
     for (unsigned n = 0; n < vdev->nr_queues; n++)
         write_mem(r, ring_base(dev, n), zero, sizeof(zero));
-    if (dev < 2 && below(4))
-        set_up_messages(r, dev);
+    if (dev != ON_MMIO && below(4))
+        set_up_messages(r, dev == NET ? PCI_DEVICES - 1 : dev);
     virtio_set_status(vdev, 15);
 }
 
@@ -285,9 +358,34 @@ static void offer_request(struct rig *r, const struct virtio_queue *q)
     put_avail(r, q, 0);
 }
 
+/* A frame to send, or room for one, that makes sense but for now and then a number in it. */
+static void offer_frame(struct rig *r, const struct virtio_queue *q)
+{
+    if (q->size < 4)
+        return;
+    bool in = q == &r->net.vdev.queue[VIRTIO_NET_RX];
+    uint64_t at = RINGS + 0x8000 + below(64) * 64;
+    uint32_t len = (uint32_t)(below(4) ? 14 + below(MTU) : below(0x4000));
+    const uint16_t header[] = { (uint16_t)(below(2) | below(2) << 8 | (below(16) ? 0 : roll())),
+                                (uint16_t)below(100),
+                                (uint16_t)below(MTU),
+                                (uint16_t)(below(8) ? 34 : roll()),
+                                (uint16_t)(below(8) ? 16 : roll()),
+                                0 };
+    write_mem(r, at, header, sizeof(header));
+    const struct {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t flags, next;
+    } d[2] = { { at, below(32) ? 12 : (uint32_t)below(16), (uint16_t)(1 | (in ? 2 : 0)), 1 },
+               { 0x1000 + below(64) * 256, len, in ? 2 : 0, 0 } };
+    write_mem(r, q->desc_gpa, d, sizeof(d));
+    put_avail(r, q, 0);
+}
+
 static void access_bar(struct rig *r)
 {
-    uint64_t at = below(3) ? BAR + below(2) * VIRTIO_PCI_BAR_SIZE + below(4) * 0x1000 + below(0x48)
+    uint64_t at = below(3) ? BAR + below(PCI_DEVICES) * VIRTIO_PCI_BAR_SIZE + below(4) * 0x1000 + below(0x48)
                            : MMIO + below(VIRTIO_MMIO_SIZE);
     unsigned size = 1U << below(4);
     if (below(2))
@@ -301,7 +399,7 @@ static void access_bar(struct rig *r)
 
 static void access_config(struct rig *r)
 {
-    uint8_t devfn = (uint8_t)(8 * (1 + below(2)));
+    uint8_t devfn = (uint8_t)(8 * (1 + below(PCI_DEVICES)));
     unsigned size = 1U << below(3), at = (unsigned)below(256) & ~(size - 1);
     if (at >= PCI_BAR0 && at < PCI_BAR0 + 24)
         return; /* where the BARs lie is device_fuzz's */
@@ -332,12 +430,22 @@ static void act(struct rig *r)
     case 4: write_desc(r, q, below(2) ? q->desc_gpa : address()); break;
     case 5:
     case 6:
-    case 7: offer_request(r, q); break;
+    case 7:
+        if (dev == NET)
+            offer_frame(r, q);
+        else
+            offer_request(r, q);
+        break;
     case 8: put_avail(r, q, (uint16_t)below(q->size)); break;
     case 9:
     case 10:
     case 11: virtio_notify(vdev, (uint32_t)(q - vdev->queue)); break;
-    case 12: end_some(r); break;
+    case 12:
+        if (dev == NET)
+            frames_come(r);
+        else
+            end_some(r);
+        break;
     case 13: vm_clock_advance(&r->clock, (ns_t)below(1000)); break;
     case 14:
         if (!virtio_live(vdev) || below(64) == 0)
@@ -354,14 +462,15 @@ static void act(struct rig *r)
 
 static const struct state_desc *part(struct rig *r, unsigned i, void **ret_object)
 {
-    void *const objects[] = { &r->rng, &r->blk[0], &r->blk[1], &r->pci[0], &r->pci[1], &r->mm };
+    void *const objects[] = { &r->rng, &r->blk[0], &r->blk[1], &r->net, &r->pci[0], &r->pci[1], &r->pci[2], &r->mm };
     const struct state_desc *const descs[] = { virtio_rng_class.state, virtio_blk_class.state, virtio_blk_class.state,
-                                               virtio_pci_class.state, virtio_pci_class.state, virtio_mmio_class.state };
+                                               virtio_net_class.state, virtio_pci_class.state, virtio_pci_class.state,
+                                               virtio_pci_class.state, virtio_mmio_class.state };
     *ret_object = objects[i];
     return descs[i];
 }
 
-enum { PARTS = 6 };
+enum { PARTS = 8 };
 
 static void save(struct rig *r, unsigned i, struct state_buf *buf)
 {
@@ -425,7 +534,7 @@ static void check_hostile_state(struct rig *r)
 int main(int argc, char **argv)
 {
     static struct rig rig;
-    uint64_t chains = 0, messages = 0, requests = 0;
+    uint64_t chains = 0, messages = 0, requests = 0, sent = 0, given = 0;
     fuzz_start(&fuzz, argc, argv, 10);
     while (fuzz_more(&fuzz)) {
         (void)alarm(HANG_S);
@@ -439,12 +548,14 @@ int main(int argc, char **argv)
             chains += device(&rig, i)->queue[0].used_idx;
         messages += rig.messages;
         requests += rig.disk[0].ended + rig.disk[1].ended;
+        sent += rig.wire.sent;
+        given += rig.wire.given;
         check_round_trip(&rig);
         if (below(2))
             check_hostile_state(&rig);
         rig_done(&rig);
     }
-    printf("%lu chains on first queues, %lu disk requests, %lu messages\n", (unsigned long)chains, (unsigned long)requests,
-           (unsigned long)messages);
+    printf("%lu chains on first queues, %lu disk requests, %lu frames sent, %lu given, %lu messages\n", (unsigned long)chains,
+           (unsigned long)requests, (unsigned long)sent, (unsigned long)given, (unsigned long)messages);
     return 0;
 }

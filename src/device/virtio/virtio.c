@@ -67,6 +67,13 @@ void virtio_unpop(struct virtio_device *vdev, unsigned n)
 {
     assert(vdev->in_notify && n < vdev->nr_queues);
     virtio_queue_unpop(&vdev->queue[n]);
+    vdev->budget++;
+}
+
+void virtio_again(struct virtio_device *vdev, unsigned n)
+{
+    assert(vdev->in_notify && n < vdev->nr_queues);
+    vdev->left_over |= 1U << n;
 }
 
 void virtio_push(struct virtio_device *vdev, unsigned n, const struct virtio_chain *chain, uint32_t written)

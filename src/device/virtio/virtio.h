@@ -123,8 +123,10 @@ bool virtio_live(const struct virtio_device *vdev);
 /* Inside notify() only. True: *ret_chain is the next chain of queue n, to be pushed some time. False: no chain, no budget, or the
  * device is not live. */
 MUST_CHECK bool virtio_pop(struct virtio_device *vdev, unsigned n, struct virtio_chain *ret_chain);
-/* Inside notify() only: takes back the last virtio_pop() of this queue. */
+/* Inside notify() only: takes back the last virtio_pop() of this queue, or the last ones, once for each. */
 void virtio_unpop(struct virtio_device *vdev, unsigned n);
+/* Inside notify() only: call it again soon, for there is more to do than should be done in one go. */
+void virtio_again(struct virtio_device *vdev, unsigned n);
 /* Gives a chain back with `written` bytes of its in part filled from the beginning. Without effect when the device was reset. */
 void virtio_push(struct virtio_device *vdev, unsigned n, const struct virtio_chain *chain, uint32_t written);
 /* Interrupts the driver if it wants that; once after some pushes. */

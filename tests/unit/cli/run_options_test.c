@@ -191,6 +191,21 @@ static void at_most_16_disks(void **state)
     assert_non_null(strstr(err.msg, "more than 16 disks"));
 }
 
+static void the_last_network_counts(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run --cpus 1"), 0);
+    assert_int_equal(o.vm.net.kind, NETDEV_NONE);
+    assert_int_equal(parse(&o, &err, "run --net user,hostfwd=tcp:8080:80 --net=tap=vm0"), 0);
+    assert_int_equal(o.vm.net.kind, NETDEV_TAP);
+    assert_string_equal(o.vm.net.tap, "vm0");
+    assert_int_equal(o.vm.net.nr_forwards, 0);
+    assert_int_equal(parse(&o, &err, "run --net user,ipv9"), -EINVAL);
+    assert_non_null(strstr(err.msg, "--net: unknown 'ipv9'"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +218,7 @@ int main(void)
         cmocka_unit_test(disks_have_options_behind_commas),
         cmocka_unit_test(bad_disks_are_refused),
         cmocka_unit_test(at_most_16_disks),
+        cmocka_unit_test(the_last_network_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,6 +164,26 @@ static void command_is_stored_with_its_nuls(void **state)
     blob_done(&b);
 }
 
+static void a_network_is_described_for_init_and_the_resolver(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct initramfs_args args = { .guest_dir = root, .network = "eth0 1.2.3.4", .nameserver = i ? "1.2.3.5" : NULL };
+        struct blob b;
+        assert_int_equal(initramfs_build(&args, &b, NULL), 0);
+        expect_file(&b, "lib/doppel/network", S_IFREG | 0644, "eth0 1.2.3.4", 12);
+        if (i)
+            expect_file(&b, "etc/resolv.conf", S_IFREG | 0644, "nameserver 1.2.3.5\n", 19);
+        else
+            assert_null(find(&b, "etc/resolv.conf").name);
+        blob_done(&b);
+    }
+    struct blob b = build(false, NULL);
+    assert_null(find(&b, "lib/doppel/network").name);
+    assert_int_equal(find(&b, "etc/udhcpc/default.script").mode, S_IFREG | 0755);
+    blob_done(&b);
+}
+
 static void command_that_is_too_long_is_refused(void **state)
 {
     (void)state;
@@ -204,6 +224,7 @@ int main(void)
         LAW(folders_come_before_what_is_in_them),
         LAW(modules_are_listed_in_loading_order_with_the_devices_that_need_them),
         LAW(command_is_stored_with_its_nuls),
+        LAW(a_network_is_described_for_init_and_the_resolver),
         LAW(command_that_is_too_long_is_refused),
         LAW(missing_files_are_named),
     };
