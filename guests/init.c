@@ -35,6 +35,8 @@ enum {
     DRAIN_CHUNKS = 64, /* more than a pipe holds */
     HEADER = 3,
     PROTOCOL_VERSION = 1,
+    SHARES_MAX = 64 << 10, /* bytes of /lib/doppel/shares */
+    PATH_LEN = 4096,
     DEVICES_MAX = 64, /* virtio devices that are looked at */
     DEVICE_LEN = 6,   /* "0x1042" */
     STATUS_NOT_FOUND = 127,
@@ -290,6 +292,55 @@ static void make_environment(const char *const *from)
             environment[n++] = *from;
     }
     environment[n] = 0;
+}
+
+/* ---- shares ---- */
+
+/* Makes the folder and those above it; cuts the path for a while. */
+static void make_folders(char *path)
+{
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        sys(__NR_mkdir, path, 0755); /* most exist; what matters is whether the mount succeeds */
+        *p = '/';
+    }
+    sys(__NR_mkdir, path, 0755);
+}
+
+/* Mounts what /lib/doppel/shares lists (tag, place, "ro" or "", each ending in NUL); true when all went well. */
+static int mount_shares(void)
+{
+    static char list[SHARES_MAX];
+    long n = read_file("/lib/doppel/shares", list, sizeof(list));
+    if (n < 0 && n != -ENOENT)
+        complain("cannot read", "/lib/doppel/shares", n);
+    int all = n >= 0 || n == -ENOENT;
+    for (long at = 0; at < n;) {
+        char *tag = list + at;
+        char *path = tag + str_len(tag) + 1;
+        char *option = path + str_len(path) + 1;
+        at = option + str_len(option) + 1 - list;
+        make_folders(path);
+        long r = sys(__NR_mount, tag, path, "virtiofs", MS_NOSUID | MS_NODEV | (option[0] ? MS_RDONLY : 0), 0);
+        if (r < 0)
+            complain("cannot mount", path, r);
+        all &= r >= 0;
+    }
+    return all;
+}
+
+/* The command's folder, if /lib/doppel/cwd names one. */
+static int enter_folder(void)
+{
+    static char path[PATH_LEN];
+    if (read_file("/lib/doppel/cwd", path, sizeof(path)) <= 0)
+        return 1;
+    long r = sys(__NR_chdir, path);
+    if (r < 0)
+        complain("cannot enter", path, r);
+    return r >= 0;
 }
 
 /* ---- running programs ---- */
@@ -614,6 +665,8 @@ static void run_command(int signals)
         complain("cannot open", "/dev/ttyS1", tty);
         return;
     }
+    if (!mount_shares() || !enter_folder()) /* behind the tty: a share may cover /dev */
+        return;
     *ch = (struct channel){ .tty = tty, .signals = signals, .owed = CREDIT };
     send_frame(tty, 'R', &byte, 1);
     start_command(ch);

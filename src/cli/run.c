@@ -7,10 +7,12 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "backend/chardev.h"
@@ -42,7 +44,10 @@ struct run {
     struct run_options options;
     char guest_dir[GUEST_PATH_MAX];
     char kernel[GUEST_PATH_MAX + 16];
-    char *cmdline;                          /* owned */
+    char *cmdline;                   /* owned */
+    char *share_path[VM_SHARES_MAX]; /* owned; absolute, without links */
+    struct initramfs_share mount[VM_SHARES_MAX];
+    char cwd[PATH_MAX];                     /* ours, when it lies in a share; else empty */
     struct blob initramfs;                  /* owned */
     struct loop *loop;                      /* owned */
     struct chardev *console, *command_port; /* owned */
@@ -55,6 +60,54 @@ struct run {
 };
 
 /* ---- preparation ---- */
+
+/* A share is a descriptor for each file that the guest knows: as many as we may have. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* if not: fewer files at a time */
+}
+
+static bool lies_in(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+    return strcmp(folder, "/") == 0 || (strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0'));
+}
+
+static int by_length(const void *a, const void *b)
+{
+    size_t x = strlen(((const struct initramfs_share *)a)->path), y = strlen(((const struct initramfs_share *)b)->path);
+    return x < y ? -1 : x > y;
+}
+
+/* Where the shares go in the guest of a command: to the same places. */
+static int place_shares(struct run *run, struct error *err)
+{
+    const struct vm_config *vm = &run->options.vm;
+    if (vm->nr_shares == 0)
+        return 0;
+    raise_file_limit();
+    char cwd[PATH_MAX];
+    if (!getcwd(cwd, sizeof(cwd)))
+        cwd[0] = '\0';
+    for (unsigned i = 0; i < vm->nr_shares; i++) {
+        const struct share_config *s = &vm->share[i];
+        char *path = run->share_path[i] = realpath(s->path, NULL);
+        if (!path)
+            return error_set(err, -errno, "share '%s': %s", s->path, strerror(errno));
+        run->mount[i] = (struct initramfs_share){ .tag = s->tag, .path = path, .read_only = s->read_only };
+        if (run->options.command && strcmp(path, "/") == 0)
+            return error_set(err, -EINVAL, "share '%s': a command cannot have all of the host at / (share folders of it)",
+                             s->path);
+        if (cwd[0] && lies_in(cwd, path))
+            memcpy(run->cwd, cwd, sizeof(cwd));
+    }
+    qsort(run->mount, vm->nr_shares, sizeof(run->mount[0]), by_length);
+    return 0;
+}
 
 /* Finds kernel and initramfs for what the user did not name. */
 static int choose_guest(struct run *run, struct error *err)
@@ -82,6 +135,9 @@ static int choose_guest(struct run *run, struct error *err)
                                         : INTERFACE,
         .nameserver = net == NETDEV_USER ? NETDEV_USER_DNS : NULL,
         .command = (const char *const *)run->options.command,
+        .share = run->mount,
+        .nr_shares = vm->nr_shares,
+        .cwd = run->cwd[0] ? run->cwd : NULL,
     };
     r = initramfs_build(&args, &run->initramfs, err);
     vm->initramfs = run->initramfs.data;
@@ -170,6 +226,8 @@ static int set_up(struct run *run, struct error *err)
     struct machine_ports ports;
     int r = check_memory(run, err);
     if (r == 0)
+        r = place_shares(run, err);
+    if (r == 0)
         r = choose_guest(run, err);
     if (r == 0)
         r = make_cmdline(run, err);
@@ -194,6 +252,8 @@ static void tear_down(struct run *run)
     loop_free(run->loop);
     blob_done(&run->initramfs);
     free(run->cmdline);
+    for (unsigned i = 0; i < VM_SHARES_MAX; i++)
+        free(run->share_path[i]);
     run_options_done(&run->options);
 }
 

@@ -27,6 +27,7 @@ enum option_id {
     OPT_APPEND,
     OPT_DISK,
     OPT_NET,
+    OPT_SHARE,
     OPT_TIMEOUT,
     OPT_STATS,
     OPT_TRACE_CODE,
@@ -59,6 +60,8 @@ static const struct option_row rows[] = {
       "a disk; ro: read-only; overlay: writes go to another file, or are forgotten (up to 16 times)" },
     { "--net", OPT_NET, "user[,hostfwd=tcp:H:G]|tap=IF|none",
       "a network card; user: the guest reaches what we reach, port H leads to its port G; tap: an interface (none)" },
+    { "--share", OPT_SHARE, "DIR[:TAG][,ro]",
+      "a folder of the host, at the same place for COMMAND, and to be mounted by its tag (up to 8 times)" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
     { "--trace-code", OPT_TRACE_CODE, "[=DIR]", "list what is translated, in DIR, and map it for perf(1) (doppel-code)" },
     { "--reboot", OPT_REBOOT, NULL, "restart when the guest resets itself (else that ends it)" },
@@ -149,16 +152,16 @@ static int parse_timeout(const char *text, double *ret_seconds, struct error *er
     return 0;
 }
 
-/* Cuts a field off at a comma; two commas are one in the field. NULL: there is none left. */
-static char *next_field(char **at)
+/* Cuts a field off at a `mark`; two marks are one in the field. NULL: there is none left. */
+static char *next_field(char **at, char mark)
 {
     char *field = *at, *to = field;
     if (!field)
         return NULL;
     for (char *from = field;; from++) {
-        if (*from == ',' && from[1] == ',')
+        if (*from == mark && from[1] == mark)
             from++;
-        else if (*from == ',' || *from == '\0') {
+        else if (*from == mark || *from == '\0') {
             *at = *from ? from + 1 : NULL;
             *to = '\0';
             return field;
@@ -176,8 +179,8 @@ static int parse_disk(const char *value, struct run_options *o, struct error *er
         return error_set(err, -ENOMEM, "out of memory");
     o->disk_text[o->vm.nr_disks] = text;
     struct disk_config *d = &o->vm.disk[o->vm.nr_disks++];
-    d->path = next_field(&at);
-    for (char *field; (field = next_field(&at)) != NULL;) {
+    d->path = next_field(&at, ',');
+    for (char *field; (field = next_field(&at, ',')) != NULL;) {
         if (strcmp(field, "ro") == 0)
             d->read_only = true;
         else if (strcmp(field, "overlay") == 0)
@@ -188,6 +191,29 @@ static int parse_disk(const char *value, struct run_options *o, struct error *er
         } else
             return error_set(err, -EINVAL, "unknown '%s' (ro, overlay, overlay=FILE; a comma in a name is written twice)", field);
     }
+    return 0;
+}
+
+static int parse_share(const char *value, struct run_options *o, struct error *err)
+{
+    unsigned n = o->vm.nr_shares;
+    if (n == VM_SHARES_MAX)
+        return error_set(err, -EINVAL, "more than %d shares", VM_SHARES_MAX);
+    char *at = o->share_text[n] = strdup(value);
+    if (!at || asprintf(&o->share_tag[n], "share%u", n) < 0)
+        return error_set(err, -ENOMEM, "out of memory");
+    struct share_config *s = &o->vm.share[o->vm.nr_shares++];
+    char *name = next_field(&at, ',');
+    for (const char *field; (field = next_field(&at, ',')) != NULL;) {
+        if (strcmp(field, "ro") != 0)
+            return error_set(err, -EINVAL, "unknown '%s' (ro; a comma in a name is written twice)", field);
+        s->read_only = true;
+    }
+    s->path = next_field(&name, ':');
+    const char *tag = next_field(&name, ':');
+    s->tag = tag ? tag : o->share_tag[n];
+    if (name)
+        return error_set(err, -EINVAL, "'%s' has more than one ':' (one in a name is written twice)", value);
     return 0;
 }
 
@@ -205,6 +231,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_APPEND: o->append = value; break;
     case OPT_DISK: return parse_disk(value, o, err);
     case OPT_NET: return netdev_config_parse(value, &o->vm.net, err);
+    case OPT_SHARE: return parse_share(value, o, err);
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
     case OPT_STATS: o->vm.stats = true; break;
     case OPT_TRACE_CODE: o->vm.trace_code = value ? value : "doppel-code"; break;
@@ -255,6 +282,12 @@ void run_options_done(struct run_options *o)
     for (unsigned i = 0; i < VM_DISKS_MAX; i++)
         free(o->disk_text[i]);
     memset(o->disk_text, 0, sizeof(o->disk_text));
+    for (unsigned i = 0; i < VM_SHARES_MAX; i++) {
+        free(o->share_text[i]);
+        free(o->share_tag[i]);
+    }
+    memset(o->share_text, 0, sizeof(o->share_text));
+    memset(o->share_tag, 0, sizeof(o->share_tag));
 }
 
 static int parse_all(int argc, char **argv, struct run_options *o, struct error *err)

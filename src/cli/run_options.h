@@ -14,11 +14,12 @@ struct run_options {
     const char *append;  /* NULL: none */
     double timeout;      /* seconds, 0: none */
     bool help;
-    char *const *command;          /* after "--"; NULL: none; ends with NULL */
-    char *disk_text[VM_DISKS_MAX]; /* owned; what vm.disk[] points into */
+    char *const *command;                                       /* after "--"; NULL: none; ends with NULL */
+    char *disk_text[VM_DISKS_MAX];                              /* owned; what vm.disk[] points into */
+    char *share_text[VM_SHARES_MAX], *share_tag[VM_SHARES_MAX]; /* owned; what vm.share[] points into */
 };
 
-/* Strings are borrowed from argv, but for those of disks. -EINVAL: bad usage. */
+/* Strings are borrowed from argv, but for those of disks and shares. -EINVAL: bad usage. */
 MUST_CHECK int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct error *err);
 /* Takes zeroed ones. */
 void run_options_done(struct run_options *options);

@@ -154,6 +154,24 @@ static int add_command(struct cpio *c, const char *const *command, struct error 
     return r;
 }
 
+/* Tag, place and "ro" or "", each ending in NUL, of each share; and the command's folder. */
+static int add_shares(struct cpio *c, const struct initramfs_args *args, struct error *err)
+{
+    struct blob text = { 0 };
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < args->nr_shares; i++) {
+        const char *const word[] = { args->share[i].tag, args->share[i].path, args->share[i].read_only ? "ro" : "" };
+        for (unsigned w = 0; r >= 0 && w < ARRAY_SIZE(word); w++)
+            r = blob_append(&text, word[w], strlen(word[w]) + 1, LIST_MAX, err);
+    }
+    if (r >= 0 && text.len)
+        r = cpio_add_file(c, "lib/doppel/shares", 0600, text.data, text.len, err);
+    if (r >= 0 && args->cwd)
+        r = cpio_add_file(c, "lib/doppel/cwd", 0600, args->cwd, strlen(args->cwd), err);
+    blob_done(&text);
+    return r;
+}
+
 /* The name of the one folder in guest_dir/modules: the kernel's release. -ENOENT when there is none. */
 static int find_release(const struct initramfs_args *args, char *ret_release, size_t size, struct error *err)
 {
@@ -349,6 +367,8 @@ int initramfs_build(const struct initramfs_args *args, struct blob *ret_cpio, st
         r = add_network(&c, args, err);
     if (r >= 0 && args->command && args->command[0])
         r = add_command(&c, args->command, err);
+    if (r >= 0 && args->command && args->command[0])
+        r = add_shares(&c, args, err);
     if (r >= 0)
         r = cpio_finish(&c, ret_cpio, err);
     cpio_done(&c);

@@ -50,6 +50,25 @@ static int check_disks(const struct vm_config *config, struct error *err)
     return 0;
 }
 
+static int check_shares(const struct vm_config *config, struct error *err)
+{
+    if (config->nr_shares > VM_SHARES_MAX)
+        return error_set(err, -EINVAL, "%u shares: at most %d are possible", config->nr_shares, VM_SHARES_MAX);
+    for (unsigned i = 0; i < config->nr_shares; i++) {
+        const struct share_config *s = &config->share[i];
+        if (!s->path || !s->path[0])
+            return error_set(err, -EINVAL, "share %u: the folder has no name", i + 1);
+        if (!s->tag || !s->tag[0] || strlen(s->tag) > VM_TAG_MAX)
+            return error_set(err, -EINVAL, "share '%s': tag '%s' has not 1 to %d bytes", s->path, s->tag ? s->tag : "",
+                             VM_TAG_MAX);
+        for (unsigned j = 0; j < i; j++)
+            if (strcmp(config->share[j].tag, s->tag) == 0)
+                return error_set(err, -EINVAL, "share '%s': tag '%s' is the one of share '%s', too", s->path, s->tag,
+                                 config->share[j].path);
+    }
+    return 0;
+}
+
 int vm_config_check(const struct vm_config *config, struct error *err)
 {
     const struct registry_arch *arch;
@@ -71,7 +90,8 @@ int vm_config_check(const struct vm_config *config, struct error *err)
     if (config->code_cache / config->cpus > VM_CODE_CACHE_MAX)
         return error_set(err, -EINVAL, "a code cache of %" PRIu64 " MiB: at most %d MiB for each of %u CPUs are possible",
                          config->code_cache >> 20, VM_CODE_CACHE_MAX >> 20, config->cpus);
-    return check_disks(config, err);
+    r = check_disks(config, err);
+    return r < 0 ? r : check_shares(config, err);
 }
 
 static uint64_t code_cache_of(const struct vm_config *config)

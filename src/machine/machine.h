@@ -16,13 +16,19 @@ struct chardev;
 struct loop;
 struct machine;
 
-enum { VM_DISKS_MAX = 16 };
+enum { VM_DISKS_MAX = 16, VM_SHARES_MAX = 8, VM_TAG_MAX = 36 };
 
 struct disk_config {
     const char *path; /* a file or block device of the host */
     bool read_only;
     bool overlay;             /* the file is only read, writes go elsewhere */
     const char *overlay_path; /* where they go; NULL: they are forgotten when the machine ends */
+};
+
+struct share_config {
+    const char *path; /* a folder of the host */
+    const char *tag;  /* how the guest names it: 1..VM_TAG_MAX bytes, each once */
+    bool read_only;
 };
 
 /* What the user wants; the command line, a config file and the REST API all fill this. Strings are borrowed and outlive
@@ -42,6 +48,8 @@ struct vm_config {
     const char *cmdline; /* the whole kernel command line */
     struct disk_config disk[VM_DISKS_MAX];
     unsigned nr_disks;
+    struct share_config share[VM_SHARES_MAX];
+    unsigned nr_shares;
     struct netdev_config net; /* kind NETDEV_NONE: no card */
     bool reboot;              /* a guest's reset restarts it; else it ends the machine */
     bool stats;               /* keep counts that cost time, too, for machine_stats() */
@@ -56,7 +64,7 @@ struct machine_ports {
 
 enum { MACHINE_MEMORY_MIN = 16 << 20 };
 
-/* Checks names, counts and sizes; not the kernel, the initrd and what is in disks. -EINVAL. */
+/* Checks names, counts and sizes; not the kernel, the initrd, and what disks and shares are. -EINVAL. */
 MUST_CHECK int vm_config_check(const struct vm_config *config, struct error *err);
 
 /* Makes the machine, powered on and paused at its first instruction. Errors of the board, the engine and the kernel's loader. */

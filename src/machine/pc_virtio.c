@@ -7,13 +7,17 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "backend/blockdev.h"
+#include "backend/fs.h"
 #include "backend/netdev.h"
 #include "base/checked.h"
 #include "device/ioapic.h"
 #include "device/lapic.h"
 #include "machine/pc.h"
+
+enum { OWN_FILES = 128 }; /* descriptors that are not for shares */
 
 /* An irq_fn; pin: the slot. */
 static void intx(void *opaque, unsigned slot, bool level)
@@ -82,6 +86,31 @@ static int add_net(struct pc_virtio *pv, const struct netdev_config *config, str
     return plug(pv, &virtio_net_class, &pv->net.vdev, err);
 }
 
+/* How many descriptors one of `shares` may hold. */
+static unsigned files_of_share(unsigned shares)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < OWN_FILES)
+        return FS_FILES_MIN;
+    return (unsigned)(MIN(limit.rlim_cur - OWN_FILES, (rlim_t)FS_FILES_MAX) / shares);
+}
+
+static int add_share(struct pc_virtio *pv, unsigned i, const struct vm_config *config, struct error *err)
+{
+    const struct share_config *share = &config->share[i];
+    const struct fs_config folder = {
+        .path = share->path,
+        .read_only = share->read_only,
+        .max_files = files_of_share(config->nr_shares),
+    };
+    int r = fs_open(&folder, pv->vm->loop, &pv->share[i], err);
+    if (r < 0)
+        return r;
+    fs_attach(pv->share[i], &pv->vm->lock);
+    virtio_fs_init(&pv->fs[i], pv->share[i], share->tag, &pv->vm->gmem, &pv->vm->clock);
+    return plug(pv, &virtio_fs_class, &pv->fs[i].vdev, err);
+}
+
 int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct vm *vm, struct pci_bus *bus,
                    struct ioapic *ioapic, struct lapic_bus *lapics, struct error *err)
 {
@@ -92,6 +121,8 @@ int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct 
         r = add_disk(pv, i, &config->disk[i], err);
     if (r == 0 && config->net.kind != NETDEV_NONE)
         r = add_net(pv, &config->net, err);
+    for (unsigned i = 0; i < config->nr_shares && r == 0; i++)
+        r = add_share(pv, i, config, err);
     return r;
 }
 
@@ -100,6 +131,8 @@ void pc_virtio_done(struct pc_virtio *pv)
     for (unsigned i = 0; i < VM_DISKS_MAX; i++)
         blockdev_free(pv->disk[i]);
     netdev_free(pv->network);
+    for (unsigned i = 0; i < VM_SHARES_MAX; i++)
+        fs_free(pv->share[i]);
 }
 
 void pc_virtio_assign(struct pc_virtio *pv)

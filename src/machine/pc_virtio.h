@@ -9,6 +9,7 @@
 #define DOPPEL_MACHINE_PC_VIRTIO_H
 
 #include "device/virtio/blk.h"
+#include "device/virtio/fs.h"
 #include "device/virtio/net.h"
 #include "device/virtio/pci.h"
 #include "device/virtio/rng.h"
@@ -35,12 +36,14 @@ struct pc_virtio {
     struct blockdev *disk[VM_DISKS_MAX]; /* owned */
     struct virtio_net net;
     struct netdev *network; /* owned; NULL: no card */
+    struct virtio_fs fs[VM_SHARES_MAX];
+    struct fs *share[VM_SHARES_MAX]; /* owned */
 };
 
 /* Makes the devices that config asks for. On failure, too, the caller ends what is in chip[] and calls pc_virtio_done(). */
 MUST_CHECK int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct vm *vm, struct pci_bus *bus,
                               struct ioapic *ioapic, struct lapic_bus *lapics, struct error *err);
-/* Closes disks and the network; the devices have ended. Takes zeroed ones. */
+/* Closes disks, network and shares; the devices have ended. Takes zeroed ones. */
 void pc_virtio_done(struct pc_virtio *pv);
 /* Addresses for the BARs, memory decoding on. */
 void pc_virtio_assign(struct pc_virtio *pv);

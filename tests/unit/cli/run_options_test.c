@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { ARGS = 16 };
+enum { ARGS = 24 };
 
 static int parse(struct run_options *o, struct error *err, const char *line)
 {
@@ -206,6 +206,53 @@ static void the_last_network_counts(void **state)
     assert_non_null(strstr(err.msg, "--net: unknown 'ipv9'"));
 }
 
+static void shares_have_a_tag_and_may_be_read_only(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run --share /a --share b:tag,ro --share c::d,,e:f"), 0);
+    assert_int_equal(o.vm.nr_shares, 3);
+    assert_string_equal(o.vm.share[0].path, "/a");
+    assert_string_equal(o.vm.share[0].tag, "share0");
+    assert_false(o.vm.share[0].read_only);
+    assert_string_equal(o.vm.share[1].path, "b");
+    assert_string_equal(o.vm.share[1].tag, "tag");
+    assert_true(o.vm.share[1].read_only);
+    assert_string_equal(o.vm.share[2].path, "c:d,e");
+    assert_string_equal(o.vm.share[2].tag, "f");
+    assert_int_equal(vm_config_check(&o.vm, &err), 0);
+    run_options_done(&o);
+}
+
+static void bad_shares_are_refused(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run --share a,rw"), -EINVAL);
+    assert_int_equal(parse(&o, &err, "run --share a:b:c"), -EINVAL);
+    assert_int_equal(parse(&o, &err,
+                           "run --share 1 --share 2 --share 3 --share 4 --share 5 --share 6 --share 7 --share 8 "
+                           "--share 9"),
+                     -EINVAL);
+    assert_non_null(strstr(err.msg, "more than 8 shares"));
+    static const char *const bad[] = { "run --share ,ro",
+                                       "run --share :tag",
+                                       "run --share a:",
+                                       "run --share a:x --share b:x",
+                                       "run --share a:share1 --share b",
+                                       "run --share a:1234567890123456789012345678901234567" };
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(parse(&o, &err, bad[i]), 0);
+        assert_int_equal(vm_config_check(&o.vm, &err), -EINVAL);
+        run_options_done(&o);
+    }
+    assert_int_equal(parse(&o, &err, "run --share a:123456789012345678901234567890123456"), 0);
+    assert_int_equal(vm_config_check(&o.vm, &err), 0);
+    run_options_done(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +266,8 @@ int main(void)
         cmocka_unit_test(bad_disks_are_refused),
         cmocka_unit_test(at_most_16_disks),
         cmocka_unit_test(the_last_network_counts),
+        cmocka_unit_test(shares_have_a_tag_and_may_be_read_only),
+        cmocka_unit_test(bad_shares_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -198,6 +198,20 @@ static void command_that_is_too_long_is_refused(void **state)
     free(word);
 }
 
+static void shares_and_the_commands_folder_are_stored(void **state)
+{
+    (void)state;
+    static const char *const command[] = { "true", NULL };
+    static const struct initramfs_share share[] = { { "t", "/a", false }, { "u", "/a/b", true } };
+    const struct initramfs_args args = { .guest_dir = root, .command = command, .share = share, .nr_shares = 2, .cwd = "/a/c" };
+    struct error err = { 0 };
+    struct blob b = { 0 };
+    assert_int_equal(initramfs_build(&args, &b, &err), 0);
+    expect_file(&b, "lib/doppel/shares", S_IFREG | 0600, "t\0/a\0\0u\0/a/b\0ro\0", 16);
+    expect_file(&b, "lib/doppel/cwd", S_IFREG | 0600, "/a/c", 4);
+    blob_done(&b);
+}
+
 static void missing_files_are_named(void **state)
 {
     (void)state;
@@ -226,6 +240,7 @@ int main(void)
         LAW(command_is_stored_with_its_nuls),
         LAW(a_network_is_described_for_init_and_the_resolver),
         LAW(command_that_is_too_long_is_refused),
+        LAW(shares_and_the_commands_folder_are_stored),
         LAW(missing_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
