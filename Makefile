@@ -49,6 +49,7 @@ soak: setup-test guests
 
 install: all
 	@install -D -m 755 build/release/src/cli/doppel $(DESTDIR)$(PREFIX)/bin/doppel
+	@install -D -m 755 scripts/make-image $(DESTDIR)$(PREFIX)/share/doppel/make-image
 
 clean:
 	rm -rf build/release build/asan build/doppel

@@ -23,6 +23,7 @@ static int verb_version(int argc, char **argv);
 
 static const struct verb verbs[] = {
     { "run", verb_run, "boot a machine; with -- COMMAND, run it in the guest and exit with its status" },
+    { "image", verb_image, "make a bootable disk image from a distribution's packages" },
     { "doctor", verb_doctor, "show which engines work on this host, and what the host offers" },
     { "version", verb_version, "print the version" },
     { "help", verb_help, "print this" },

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "backend/blockdev.h"
 #include "backend/chardev.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -29,6 +30,7 @@
 #include "machine/blob.h"
 #include "machine/command_port.h"
 #include "machine/console.h"
+#include "machine/diskboot.h"
 #include "machine/initramfs.h"
 #include "machine/machine.h"
 
@@ -48,6 +50,7 @@ struct run {
     char *share_path[VM_SHARES_MAX]; /* owned; absolute, without links */
     struct initramfs_share mount[VM_SHARES_MAX];
     char cwd[PATH_MAX];                     /* ours, when it lies in a share; else empty */
+    struct diskboot diskboot;               /* owned; the kernel is from there if there is one */
     struct blob initramfs;                  /* owned */
     struct loop *loop;                      /* owned */
     struct chardev *console, *command_port; /* owned */
@@ -109,12 +112,47 @@ static int place_shares(struct run *run, struct error *err)
     return 0;
 }
 
+/* Takes kernel and initrd from the first disk; 1 when it has some. A disk without a system on it is one for data. */
+static int choose_disk(struct run *run, struct error *err)
+{
+    struct vm_config *vm = &run->options.vm;
+    const struct disk_config *disk = &vm->disk[0];
+    const struct blockdev_config config = {
+        .path = disk->path,
+        .read_only = !disk->overlay,
+        .overlay = disk->overlay,
+        .overlay_path = disk->overlay_path,
+    };
+    struct blockdev *dev = NULL;
+    int r = blockdev_open(&config, run->loop, &dev, err);
+    if (r < 0)
+        return error_prefix(err, "disk '%s'", disk->path);
+    r = diskboot_load(dev, &run->diskboot, err);
+    blockdev_free(dev);
+    if (r == -ENOENT) {
+        log_info("disk '%s': no Linux to boot: %s", disk->path, err->msg);
+        return 0;
+    }
+    if (r < 0)
+        return error_prefix(err, "disk '%s': cannot take a kernel from it (give --kernel FILE?)", disk->path);
+    vm->kernel = run->diskboot.kernel_name;
+    vm->kernel_image = run->diskboot.kernel.data;
+    vm->kernel_image_len = run->diskboot.kernel.len;
+    if (!vm->initrd) {
+        vm->initramfs = run->diskboot.initrd.data;
+        vm->initramfs_len = run->diskboot.initrd.len;
+    }
+    return 1;
+}
+
 /* Finds kernel and initramfs for what the user did not name. */
 static int choose_guest(struct run *run, struct error *err)
 {
     struct vm_config *vm = &run->options.vm;
     bool known_guest = true, with_modules = true;
     int r = 0;
+    if (!vm->kernel && vm->nr_disks && !run->options.command && (r = choose_disk(run, err)) != 0)
+        return r < 0 ? r : 0;
     if (!vm->kernel) {
         r = guest_files_find(vm->arch, run->guest_dir, err);
         (void)snprintf(run->kernel, sizeof(run->kernel), "%s/vmlinuz", run->guest_dir);
@@ -155,10 +193,23 @@ static int check_memory(const struct run *run, struct error *err)
                      run->options.vm.memory >> 20, limit >> 20, why);
 }
 
+/* Whether the user's command line has root=. */
+static bool has_root(const char *append)
+{
+    for (const char *at = append; at && (at = strstr(at, "root=")) != NULL; at++)
+        if (at == append || at[-1] == ' ')
+            return true;
+    return false;
+}
+
 static int make_cmdline(struct run *run, struct error *err)
 {
     const char *append = run->options.append;
-    if (asprintf(&run->cmdline, "%s%s%s", CMDLINE_DEFAULT, append ? " " : "", append ? append : "") < 0) {
+    char root[32] = "";
+    if (run->diskboot.kernel.len && !has_root(append))
+        (void)snprintf(root, sizeof(root), run->diskboot.partition ? " root=/dev/vda%u" : " root=/dev/vda",
+                       run->diskboot.partition);
+    if (asprintf(&run->cmdline, "%s%s%s%s", CMDLINE_DEFAULT, root, append ? " " : "", append ? append : "") < 0) {
         run->cmdline = NULL;
         return error_set(err, -ENOMEM, "out of memory for the kernel's command line");
     }
@@ -201,10 +252,10 @@ static void on_quit_key(void *opaque)
 static int open_ports(struct run *run, struct machine_ports *ports, struct error *err)
 {
     struct chardev *below = NULL;
-    int r = loop_new(&run->loop, err);
-    if (r == 0 && run->options.command)
+    int r = 0;
+    if (run->options.command)
         r = command_port_new(run->loop, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, on_command, run, &run->command_port, err);
-    else if (r == 0)
+    else
         r = chardev_fd_new(run->loop, STDIN_FILENO, STDOUT_FILENO, &below, err);
     if (r < 0)
         return r;
@@ -227,6 +278,8 @@ static int set_up(struct run *run, struct error *err)
     int r = check_memory(run, err);
     if (r == 0)
         r = place_shares(run, err);
+    if (r == 0)
+        r = loop_new(&run->loop, err);
     if (r == 0)
         r = choose_guest(run, err);
     if (r == 0)
@@ -251,6 +304,7 @@ static void tear_down(struct run *run)
     chardev_free(run->command_port);
     loop_free(run->loop);
     blob_done(&run->initramfs);
+    diskboot_done(&run->diskboot);
     free(run->cmdline);
     for (unsigned i = 0; i < VM_SHARES_MAX; i++)
         free(run->share_path[i]);

@@ -12,6 +12,7 @@ struct error;
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TIMED_OUT = 124, EXIT_SIGNAL_BASE = 128 };
 
 int verb_run(int argc, char **argv);
+int verb_image(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 
 /* Prints "doppel: message" to stderr; returns EXIT_FAILED. */

@@ -41,8 +41,10 @@ struct vm_config {
     uint64_t memory;       /* bytes, a multiple of the page size */
     uint64_t code_cache; /* bytes for guest code that was decoded or translated, all CPUs together; 0: VM_CODE_CACHE_DEFAULT, and
                             VM_CODE_CACHE_MORE for each CPU but the first */
-    const char *kernel;  /* path */
-    const char *initrd;  /* path, NULL: none */
+    const char *kernel;  /* path; with kernel_image: what messages call it */
+    const void *kernel_image; /* a kernel in memory; NULL: read the path */
+    size_t kernel_image_len;
+    const char *initrd;    /* path, NULL: none */
     const void *initramfs; /* a cpio in memory, put behind initrd; NULL: none */
     size_t initramfs_len;
     const char *cmdline; /* the whole kernel command line */

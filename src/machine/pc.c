@@ -308,7 +308,11 @@ static int load_kernel(struct pc *pc, struct x86_boot *ret_boot, struct error *e
     }
     if (pc->config->initramfs)
         module[args.nr_modules++] = (struct kernel_module){ .data = pc->config->initramfs, .len = pc->config->initramfs_len };
-    int r = kernel_load_file(&pc->vm->gmem, pc->config->kernel, &args, ret_boot, err);
+    int r;
+    if (!pc->config->kernel_image)
+        r = kernel_load_file(&pc->vm->gmem, pc->config->kernel, &args, ret_boot, err);
+    else if ((r = kernel_load(&pc->vm->gmem, pc->config->kernel_image, pc->config->kernel_image_len, &args, ret_boot, err)) < 0)
+        r = error_prefix(err, "kernel '%s'", pc->config->kernel);
     blob_done(&initrd);
     return r;
 }

@@ -14,6 +14,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -735,12 +736,54 @@ def bad_shares_are_refused_in_one_line():
             one_line(err)
 
 
+def file_system(path, files):
+    """Makes an ext4 file system with these files; False when there is no mke2fs here."""
+    with tempfile.TemporaryDirectory() as tree:
+        for name, source in files.items():
+            os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
+            shutil.copyfile(source, os.path.join(tree, name))
+        mke2fs = shutil.which('mke2fs', path=os.environ['PATH'] + ':/sbin:/usr/sbin')
+        if mke2fs:
+            subprocess.run([mke2fs, '-q', '-t', 'ext4', '-d', tree, path, '8M'], check=True)
+        return bool(mke2fs)
+
+
+def a_disk_brings_its_kernel_along():
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, 'disk')
+        if not file_system(path, {'boot/vmlinuz-1': BOARD, 'boot/vmlinuz-0': '/etc/os-release'}):
+            print('skipped: no mke2fs')
+            return
+        before = digest(path)
+        for options in ('', ',ro', ',overlay', f',overlay={d}/over'):
+            status, _, err = run('--timeout', '20', '--memory', '32M', '--append', 'p', '--disk', path + options)
+            expect(status, 1, options)
+            expect_in(b'panic', err)
+            one_line(err)
+        expect(digest(path), before, 'the disk')
+        status, out, err = run('--disk', path, '--kernel', '/etc/os-release')  # what the user names counts
+        expect((status, out), (1, b''), 'named')
+        expect_in(b'/etc/os-release', err)
+        with open(path, 'r+b') as f:
+            f.seek(1024 + 24)
+            f.write(b'\xff' * 4)
+        status, out, err = run('--disk', path)
+        expect((status, out), (1, b''), 'damaged')
+        one_line(err)
+        expect_in(b'--kernel', err)
+
+
+def digest(path):
+    with open(path, 'rb') as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
 SUITES = {
     'board': [each_end_has_its_status_and_at_most_one_line, the_debug_exit_port_gives_the_status_and_output_is_exact,
               bytes_pass_unchanged_in_a_pipe, bad_usage_exits_2_and_bad_files_1_with_one_line,
               a_signal_or_the_time_limit_ends_any_guest_within_a_second, with_reboot_a_reset_restarts_and_a_panic_still_ends,
               a_halted_guest_uses_no_host_cpu, stats_go_to_stderr_and_count_instructions,
-              auto_takes_the_first_engine_that_works, the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
+              auto_takes_the_first_engine_that_works, a_disk_brings_its_kernel_along, the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
     'linux': [the_commands_output_and_status_are_the_programs, stdin_reaches_the_command_whole,
               the_kernel_finds_nothing_to_complain_about, threads_on_several_cpus_find_what_cpus_owe_them,
               a_small_code_cache_costs_time_only, a_panic_shows_the_console_and_exits_1,
