@@ -20,6 +20,7 @@
 #include "base/loop.h"
 #include "cli/guest_files.h"
 #include "cli/host_facts.h"
+#include "cli/run_control.h"
 #include "cli/run_options.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -43,7 +44,8 @@ struct run {
     struct loop *loop;                      /* owned */
     struct chardev *console, *command_port; /* owned */
     struct escape_keys keys;
-    struct machine *machine; /* owned */
+    struct machine *machine;    /* owned */
+    struct run_control control; /* owned */
     /* what happened; written with the machine's lock held */
     bool quit_early;    /* Ctrl-A x before there was a machine */
     bool command_ready; /* the guest came so far as to start the command */
@@ -161,12 +163,16 @@ static int set_up(struct run *run, struct error *err)
     struct machine_ports ports;
     int r = check_memory(run, err);
     if (r == 0)
+        r = run_control_listen(&run->control, run->options.name, err);
+    if (r == 0)
         r = choose_guest(run, err);
     if (r == 0)
         r = make_cmdline(run, err);
     if (r == 0)
         r = open_ports(run, &ports, err);
-    return r < 0 ? r : machine_new(&run->options.vm, &ports, &run->machine, err);
+    if (r == 0)
+        r = machine_new(&run->options.vm, &ports, &run->machine, err);
+    return r < 0 ? r : run_control_serve(&run->control, &ports, run->machine, &run->options.vm, err);
 }
 
 /* The machine has ended, the reader of the command's output may not have read it all: only a signal cuts that short. */
@@ -179,6 +185,7 @@ static void send_rest(struct run *run)
 static void tear_down(struct run *run)
 {
     watcher_set_machine(NULL);
+    run_control_done(&run->control);
     machine_free(run->machine);
     chardev_free(run->console);
     chardev_free(run->command_port);
@@ -237,7 +244,10 @@ static int conclude(const struct run *run)
         if (command && !run->command_ready)
             print_console(run);
         return complain(vm->end_why, EXIT_TIMED_OUT);
-    case VM_END_QUIT: return watcher_signal() ? complain(vm->end_why, EXIT_SIGNAL_BASE + watcher_signal()) : EXIT_OK;
+    case VM_END_QUIT:
+        if (watcher_signal())
+            return complain(vm->end_why, EXIT_SIGNAL_BASE + watcher_signal());
+        return command ? complain(vm->end_why, EXIT_FAILED) : EXIT_OK;
     case VM_END_ERROR:
     case VM_END_NONE:
         if (command)
@@ -292,7 +302,7 @@ static int run_machine(struct run *run)
 
 int verb_run(int argc, char **argv)
 {
-    struct run run = { 0 };
+    struct run run = { .control = RUN_CONTROL_NONE };
     struct error err;
     if (run_options_parse(argc, argv, &run.options, &err) < 0)
         return cli_usage(&err, "run");

@@ -14,6 +14,7 @@
 
 #include "base/checked.h"
 #include "base/log.h"
+#include "control/rundir.h"
 
 enum option_id {
     OPT_ARCH,
@@ -26,6 +27,7 @@ enum option_id {
     OPT_INITRD,
     OPT_APPEND,
     OPT_DISK,
+    OPT_NAME,
     OPT_TIMEOUT,
     OPT_STATS,
     OPT_TRACE_CODE,
@@ -56,6 +58,7 @@ static const struct option_row rows[] = {
     { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
     { "--disk", OPT_DISK, "FILE[,ro][,overlay[=FILE]]",
       "a disk; ro: read-only; overlay: writes go to another file, or are forgotten (up to 16 times)" },
+    { "--name", OPT_NAME, "NAME", "what doppel ps, pause, resume, stop and console call the machine (vm-PID)" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
     { "--trace-code", OPT_TRACE_CODE, "[=DIR]", "list what is translated, in DIR, and map it for perf(1) (doppel-code)" },
     { "--reboot", OPT_REBOOT, NULL, "restart when the guest resets itself (else that ends it)" },
@@ -201,6 +204,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_INITRD: o->vm.initrd = value; break;
     case OPT_APPEND: o->append = value; break;
     case OPT_DISK: return parse_disk(value, o, err);
+    case OPT_NAME: o->name = value; return machine_name_check(value, err);
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
     case OPT_STATS: o->vm.stats = true; break;
     case OPT_TRACE_CODE: o->vm.trace_code = value ? value : "doppel-code"; break;
