@@ -11,12 +11,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "cli/monitor.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "control/client.h"
 
 struct session {
-    int fd; /* borrowed: the connection */
+    const char *name; /* borrowed (argv) */
+    int fd;           /* owned: the connection */
+    struct monitor monitor;
     bool left;
     bool no_input; /* stdin has ended */
     struct escape_keys keys;
@@ -30,6 +33,17 @@ static const char help[] =
 static void on_leave_key(void *opaque)
 {
     ((struct session *)opaque)->left = true;
+}
+
+static int perform(void *opaque, const struct action *action, struct reply *ret_reply, struct error *err)
+{
+    return client_perform(((struct session *)opaque)->name, action, ret_reply, NULL, err);
+}
+
+static void on_line(void *opaque, const char *line)
+{
+    struct session *s = opaque;
+    monitor_execute(&s->monitor, line, perform, s);
 }
 
 /* False when the other side is gone. */
@@ -102,8 +116,11 @@ int verb_console(int argc, char **argv)
         return EXIT_OK;
     if (client_perform(name, &action, &reply, &s.fd, &err) < 0)
         return cli_fail(&err);
-    s.keys = (struct escape_keys){ .quit = on_leave_key, .opaque = &s };
+    s.name = name;
+    s.monitor = (struct monitor){ .submit = on_line, .opaque = &s };
+    s.keys = (struct escape_keys){ .quit = on_leave_key, .quit_does = "leave the console", .opaque = &s, .monitor = &s.monitor };
     terminal_raw();
+    terminal_restore_on_signals();
     if (s.filter)
         (void)fprintf(stderr, "doppel: the console of '%s'; Ctrl-A x leaves it, Ctrl-A h helps\r\n", name);
     attend(&s);

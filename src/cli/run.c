@@ -22,6 +22,7 @@
 #include "cli/host_facts.h"
 #include "cli/run_control.h"
 #include "cli/run_options.h"
+#include "cli/run_serial.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/watcher.h"
@@ -43,6 +44,7 @@ struct run {
     struct blob initramfs;                  /* owned */
     struct loop *loop;                      /* owned */
     struct chardev *console, *command_port; /* owned */
+    int serial_fd;                          /* owned: the console's file, -1: none */
     struct escape_keys keys;
     struct machine *machine;    /* owned */
     struct run_control control; /* owned */
@@ -141,12 +143,13 @@ static int open_ports(struct run *run, struct machine_ports *ports, struct error
     int r = loop_new(&run->loop, err);
     if (r == 0 && run->options.command)
         r = command_port_new(run->loop, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, on_command, run, &run->command_port, err);
-    else if (r == 0)
-        r = chardev_fd_new(run->loop, STDIN_FILENO, STDOUT_FILENO, &below, err);
+    if (r == 0)
+        r = run_serial_open(run->loop, run->options.serial, &below, &run->serial_fd, err);
     if (r < 0)
         return r;
-    if (below && isatty(STDIN_FILENO)) {
-        run->keys = (struct escape_keys){ .quit = on_quit_key, .opaque = run };
+    if (run_serial_is_stdio(run->options.serial) && isatty(STDIN_FILENO)) {
+        run->control.monitor = (struct monitor){ .submit = run_control_submit, .opaque = &run->control };
+        run->keys = (struct escape_keys){ .quit = on_quit_key, .opaque = run, .monitor = &run->control.monitor };
         chardev_fd_set_filter(below, escape_keys_filter, &run->keys);
     }
     r = console_new(below, &run->console, err);
@@ -188,6 +191,8 @@ static void tear_down(struct run *run)
     run_control_done(&run->control);
     machine_free(run->machine);
     chardev_free(run->console);
+    if (run->serial_fd >= 0)
+        (void)close(run->serial_fd); /* what it did not take went unseen anyway */
     chardev_free(run->command_port);
     loop_free(run->loop);
     blob_done(&run->initramfs);
@@ -284,7 +289,7 @@ static int run_machine(struct run *run)
     const char *engine = machine_engine(run->machine, &why);
     log_info("engine %s%s%s", engine, why[0] ? ": " : "", why);
     watcher_set_machine(run->machine);
-    if (!run->options.command)
+    if (run_serial_is_stdio(run->options.serial))
         terminal_raw();
     if (run->quit_early)
         machine_quit(run->machine, VM_END_QUIT, "");
@@ -302,7 +307,7 @@ static int run_machine(struct run *run)
 
 int verb_run(int argc, char **argv)
 {
-    struct run run = { .control = RUN_CONTROL_NONE };
+    struct run run = { .control = RUN_CONTROL_NONE, .serial_fd = -1 };
     struct error err;
     if (run_options_parse(argc, argv, &run.options, &err) < 0)
         return cli_usage(&err, "run");

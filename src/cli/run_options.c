@@ -27,6 +27,7 @@ enum option_id {
     OPT_INITRD,
     OPT_APPEND,
     OPT_DISK,
+    OPT_SERIAL,
     OPT_NAME,
     OPT_TIMEOUT,
     OPT_STATS,
@@ -58,6 +59,8 @@ static const struct option_row rows[] = {
     { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
     { "--disk", OPT_DISK, "FILE[,ro][,overlay[=FILE]]",
       "a disk; ro: read-only; overlay: writes go to another file, or are forgotten (up to 16 times)" },
+    { "--serial", OPT_SERIAL, "WHAT",
+      "the console, COM1: stdio, none, pty, unix:PATH, or a FILE that is appended to (stdio; with COMMAND: none)" },
     { "--name", OPT_NAME, "NAME", "what doppel ps, pause, resume, stop and console call the machine (vm-PID)" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
     { "--trace-code", OPT_TRACE_CODE, "[=DIR]", "list what is translated, in DIR, and map it for perf(1) (doppel-code)" },
@@ -139,6 +142,14 @@ static int parse_cpus(const char *text, unsigned *ret_cpus, struct error *err)
     return 0;
 }
 
+static int parse_serial(const char *text, const char **ret_serial, struct error *err)
+{
+    if (text[0] == '\0' || strcmp(text, "unix:") == 0)
+        return error_set(err, -EINVAL, "'%s' names no file", text);
+    *ret_serial = text;
+    return 0;
+}
+
 static int parse_timeout(const char *text, double *ret_seconds, struct error *err)
 {
     char *end;
@@ -204,6 +215,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_INITRD: o->vm.initrd = value; break;
     case OPT_APPEND: o->append = value; break;
     case OPT_DISK: return parse_disk(value, o, err);
+    case OPT_SERIAL: return parse_serial(value, &o->serial, err);
     case OPT_NAME: o->name = value; return machine_name_check(value, err);
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
     case OPT_STATS: o->vm.stats = true; break;
@@ -272,6 +284,10 @@ static int parse_all(int argc, char **argv, struct run_options *o, struct error 
     }
     if (o->command && o->vm.reboot)
         return error_set(err, -EINVAL, "--reboot makes no sense with a command, which runs once");
+    if (!o->serial)
+        o->serial = o->command ? "none" : "stdio";
+    if (o->command && strcmp(o->serial, "stdio") == 0)
+        return error_set(err, -EINVAL, "--serial: stdin and stdout are the command's (use a file, pty, unix:PATH or none)");
     return 0;
 }
 

@@ -13,6 +13,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -221,6 +222,7 @@ def the_terminal_is_restored_however_it_ends():
     expect(session(ready, steps(b'q'))[0], 1, 'guest ends')
     expect(session(ready, steps(b'\x01x'))[0], 0, 'Ctrl-A x')
     expect(session(ready, steps(lambda pid: os.kill(pid, signal.SIGTERM)))[0], 143, 'SIGTERM')
+    expect(session(ready, steps(lambda pid: os.kill(pid, signal.SIGHUP)))[0], 129, 'SIGHUP')
     expect(session(ready, steps(lambda pid: os.kill(pid, signal.SIGABRT)))[0], -signal.SIGABRT, 'SIGABRT')
 
 
@@ -350,6 +352,62 @@ def the_console_can_be_attached_to():
         expect((status, err), (0, b''), 'console from a pipe')
         expect_in(b'yes', out)
         expect(m.p.wait(timeout=5), 1, 'status of the guest')
+
+
+def the_monitor_on_the_terminal_performs_actions():
+    steps = [(b'', lambda pid: time.sleep(0.5)), (b'', b'z'), (b'z', b'\x01cinfo\r'), (b'running', b'pause\r'),
+             (b'paused\r\n(doppel) ', lambda pid: expect(list(machines().values())[0]['state'], 'paused', 'ps')), (b'', b'resume\r'),
+             (b'running\r\n(doppel) ', b'back\r'), (b'back\r\n', b'w'), (b'w', b'\x01cstop\r')]
+    status, out = session(('--kernel', BOARD, '--append', 'e'), steps)
+    expect(status, 0, out)
+
+
+def the_console_goes_where_serial_says():
+    with tempfile.TemporaryDirectory() as d:
+        log, sock = os.path.join(d, 'log'), os.path.join(d, 'sock')
+        with open(log, 'wb') as f:
+            f.write(b'before')
+        want = board('k')[1]
+        status, out, err = board('k', '--serial', log)
+        expect((status & 1, out, err), (1, b'', b''), 'file')
+        with open(log, 'rb') as f:
+            expect(f.read(), b'before' + want, 'appended')
+        expect(board('k', '--serial', 'none')[1:], (b'', b''), 'none')
+        expect(board('k', '--serial', 'stdio')[1], want, 'stdio')
+        for args in (['--serial', ''], ['--serial', 'unix:'], ['--serial', 'stdio', '--', 'true']):
+            status, _, err = run(*args)
+            expect(status, 2, args)
+            one_line(err)
+        for args in (['--serial', d], ['--serial', 'unix:' + d], ['--serial', 'unix:' + log], ['--serial', 'unix:' + d + '/no/x']):
+            status, _, err = board('k', *args)
+            expect(status, 1, args)
+            one_line(err)
+        for _ in range(2): # the second finds what the first left
+            with Machine('sock', 'e', '--serial', 'unix:' + sock) as m:
+                for text in (b'hello', b'again', b'q'):
+                    with socket.socket(socket.AF_UNIX) as s:
+                        s.settimeout(10)
+                        s.connect(sock)
+                        s.sendall(text)
+                        got = b''
+                        while text != b'q' and len(got) < len(text):
+                            got += s.recv(100)
+                        expect(got, text if text != b'q' else b'', 'echo')
+                        if text == b'q':
+                            expect(m.p.wait(timeout=5), 1, 'status')
+        with Machine('pty', 'e', '--serial', 'pty') as m:
+            path = m.p.stderr.readline().split()[-1].decode()
+            for text in (b'hello', b'again'):
+                fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
+                os.write(fd, text)
+                got = b''
+                while len(got) < len(text):
+                    expect(bool(select.select([fd], [], [], 10)[0]), True, 'echo comes')
+                    got += os.read(fd, 100)
+                expect(got, text, 'echo')
+                os.close(fd)
+            expect(ctl('console', 'pty', stdin=b'q')[0], 0, 'console of a machine on a pty')
+            expect(m.p.wait(timeout=5), 1, 'status')
 
 
 # ---- linux ----
@@ -608,7 +666,7 @@ SUITES = {
               a_halted_guest_uses_no_host_cpu, stats_go_to_stderr_and_count_instructions,
               auto_takes_the_first_engine_that_works, the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
     'control': [ps_lists_what_runs_and_a_pause_stops_it, stop_asks_the_guest_first, names_are_unique_and_dead_sockets_are_removed,
-                the_console_can_be_attached_to],
+                the_console_can_be_attached_to, the_monitor_on_the_terminal_performs_actions, the_console_goes_where_serial_says],
     'linux': [the_commands_output_and_status_are_the_programs, stdin_reaches_the_command_whole,
               the_kernel_finds_nothing_to_complain_about, threads_on_several_cpus_find_what_cpus_owe_them,
               a_small_code_cache_costs_time_only, a_panic_shows_the_console_and_exits_1,
