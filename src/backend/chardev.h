@@ -74,6 +74,11 @@ size_t chardev_buffer_take(struct chardev *dev, void *data, size_t cap);
  * made non-blocking until chardev_free(). Terminal mode is not touched. -ENOMEM, or what the loop says.
  */
 MUST_CHECK int chardev_fd_new(struct loop *loop, int fd_in, int fd_out, struct chardev **ret_dev, struct error *err);
+/* A Unix socket at path that takes one client after the other. What unixsock_listen() says. */
+MUST_CHECK int chardev_unix_new(struct loop *loop, const char *path, struct chardev **ret_dev, struct error *err);
+/* A new pseudo-terminal; ret_name gets the path to open, NUL-terminated. -ENOMEM, what the host says. Output of both is thrown
+ * away while nobody is at the other side. */
+MUST_CHECK int chardev_pty_new(struct loop *loop, char *ret_name, size_t cap, struct chardev **ret_dev, struct error *err);
 /* Bytes the host has not taken yet. Front end's lock held, or no loop running. */
 size_t chardev_fd_unsent(const struct chardev *dev);
 /* The host takes no more output (closed pipe, error); what is written is forgotten. Locking as above. */

@@ -24,6 +24,11 @@ static int verb_version(int argc, char **argv);
 static const struct verb verbs[] = {
     { "run", verb_run, "boot a machine; with -- COMMAND, run it in the guest and exit with its status" },
     { "image", verb_image, "make a bootable disk image from a distribution's packages" },
+    { "ps", verb_ps, "list the machines that run" },
+    { "pause", verb_pause, "stop a machine's CPUs and time" },
+    { "resume", verb_resume, "let them go on" },
+    { "stop", verb_stop, "ask a machine's guest to power off, then end it" },
+    { "console", verb_console, "see a machine's console and type on it" },
     { "doctor", verb_doctor, "show which engines work on this host, and what the host offers" },
     { "version", verb_version, "print the version" },
     { "help", verb_help, "print this" },

@@ -23,7 +23,9 @@
 #include "base/loop.h"
 #include "cli/guest_files.h"
 #include "cli/host_facts.h"
+#include "cli/run_control.h"
 #include "cli/run_options.h"
+#include "cli/run_serial.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/watcher.h"
@@ -54,8 +56,10 @@ struct run {
     struct blob initramfs;                  /* owned */
     struct loop *loop;                      /* owned */
     struct chardev *console, *command_port; /* owned */
+    int serial_fd;                          /* owned: the console's file, -1: none */
     struct escape_keys keys;
-    struct machine *machine; /* owned */
+    struct machine *machine;    /* owned */
+    struct run_control control; /* owned */
     /* what happened; written with the machine's lock held */
     bool quit_early;    /* Ctrl-A x before there was a machine */
     bool command_ready; /* the guest came so far as to start the command */
@@ -255,12 +259,13 @@ static int open_ports(struct run *run, struct machine_ports *ports, struct error
     int r = 0;
     if (run->options.command)
         r = command_port_new(run->loop, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, on_command, run, &run->command_port, err);
-    else
-        r = chardev_fd_new(run->loop, STDIN_FILENO, STDOUT_FILENO, &below, err);
+    if (r == 0)
+        r = run_serial_open(run->loop, run->options.serial, &below, &run->serial_fd, err);
     if (r < 0)
         return r;
-    if (below && isatty(STDIN_FILENO)) {
-        run->keys = (struct escape_keys){ .quit = on_quit_key, .opaque = run };
+    if (run_serial_is_stdio(run->options.serial) && isatty(STDIN_FILENO)) {
+        run->control.monitor = (struct monitor){ .submit = run_control_submit, .opaque = &run->control };
+        run->keys = (struct escape_keys){ .quit = on_quit_key, .opaque = run, .monitor = &run->control.monitor };
         chardev_fd_set_filter(below, escape_keys_filter, &run->keys);
     }
     r = console_new(below, &run->console, err);
@@ -277,6 +282,8 @@ static int set_up(struct run *run, struct error *err)
     struct machine_ports ports;
     int r = check_memory(run, err);
     if (r == 0)
+        r = run_control_listen(&run->control, run->options.name, err);
+    if (r == 0)
         r = place_shares(run, err);
     if (r == 0)
         r = loop_new(&run->loop, err);
@@ -286,7 +293,9 @@ static int set_up(struct run *run, struct error *err)
         r = make_cmdline(run, err);
     if (r == 0)
         r = open_ports(run, &ports, err);
-    return r < 0 ? r : machine_new(&run->options.vm, &ports, &run->machine, err);
+    if (r == 0)
+        r = machine_new(&run->options.vm, &ports, &run->machine, err);
+    return r < 0 ? r : run_control_serve(&run->control, &ports, run->machine, &run->options.vm, err);
 }
 
 /* The machine has ended, the reader of the command's output may not have read it all: only a signal cuts that short. */
@@ -299,8 +308,11 @@ static void send_rest(struct run *run)
 static void tear_down(struct run *run)
 {
     watcher_set_machine(NULL);
+    run_control_done(&run->control);
     machine_free(run->machine);
     chardev_free(run->console);
+    if (run->serial_fd >= 0)
+        (void)close(run->serial_fd); /* what it did not take went unseen anyway */
     chardev_free(run->command_port);
     loop_free(run->loop);
     blob_done(&run->initramfs);
@@ -360,7 +372,10 @@ static int conclude(const struct run *run)
         if (command && !run->command_ready)
             print_console(run);
         return complain(vm->end_why, EXIT_TIMED_OUT);
-    case VM_END_QUIT: return watcher_signal() ? complain(vm->end_why, EXIT_SIGNAL_BASE + watcher_signal()) : EXIT_OK;
+    case VM_END_QUIT:
+        if (watcher_signal())
+            return complain(vm->end_why, EXIT_SIGNAL_BASE + watcher_signal());
+        return command ? complain(vm->end_why, EXIT_FAILED) : EXIT_OK;
     case VM_END_ERROR:
     case VM_END_NONE:
         if (command)
@@ -397,7 +412,7 @@ static int run_machine(struct run *run)
     const char *engine = machine_engine(run->machine, &why);
     log_info("engine %s%s%s", engine, why[0] ? ": " : "", why);
     watcher_set_machine(run->machine);
-    if (!run->options.command)
+    if (run_serial_is_stdio(run->options.serial))
         terminal_raw();
     if (run->quit_early)
         machine_quit(run->machine, VM_END_QUIT, "");
@@ -415,7 +430,7 @@ static int run_machine(struct run *run)
 
 int verb_run(int argc, char **argv)
 {
-    struct run run = { 0 };
+    struct run run = { .control = RUN_CONTROL_NONE, .serial_fd = -1 };
     struct error err;
     if (run_options_parse(argc, argv, &run.options, &err) < 0)
         return cli_usage(&err, "run");

@@ -14,6 +14,7 @@
 
 #include "base/checked.h"
 #include "base/log.h"
+#include "control/rundir.h"
 
 enum option_id {
     OPT_ARCH,
@@ -28,6 +29,8 @@ enum option_id {
     OPT_DISK,
     OPT_NET,
     OPT_SHARE,
+    OPT_SERIAL,
+    OPT_NAME,
     OPT_TIMEOUT,
     OPT_STATS,
     OPT_TRACE_CODE,
@@ -63,6 +66,9 @@ static const struct option_row rows[] = {
       "a network card; user: the guest reaches what we reach, port H leads to its port G; tap: an interface (none)" },
     { "--share", OPT_SHARE, "DIR[:TAG][,ro]",
       "a folder of the host, at the same place for COMMAND, and to be mounted by its tag (up to 8 times)" },
+    { "--serial", OPT_SERIAL, "WHAT",
+      "the console, COM1: stdio, none, pty, unix:PATH, or a FILE that is appended to (stdio; with COMMAND: none)" },
+    { "--name", OPT_NAME, "NAME", "what doppel ps, pause, resume, stop and console call the machine (vm-PID)" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
     { "--trace-code", OPT_TRACE_CODE, "[=DIR]", "list what is translated, in DIR, and map it for perf(1) (doppel-code)" },
     { "--reboot", OPT_REBOOT, NULL, "restart when the guest resets itself (else that ends it)" },
@@ -140,6 +146,14 @@ static int parse_cpus(const char *text, unsigned *ret_cpus, struct error *err)
     if (!isdigit((unsigned char)text[0]) || *end || n < 1 || n > VM_MAX_VCPUS)
         return error_set(err, -EINVAL, "'%s' is not a number from 1 to %d", text, VM_MAX_VCPUS);
     *ret_cpus = (unsigned)n;
+    return 0;
+}
+
+static int parse_serial(const char *text, const char **ret_serial, struct error *err)
+{
+    if (text[0] == '\0' || strcmp(text, "unix:") == 0)
+        return error_set(err, -EINVAL, "'%s' names no file", text);
+    *ret_serial = text;
     return 0;
 }
 
@@ -233,6 +247,8 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_DISK: return parse_disk(value, o, err);
     case OPT_NET: return netdev_config_parse(value, &o->vm.net, err);
     case OPT_SHARE: return parse_share(value, o, err);
+    case OPT_SERIAL: return parse_serial(value, &o->serial, err);
+    case OPT_NAME: o->name = value; return machine_name_check(value, err);
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
     case OPT_STATS: o->vm.stats = true; break;
     case OPT_TRACE_CODE: o->vm.trace_code = value ? value : "doppel-code"; break;
@@ -306,6 +322,10 @@ static int parse_all(int argc, char **argv, struct run_options *o, struct error 
     }
     if (o->command && o->vm.reboot)
         return error_set(err, -EINVAL, "--reboot makes no sense with a command, which runs once");
+    if (!o->serial)
+        o->serial = o->command ? "none" : "stdio";
+    if (o->command && strcmp(o->serial, "stdio") == 0)
+        return error_set(err, -EINVAL, "--serial: stdin and stdout are the command's (use a file, pty, unix:PATH or none)");
     return 0;
 }
 

@@ -12,6 +12,8 @@
 struct run_options {
     struct vm_config vm; /* initramfs and cmdline are filled in later */
     const char *append;  /* NULL: none */
+    const char *name;    /* NULL: one is made up */
+    const char *serial;  /* what COM1 is connected to: run_serial.h */
     double timeout;      /* seconds, 0: none */
     bool help;
     char *const *command;                                       /* after "--"; NULL: none; ends with NULL */

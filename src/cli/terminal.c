@@ -9,25 +9,29 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include "cli/monitor.h"
 
 enum { CTRL_A = 1 };
 
 static struct termios saved, raw_mode;
 static atomic_bool raw; /* saved and raw_mode are valid */
 
-static const char help_text[] = "\r\n"
-                                "doppel: Ctrl-A x       quit\r\n"
-                                "        Ctrl-A h       this help\r\n"
-                                "        Ctrl-A Ctrl-A  send Ctrl-A\r\n";
-
 void terminal_restore(void)
 {
-    if (atomic_load(&raw))
-        (void)tcsetattr(STDIN_FILENO, TCSANOW, &saved); /* the terminal may be gone */
+    sigset_t stop, old; /* in the background, setting the terminal's mode would stop us */
+    if (!atomic_load(&raw))
+        return;
+    (void)sigemptyset(&stop); /* these fail only for bad numbers */
+    (void)sigaddset(&stop, SIGTTOU);
+    (void)pthread_sigmask(SIG_BLOCK, &stop, &old);
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, &saved); /* the terminal may be gone */
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 void terminal_raw_again(void)
@@ -36,7 +40,12 @@ void terminal_raw_again(void)
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &raw_mode);
 }
 
-/* We are crashing: leave the terminal usable, then crash as we would have. */
+void terminal_say(const char *text)
+{
+    (void)!write(isatty(STDOUT_FILENO) ? STDOUT_FILENO : STDERR_FILENO, text, strlen(text)); /* nobody else to tell */
+}
+
+/* We are crashing, or are killed: leave the terminal usable, then end as we would have. */
 static void on_crash(int sig)
 {
     terminal_restore();
@@ -62,6 +71,39 @@ void terminal_raw(void)
     terminal_raw_again();
 }
 
+void terminal_restore_on_signals(void)
+{
+    static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+    const struct sigaction sa = { .sa_handler = on_crash };
+    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        struct sigaction old; /* what is ignored (nohup) stays so */
+        if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            (void)sigaction(ends[i], &sa, NULL); /* a valid signal */
+    }
+}
+
+static void help(const struct escape_keys *k)
+{
+    char text[256];
+    (void)snprintf(text, sizeof(text),
+                   "\r\ndoppel: Ctrl-A x       %s\r\n%s        Ctrl-A h       this help\r\n"
+                   "        Ctrl-A Ctrl-A  send Ctrl-A\r\n",
+                   k->quit_does ? k->quit_does : "quit", k->monitor ? "        Ctrl-A c       monitor, and back\r\n" : "");
+    terminal_say(text);
+}
+
+/* The key behind Ctrl-A; true when it is for the guest. */
+static bool escape_key(struct escape_keys *k, uint8_t c)
+{
+    if (c == 'x' || c == 'X')
+        k->quit(k->opaque);
+    else if (c == 'h' || c == 'H' || c == '?')
+        help(k);
+    else if ((c == 'c' || c == 'C') && k->monitor)
+        monitor_toggle(k->monitor);
+    return c == CTRL_A; /* anything else: not ours, not the guest's */
+}
+
 size_t escape_keys_filter(void *escape_keys, uint8_t *data, size_t len)
 {
     struct escape_keys *k = escape_keys;
@@ -70,18 +112,17 @@ size_t escape_keys_filter(void *escape_keys, uint8_t *data, size_t len)
         uint8_t c = data[i];
         if (!k->pending) {
             k->pending = c == CTRL_A;
-            if (!k->pending)
-                data[kept++] = c;
-            continue;
+            if (k->pending)
+                continue;
+        } else {
+            k->pending = false;
+            if (!escape_key(k, c))
+                continue;
         }
-        k->pending = false;
-        if (c == 'x' || c == 'X')
-            k->quit(k->opaque);
-        else if (c == 'h' || c == 'H' || c == '?')
-            (void)!write(STDERR_FILENO, help_text, sizeof(help_text) - 1);
-        else if (c == CTRL_A)
+        if (k->monitor && k->monitor->active)
+            monitor_key(k->monitor, c);
+        else
             data[kept++] = c;
-        /* anything else: not ours, not the guest's */
     }
     return kept;
 }

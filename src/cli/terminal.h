@@ -14,16 +14,25 @@
 void terminal_raw(void);
 /* Back to how it was; may be called at any time, any number of times, also in signal handlers. */
 void terminal_restore(void);
+/* For programs without a watcher: a signal that ends us restores it first. */
+void terminal_restore_on_signals(void);
+/* Writes to the terminal, beside the guest's output; lines end with "\r\n". */
+void terminal_say(const char *text);
 /* Raw again after a restore for job control. */
 void terminal_raw_again(void);
 
 /* Finds escape sequences in what the user types. */
+struct monitor;
+
 struct escape_keys {
-    bool pending; /* the last byte was Ctrl-A */
+    bool pending;          /* the last byte was Ctrl-A */
+    const char *quit_does; /* for the help */
     void (*quit)(void *opaque);
-    void *opaque; /* borrowed (outlives the input) */
+    void *opaque;            /* borrowed (outlives the input) */
+    struct monitor *monitor; /* borrowed (as opaque); NULL: there is none */
 };
-/* A chardev_filter_fn: takes Ctrl-A x (quit), Ctrl-A h (help) and Ctrl-A Ctrl-A (one Ctrl-A) out of the input. */
+/* A chardev_filter_fn: takes Ctrl-A x (quit), Ctrl-A c (monitor), Ctrl-A h (help) and Ctrl-A Ctrl-A (one Ctrl-A) out of the
+ * input, and all that is typed for the monitor. */
 size_t escape_keys_filter(void *escape_keys, uint8_t *data, size_t len);
 
 #endif

@@ -122,10 +122,11 @@ static void pm_write(void *dev, uint64_t offset, uint64_t value, unsigned size)
     }
 }
 
-void acpipm_power_button(struct acpipm *pm)
+bool acpipm_power_button(struct acpipm *pm)
 {
     pm->status |= STS_PWRBTN;
     update(pm);
+    return pm->enable & STS_PWRBTN;
 }
 
 static void pm_reset(void *dev)

@@ -41,7 +41,7 @@ extern const struct device_class acpipm_class;
 /* The lines are copied. */
 void acpipm_init(struct acpipm *pm, struct vm_clock *clock, bool timer32, const struct irq_line *sci,
                  const struct irq_line *poweroff);
-/* The user presses the power button. Machine's lock held. */
-void acpipm_power_button(struct acpipm *pm);
+/* The user presses the power button; whether the guest has its event enabled, that is, listens. Machine's lock held. */
+bool acpipm_power_button(struct acpipm *pm);
 
 #endif

@@ -34,6 +34,8 @@ struct board_ops {
     int (*power_on)(void *board, struct error *err);
     /* Mandatory. The chips in the order in which they are saved and loaded. */
     const struct board_chip *(*chips)(void *board, unsigned *ret_nr);
+    /* Optional. Presses the power button; whether the guest listens to it. Machine's lock held. */
+    bool (*power_button)(void *board);
 };
 
 #endif

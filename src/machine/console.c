@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/byte_ring.h"
 #include "base/checked.h"
 
 /* Its first byte occurs nowhere else in it, so a failed match can start again at the byte that failed. */
@@ -15,8 +16,10 @@ static const char panic_line[] = "Kernel panic - not syncing";
 
 struct console {
     struct chardev head;
-    struct chardev *below; /* owned, may be NULL */
-    size_t matched;        /* bytes of panic_line seen */
+    struct chardev *below;         /* owned, may be NULL */
+    const struct console_tap *tap; /* borrowed (whoever set it takes it off), may be NULL */
+    struct byte_ring fed;          /* owned */
+    size_t matched;                /* bytes of panic_line seen */
     bool panic;
     size_t at, len; /* ring: next byte goes to `at` */
     uint8_t kept[CONSOLE_KEEP];
@@ -42,22 +45,32 @@ static size_t console_write(struct chardev *dev, const uint8_t *data, size_t len
     struct console *c = (struct console *)dev;
     size_t n = chardev_write(c->below, data, len);
     keep(c, data, n);
+    if (c->tap && n)
+        c->tap->output(c->tap->opaque, data, n);
     return n;
 }
 
 static size_t console_readable(struct chardev *dev)
 {
-    return chardev_readable(((struct console *)dev)->below);
+    struct console *c = (struct console *)dev;
+    return c->fed.len ? c->fed.len : chardev_readable(c->below);
 }
 
 static size_t console_read(struct chardev *dev, uint8_t *data, size_t cap)
 {
-    return chardev_read(((struct console *)dev)->below, data, cap);
+    struct console *c = (struct console *)dev;
+    if (c->fed.len == 0)
+        return chardev_read(c->below, data, cap);
+    size_t n = byte_ring_take(&c->fed, data, cap);
+    if (c->tap && c->fed.len == 0)
+        c->tap->room(c->tap->opaque);
+    return n;
 }
 
 static bool console_ended(struct chardev *dev)
 {
-    return chardev_ended(((struct console *)dev)->below);
+    struct console *c = (struct console *)dev;
+    return !c->tap && c->fed.len == 0 && chardev_ended(c->below);
 }
 
 static void on_below(void *opaque)
@@ -74,8 +87,10 @@ static void console_attached(struct chardev *dev)
 
 static void console_free(struct chardev *dev)
 {
-    chardev_free(((struct console *)dev)->below);
-    free(dev);
+    struct console *c = (struct console *)dev;
+    chardev_free(c->below);
+    byte_ring_done(&c->fed);
+    free(c);
 }
 
 static const struct chardev_ops console_ops = {
@@ -92,10 +107,28 @@ int console_new(struct chardev *below, struct chardev **ret_dev, struct error *e
     struct console *c = calloc(1, sizeof(*c));
     if (!c)
         return error_set(err, -ENOMEM, "out of memory for a console");
+    if (byte_ring_init(&c->fed, CONSOLE_FEED) < 0) {
+        free(c);
+        return error_set(err, -ENOMEM, "out of memory for a console");
+    }
     c->head.ops = &console_ops;
     c->below = below;
     *ret_dev = &c->head;
     return 0;
+}
+
+void console_set_tap(struct chardev *dev, const struct console_tap *tap)
+{
+    ((struct console *)dev)->tap = tap;
+}
+
+size_t console_feed(struct chardev *dev, const uint8_t *data, size_t len)
+{
+    struct console *c = (struct console *)dev;
+    size_t n = byte_ring_put(&c->fed, data, len);
+    if (n)
+        on_below(c);
+    return n;
 }
 
 bool console_saw_panic(const struct chardev *dev)

@@ -3,7 +3,8 @@
  * A whole machine: construction from a vm_config, the threads, the end and the restart.
  *
  * The control thread owns everything here. The reason for an end lives in the vm; `quit` besides it makes an end from
- * outside survive a restart that is already under way. Saving and loading: machine_state.c.
+ * outside survive a restart that is already under way. `life` keeps pausing, which the I/O thread does, apart from starting and
+ * stopping vCPUs; it comes before the machine's lock. Saving and loading: machine_state.c.
  */
 #include "machine/machine.h"
 
@@ -30,6 +31,8 @@ struct machine {
     void *board; /* owned */
     pthread_t io_thread;
     bool io_started;
+    pthread_mutex_t life; /* guards the vCPU threads' being started, paused and stopped, and `paused` */
+    bool paused;
     _Atomic int quit; /* enum vm_end: set by machine_quit before vm_request_end, read by restart after it cleared vm.end */
 };
 
@@ -110,6 +113,7 @@ int machine_new(const struct vm_config *config, const struct machine_ports *port
     struct machine *m = calloc(1, sizeof(*m));
     if (!m)
         return error_set(err, -ENOMEM, "out of memory for a machine");
+    (void)pthread_mutex_init(&m->life, NULL); /* default attributes: cannot fail on Linux */
     m->config = *config;
     m->ports = *ports;
     r = registry_find_arch(config->arch, &m->arch, err);
@@ -137,9 +141,26 @@ int machine_new(const struct vm_config *config, const struct machine_ports *port
     return 0;
 }
 
+static void life_lock(struct machine *m)
+{
+    (void)pthread_mutex_lock(&m->life); /* a plain mutex never fails */
+}
+
+static void life_unlock(struct machine *m)
+{
+    (void)pthread_mutex_unlock(&m->life);
+}
+
+static void stop_vcpus(struct machine *m)
+{
+    life_lock(m);
+    vm_stop_vcpus(&m->vm);
+    life_unlock(m);
+}
+
 static void stop_threads(struct machine *m)
 {
-    vm_stop_vcpus(&m->vm);
+    stop_vcpus(m);
     if (!m->io_started)
         return;
     loop_quit(m->ports.loop);
@@ -159,6 +180,7 @@ void machine_free(struct machine *m)
         m->arch->board->free(m->board);
         vm_done(&m->vm);
     }
+    (void)pthread_mutex_destroy(&m->life);
     free(m);
 }
 
@@ -187,7 +209,12 @@ int machine_start(struct machine *m, struct error *err)
             return r;
         m->io_started = true;
     }
-    return vm_start_vcpus(&m->vm, err);
+    life_lock(m);
+    int r = vm_start_vcpus(&m->vm, err);
+    if (r == 0 && m->paused)
+        vm_pause(&m->vm);
+    life_unlock(m);
+    return r;
 }
 
 /* The guest asked for a reset: was it a kernel that panicked? Every vCPU stands. */
@@ -228,7 +255,7 @@ int machine_finish(struct machine *m, struct error *err)
     int r = 0;
     for (;;) {
         enum vm_end end = vm_wait_end(&m->vm);
-        vm_stop_vcpus(&m->vm);
+        stop_vcpus(m);
         refine_end(m);
         if (end != VM_END_RESET || m->vm.end != VM_END_RESET || !m->config.reboot)
             break;
@@ -254,6 +281,48 @@ void machine_quit(struct machine *m, enum vm_end end, const char *why)
 {
     m->quit = (int)end;
     vm_request_end(&m->vm, end, 0, "%s", why);
+}
+
+void machine_pause(struct machine *m)
+{
+    life_lock(m);
+    m->paused = true;
+    vm_pause(&m->vm);
+    life_unlock(m);
+}
+
+void machine_resume(struct machine *m)
+{
+    life_lock(m);
+    m->paused = false;
+    vm_resume(&m->vm);
+    life_unlock(m);
+}
+
+bool machine_is_paused(struct machine *m)
+{
+    life_lock(m);
+    bool paused = m->paused;
+    life_unlock(m);
+    return paused;
+}
+
+bool machine_is_ending(struct machine *m)
+{
+    (void)pthread_mutex_lock(&m->vm.end_lock);
+    bool ending = m->vm.end != VM_END_NONE && !(m->vm.end == VM_END_RESET && m->config.reboot);
+    (void)pthread_mutex_unlock(&m->vm.end_lock);
+    return ending;
+}
+
+int machine_power_button(struct machine *m)
+{
+    if (!m->arch->board->power_button)
+        return -ENOTSUP;
+    vm_lock(&m->vm);
+    bool heard = m->arch->board->power_button(m->board);
+    vm_unlock(&m->vm);
+    return heard ? 0 : -EAGAIN;
 }
 
 size_t machine_stats(struct machine *m, char *text, size_t cap)

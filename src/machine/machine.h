@@ -3,7 +3,7 @@
  * A whole machine: made from a vm_config, run to its end, saved and loaded.
  *
  * Threads: the caller of machine_new .. machine_free is the control thread; machine_run() and machine_start() start the
- * vCPU threads and the I/O thread.
+ * vCPU threads and the I/O thread, on which machine_pause() and the like may be called too.
  */
 #ifndef DOPPEL_MACHINE_MACHINE_H
 #define DOPPEL_MACHINE_MACHINE_H
@@ -87,6 +87,16 @@ MUST_CHECK int machine_start(struct machine *machine, struct error *err);
 MUST_CHECK int machine_finish(struct machine *machine, struct error *err);
 /* Ends the run from outside, for good: no restart follows. Any thread; not from a signal handler. */
 void machine_quit(struct machine *machine, enum vm_end end, const char *why);
+
+/* Stops all vCPUs at an instruction boundary, and guest time / lets them go on. It holds across a restart; calls need not come in
+ * pairs. Control or I/O thread, without the machine's lock. */
+void machine_pause(struct machine *machine);
+void machine_resume(struct machine *machine);
+bool machine_is_paused(struct machine *machine);
+/* Whether somebody asked for the end, and it will not be followed by a restart. Any thread. */
+bool machine_is_ending(struct machine *machine);
+/* Presses the power button. -ENOTSUP: the board has none, -EAGAIN: the guest does not listen to it. Threads as above. */
+MUST_CHECK int machine_power_button(struct machine *machine);
 
 /* The engine's counters as lines "name value". */
 size_t machine_stats(struct machine *machine, char *text, size_t cap);

@@ -348,6 +348,11 @@ static const struct board_chip *pc_chips(void *board, unsigned *ret_nr)
     return pc->chip;
 }
 
+static bool pc_power_button(void *board)
+{
+    return acpipm_power_button(&((struct pc *)board)->pm);
+}
+
 const struct board_ops pc_board_ops = {
     .name = "pc",
     .check = pc_check,
@@ -355,4 +360,5 @@ const struct board_ops pc_board_ops = {
     .free = pc_free,
     .power_on = pc_power_on,
     .chips = pc_chips,
+    .power_button = pc_power_button,
 };

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE ENGINE, SUITE is `board`, `linux`,
+"""End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE ENGINE, SUITE is `board`, `control`, `linux`,
 `disk`, `net` or `share`.
 
-`board` uses the small guest tests/guests/board.S; the others the Debian guest that `make guests` fetched (skipped with exit
+`board` and `control` use the small guest tests/guests/board.S; the others the Debian guest that `make guests` fetched (skipped with exit
 77 when it is not there), and in it STRESS, tests/guests/smp_stress.c. Each law is a function; its name is printed with the verdict.
 """
 import fcntl
@@ -28,6 +28,8 @@ import traceback
 DOPPEL, BOARD, STRESS = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3]
 ENGINE = sys.argv[5]
 RUN = [DOPPEL, 'run', '--engine', ENGINE] # a later --engine counts
+RUNTIME = tempfile.TemporaryDirectory() # pylint: disable=consider-using-with
+os.environ['XDG_RUNTIME_DIR'] = RUNTIME.name # our machines are not the user's
 
 
 def run(*args, stdin=b'', timeout=120, **kwargs):
@@ -183,8 +185,8 @@ def auto_takes_the_first_engine_that_works():
         expect_in(b'engine ' + first.encode() + b'\n', err)
 
 
-def session(args, steps):
-    """Runs on a terminal: steps are (text to wait for, bytes to type or function of the pid), each looked for behind the one before.
+def session(args, steps, program=None):
+    """Runs `doppel run ARGS`, or program, on a terminal: steps are (text to wait for, bytes to type or function of the pid), each looked for behind the one before.
     Returns status and output."""
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)
@@ -194,7 +196,8 @@ def session(args, steps):
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
         for fd in range(3):
             os.dup2(slave, fd)
-        os.execv(DOPPEL, [*RUN, '--timeout', '60', *args])
+        program = program or [*RUN, '--timeout', '60', *args]
+        os.execv(program[0], program)
     out, seen, was_raw, status, end = b'', 0, False, None, time.monotonic() + 70
     while status is None and time.monotonic() < end:
         if select.select([master], [], [], 0.05)[0]:
@@ -229,6 +232,7 @@ def the_terminal_is_restored_however_it_ends():
     expect(session(ready, steps(b'q'))[0], 1, 'guest ends')
     expect(session(ready, steps(b'\x01x'))[0], 0, 'Ctrl-A x')
     expect(session(ready, steps(lambda pid: os.kill(pid, signal.SIGTERM)))[0], 143, 'SIGTERM')
+    expect(session(ready, steps(lambda pid: os.kill(pid, signal.SIGHUP)))[0], 129, 'SIGHUP')
     expect(session(ready, steps(lambda pid: os.kill(pid, signal.SIGABRT)))[0], -signal.SIGABRT, 'SIGABRT')
 
 
@@ -238,6 +242,182 @@ def escape_keys_help_and_send_themselves():
     status, out = session(('--kernel', BOARD, '--append', 'e'), steps)
     expect(status, 1, 'Ctrl-A and Ctrl-C reached the guest')
     expect_in(b'\x01\x03', out)
+
+
+# ---- control ----
+
+def ctl(*args, stdin=b'', timeout=30):
+    p = subprocess.run([DOPPEL, *args], input=stdin, capture_output=True, timeout=timeout, check=False)
+    return p.returncode, p.stdout, p.stderr
+
+
+def machines():
+    return {m['name']: m for m in json.loads(ctl('ps', '--json')[1])}
+
+
+class Machine:
+    """A machine in the background; its console is on pipes."""
+    def __init__(self, name, what, *args):
+        self.name = name
+        self.p = subprocess.Popen([*RUN, '--timeout', '60', '--kernel', BOARD, '--append', what, '--name', name, *args],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        wait_for(lambda: name in machines(), f'{name} in ps')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.p.kill()
+        self.p.communicate()
+
+
+def used(pid):
+    with open(f'/proc/{pid}/stat', encoding='ascii') as f:
+        fields = f.read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def ps_lists_what_runs_and_a_pause_stops_it():
+    with Machine('one', 'l', '--cpus', '2', '--memory', '64M') as m:
+        row = machines()['one']
+        expect((row['pid'], row['state'], row['engine'], row['cpus'], row['memory'], row['arch']),
+               (m.p.pid, 'running', ENGINE, 2, 64 << 20, 'x86-64'), 'what ps says')
+        expect(row['uptime'] > 0, True, 'uptime')
+        expect_in(b'one ', ctl('ps')[1])
+        expect(ctl('pause', 'one'), (0, b'', b''), 'pause')
+        expect(machines()['one']['state'], 'paused', 'state')
+        before = used(m.p.pid)
+        time.sleep(0.5)
+        expect(used(m.p.pid) - before < 0.1, True, 'a paused machine does not run')
+        status, _, err = ctl('pause', 'one')
+        expect(status, 1, 'twice')
+        one_line(err)
+        expect(ctl('resume', 'one'), (0, b'', b''), 'resume')
+        wait_for(lambda: used(m.p.pid) - before > 0.1, 'it runs again')
+        expect(ctl('resume', 'one')[0], 1, 'resume of a running one')
+        begin = time.monotonic()
+        expect(ctl('stop', '--force', 'one'), (0, b'', b''), 'stop')
+        expect(m.p.wait(timeout=5), 0, 'status')
+        expect(time.monotonic() - begin < 1.5, True, 'ended at once')
+    expect(machines(), {}, 'all gone')
+
+
+def stop_asks_the_guest_first():
+    with Machine('asked', 'b') as m:
+        expect(m.p.stdout.read(1), b'b', 'ready')
+        expect(ctl('stop', 'asked'), (0, b'', b''), 'stop')
+        expect(m.p.communicate(timeout=5), (b'B', b''), 'it powered off by itself')
+        expect(m.p.returncode, 0, 'status')
+    with Machine('paused', 'b') as m:
+        expect(m.p.stdout.read(1), b'b', 'ready')
+        expect(ctl('pause', 'paused')[0], 0, 'pause')
+        expect(ctl('stop', 'paused')[0], 0, 'stop')
+        expect(m.p.communicate(timeout=5)[0], b'B', 'a paused one, too')
+    with Machine('deaf', 'l') as m:
+        status, out, err = ctl('stop', 'deaf')
+        expect((status, out), (0, b''), 'stop')
+        expect_in(b'does not listen', err)
+
+
+def names_are_unique_and_dead_sockets_are_removed():
+    folder = os.path.join(RUNTIME.name, 'doppel')
+    with Machine('twin', 'h') as m:
+        expect(os.stat(folder).st_mode & 0o777, 0o700, 'folder')
+        status, _, err = board('k', '--name', 'twin')
+        expect(status, 1, 'second of the name')
+        one_line(err)
+        expect_in(b'twin', err)
+        m.p.kill()
+        m.p.wait()
+        expect(os.listdir(folder), ['twin.sock'], 'what a killed one leaves')
+        expect(machines(), {}, 'ps')
+        expect(os.listdir(folder), [], 'removed')
+    for args in (['pause', 'twin'], ['resume', 'twin'], ['stop', 'twin'], ['console', 'twin']):
+        status, _, err = ctl(*args)
+        expect(status, 1, args)
+        one_line(err)
+    for args in (['pause'], ['stop', 'a', 'b'], ['ps', 'x'], ['stop', 'a', '--grace', 'x'], ['console', '--x'], ['run', '--name', 'a/b']):
+        status, _, err = ctl(*args)
+        expect(status, 2, args)
+        one_line(err)
+    expect(board('k')[2], b'', 'a run without a name is quiet')
+    expect(os.listdir(folder), [], 'nothing is left')
+    os.chmod(folder, 0o755)
+    status, _, err = ctl('ps')
+    expect(status, 1, 'a folder that is open to others')
+    one_line(err)
+    os.chmod(folder, 0o700)
+
+
+def the_console_can_be_attached_to():
+    with Machine('echo', 'e') as m:
+        m.p.stdin.write(b'x')
+        m.p.stdin.flush()
+        expect(m.p.stdout.read(1), b'x', 'echo in its own pipe')
+        status, out = session((), [(b'h helps', b'abc'), (b'abc', b'\x01h'), (b'send Ctrl-A', b'd\x01x')], [DOPPEL, 'console', 'echo'])
+        expect(status, 0, out)
+        expect_in(b'runs on', out)
+        expect(m.p.stdout.read(4), b'abcd', 'the pipe sees it, too')
+        status, out, err = ctl('console', 'echo', stdin=b'yesq') # q ends the guest
+        expect((status, err), (0, b''), 'console from a pipe')
+        expect_in(b'yes', out)
+        expect(m.p.wait(timeout=5), 1, 'status of the guest')
+
+
+def the_monitor_on_the_terminal_performs_actions():
+    steps = [(b'', lambda pid: time.sleep(0.5)), (b'', b'z'), (b'z', b'\x01cinfo\r'), (b'running', b'pause\r'),
+             (b'paused\r\n(doppel) ', lambda pid: expect(list(machines().values())[0]['state'], 'paused', 'ps')), (b'', b'resume\r'),
+             (b'running\r\n(doppel) ', b'back\r'), (b'back\r\n', b'w'), (b'w', b'\x01cstop\r')]
+    status, out = session(('--kernel', BOARD, '--append', 'e'), steps)
+    expect(status, 0, out)
+
+
+def the_console_goes_where_serial_says():
+    with tempfile.TemporaryDirectory() as d:
+        log, sock = os.path.join(d, 'log'), os.path.join(d, 'sock')
+        with open(log, 'wb') as f:
+            f.write(b'before')
+        want = board('k')[1]
+        status, out, err = board('k', '--serial', log)
+        expect((status & 1, out, err), (1, b'', b''), 'file')
+        with open(log, 'rb') as f:
+            expect(f.read(), b'before' + want, 'appended')
+        expect(board('k', '--serial', 'none')[1:], (b'', b''), 'none')
+        expect(board('k', '--serial', 'stdio')[1], want, 'stdio')
+        for args in (['--serial', ''], ['--serial', 'unix:'], ['--serial', 'stdio', '--', 'true']):
+            status, _, err = run(*args)
+            expect(status, 2, args)
+            one_line(err)
+        for args in (['--serial', d], ['--serial', 'unix:' + d], ['--serial', 'unix:' + log], ['--serial', 'unix:' + d + '/no/x']):
+            status, _, err = board('k', *args)
+            expect(status, 1, args)
+            one_line(err)
+        for _ in range(2): # the second finds what the first left
+            with Machine('sock', 'e', '--serial', 'unix:' + sock) as m:
+                for text in (b'hello', b'again', b'q'):
+                    with socket.socket(socket.AF_UNIX) as s:
+                        s.settimeout(10)
+                        s.connect(sock)
+                        s.sendall(text)
+                        got = b''
+                        while text != b'q' and len(got) < len(text):
+                            got += s.recv(100)
+                        expect(got, text if text != b'q' else b'', 'echo')
+                        if text == b'q':
+                            expect(m.p.wait(timeout=5), 1, 'status')
+        with Machine('pty', 'e', '--serial', 'pty') as m:
+            path = m.p.stderr.readline().split()[-1].decode()
+            for text in (b'hello', b'again'):
+                fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
+                os.write(fd, text)
+                got = b''
+                while len(got) < len(text):
+                    expect(bool(select.select([fd], [], [], 10)[0]), True, 'echo comes')
+                    got += os.read(fd, 100)
+                expect(got, text, 'echo')
+                os.close(fd)
+            expect(ctl('console', 'pty', stdin=b'q')[0], 0, 'console of a machine on a pty')
+            expect(m.p.wait(timeout=5), 1, 'status')
 
 
 # ---- linux ----
@@ -784,6 +964,8 @@ SUITES = {
               a_signal_or_the_time_limit_ends_any_guest_within_a_second, with_reboot_a_reset_restarts_and_a_panic_still_ends,
               a_halted_guest_uses_no_host_cpu, stats_go_to_stderr_and_count_instructions,
               auto_takes_the_first_engine_that_works, a_disk_brings_its_kernel_along, the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
+    'control': [ps_lists_what_runs_and_a_pause_stops_it, stop_asks_the_guest_first, names_are_unique_and_dead_sockets_are_removed,
+                the_console_can_be_attached_to, the_monitor_on_the_terminal_performs_actions, the_console_goes_where_serial_says],
     'linux': [the_commands_output_and_status_are_the_programs, stdin_reaches_the_command_whole,
               the_kernel_finds_nothing_to_complain_about, threads_on_several_cpus_find_what_cpus_owe_them,
               a_small_code_cache_costs_time_only, a_panic_shows_the_console_and_exits_1,
@@ -816,7 +998,7 @@ def main():
     if why:
         print(f'skipped: engine {ENGINE} does not work here: {why}')
         sys.exit(77)
-    if suite != 'board' and not report['guests']['x86-64']:
+    if suite not in ('board', 'control') and not report['guests']['x86-64']:
         print('skipped: no Debian guest (make guests)')
         sys.exit(77)
     failed = 0

@@ -8,6 +8,7 @@
  *   p  prints what a panicking Linux prints, then resets
  *   t  triple faults            j  jumps to where there is no memory
  *   f  floods a port            h  halts with interrupts off  l  loops
+ *   b  prints 'b', waits for the power button, prints 'B' and powers off by ACPI
  *   e  echoes what COM1 receives until it reads 'q', then exits with 1
  */
 #define COM1 0x3f8
@@ -52,6 +53,7 @@ table:  entry 'k', ticks
         entry 'h', halt
         entry 'l', loop
         entry 'e', echo
+        entry 'b', button
         .byte 0
 
 poweroff:
@@ -59,6 +61,18 @@ poweroff:
         mov $(5 << 10 | 1 << 13), %ax
         out %ax, %dx
         jmp loop
+button: mov $0x602, %dx /* PM1 enable: PWRBTN_EN */
+        mov $0x100, %ax
+        out %ax, %dx
+        mov $'b', %al
+        call putc
+        mov $0x600, %dx
+1:      in %dx, %ax
+        test $0x100, %ax
+        jz 1b
+        mov $'B', %al
+        call putc
+        jmp poweroff
 panic:  mov $panic_text, %esi
 1:      lodsb
         test %al, %al

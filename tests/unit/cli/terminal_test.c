@@ -4,6 +4,8 @@
  */
 #include "cli/terminal.h"
 
+#include "cli/monitor.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,6 +44,56 @@ static void escapes_are_taken_out_wherever_the_input_is_cut(void **state)
     }
 }
 
+static char entered[4][MONITOR_LINE];
+static unsigned nr_entered;
+
+static void take_line(void *opaque, const char *line)
+{
+    (void)opaque;
+    (void)strcpy(entered[nr_entered++ % 4], line);
+}
+
+static int refuse(void *opaque, const struct action *action, struct reply *ret_reply, struct error *err)
+{
+    (void)ret_reply;
+    ++*(int *)opaque;
+    return error_set(err, -1, "%s %d", action_name(action->id), action->force);
+}
+
+static void the_monitor_takes_what_is_typed_until_it_is_left(void **state)
+{
+    (void)state;
+    int quits = 0, performed = 0;
+    struct monitor m = { .submit = take_line };
+    struct escape_keys keys = { .quit = count, .opaque = &quits, .monitor = &m };
+    uint8_t data[] = "a\x01"
+                     "cinx\x7f"
+                     "fo\r\x15nope\x15pause\rback\rb\x01"
+                     "c\x01\x01\x01xstop force\r\x01"
+                     "cd";
+    size_t n = escape_keys_filter(&keys, data, sizeof(data) - 1);
+    assert_int_equal(n, 3);
+    assert_memory_equal(data, "abd", 3);
+    assert_int_equal(nr_entered, 3);
+    assert_string_equal(entered[0], "info");
+    assert_string_equal(entered[1], "pause");
+    assert_string_equal(entered[2], "stop force");
+    assert_int_equal(quits, 1);
+    static const char *const lines[] = { "info", "stop force", "console", "nonsense", "help", "" };
+    for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        monitor_execute(&m, lines[i], refuse, &performed);
+    assert_int_equal(performed, 2);
+}
+
+static void a_line_of_any_length_is_cut(void **state)
+{
+    (void)state;
+    struct monitor m = { .submit = take_line, .active = true };
+    for (int i = 0; i < 500; i++)
+        monitor_key(&m, (uint8_t)(i % 256 == '\r' || i % 256 == '\n' || i % 256 == 4 ? 'x' : i));
+    assert_true(m.len < MONITOR_LINE);
+}
+
 static void other_bytes_pass_unchanged(void **state)
 {
     (void)state;
@@ -62,6 +114,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(escapes_are_taken_out_wherever_the_input_is_cut),
+        cmocka_unit_test(the_monitor_takes_what_is_typed_until_it_is_left),
+        cmocka_unit_test(a_line_of_any_length_is_cut),
         cmocka_unit_test(other_bytes_pass_unchanged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
