@@ -46,7 +46,7 @@ static int reply_new(struct fs_call *c, const char *name, mode_t mode)
 
 int fs_op_lookup(struct fs_call *c)
 {
-    const char *name;
+    const char *name = NULL;
     int r = fs_name(c, &name);
     return r < 0 ? r : reply_entry(c, name);
 }
@@ -93,7 +93,7 @@ static int make_file(struct fs_call *c, const char *name, mode_t mode)
 int fs_op_mknod(struct fs_call *c)
 {
     struct fuse_mknod_in in;
-    const char *name;
+    const char *name = NULL;
     memcpy(&in, c->body, sizeof(in));
     c->at = sizeof(in);
     int r = fs_name(c, &name);
@@ -112,7 +112,7 @@ int fs_op_mknod(struct fs_call *c)
 int fs_op_mkdir(struct fs_call *c)
 {
     struct fuse_mkdir_in in;
-    const char *name;
+    const char *name = NULL;
     memcpy(&in, c->body, sizeof(in));
     c->at = sizeof(in);
     int r = fs_name(c, &name);
@@ -125,7 +125,7 @@ int fs_op_mkdir(struct fs_call *c)
 
 int fs_op_symlink(struct fs_call *c)
 {
-    const char *name, *target;
+    const char *name = NULL, *target = NULL;
     int r = fs_name(c, &name);
     if (r == 0)
         r = fs_text(c, &target);
@@ -139,7 +139,7 @@ int fs_op_symlink(struct fs_call *c)
 int fs_op_link(struct fs_call *c)
 {
     struct fuse_link_in in;
-    const char *name;
+    const char *name = NULL;
     char from[FS_PROC_NAME];
     memcpy(&in, c->body, sizeof(in));
     c->at = sizeof(in);
@@ -159,7 +159,7 @@ int fs_op_link(struct fs_call *c)
 
 static int remove_entry(struct fs_call *c, int flags)
 {
-    const char *name;
+    const char *name = NULL;
     int r = fs_name(c, &name);
     if (r < 0)
         return r;
@@ -178,7 +178,7 @@ int fs_op_rmdir(struct fs_call *c)
 
 static int rename_to(struct fs_call *c, uint64_t new_folder, unsigned flags)
 {
-    const char *from, *to;
+    const char *from = NULL, *to = NULL;
     int r = fs_name(c, &from);
     if (r == 0)
         r = fs_name(c, &to);

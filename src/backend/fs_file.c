@@ -105,8 +105,8 @@ static int make_or_open(struct fs_call *c, const struct fuse_create_in *in, cons
 int fs_op_create(struct fs_call *c)
 {
     struct fuse_create_in in;
-    const char *name;
-    struct fuse_entry_out entry;
+    const char *name = NULL;
+    struct fuse_entry_out entry = { 0 };
     struct fuse_open_out out = { 0 };
     int fd = -1;
     memcpy(&in, c->body, sizeof(in));

@@ -231,6 +231,7 @@ void fs_serve(struct fs *fs, struct fs_request *req)
 {
     struct fs_call c; /* not cleared: most of it is buffers */
     c.fs = fs;
+    c.head = (struct fuse_in_header){ 0 };
     c.req = req;
     c.node = NULL;
     c.body_len = c.at = c.reply_len = 0;

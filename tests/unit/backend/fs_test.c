@@ -336,7 +336,7 @@ static void names_are_single_ones(void **state)
 {
     (void)state;
     struct fuse_entry_out e;
-    static const char *const bad[] = { "", ".", "..", "a/b", "/", "../outside", "/etc/passwd", "a/", "./a" };
+    static const char *const bad[] = { "", ".", "..", "a/b", "/", "../outside", "/doppel-none", "a/", "./a" };
     const struct fuse_mkdir_in dir = { .mode = 0755 };
     const struct fuse_rename_in rename = { .newdir = ROOT };
     char words[64];
