@@ -38,6 +38,7 @@ enum {
     NO_EVENTS = 0,
     MESSAGES_MAX = 8,
     FORWARD_TEXT = 64,
+    BACKLOG = 128,
 };
 static const ns_t NS_PER_MS = 1000000;
 
@@ -441,6 +442,15 @@ static int add_forward(struct netdev_slirp *s, const struct netdev_forward *f, s
     return error_set(err, -code, "hostfwd %s: host port %u: %s (%s)", text, f->host_port, strerror(code), advice(code));
 }
 
+/* slirp lets one connection wait for it to accept, others are refused or made to wait for seconds. */
+static void lengthen_backlogs(struct netdev_slirp *s)
+{
+    sync_set(s); /* no socket but those of forwards is there yet */
+    for (unsigned i = 0; i < s->nr_listed; i++)
+        if (listen(s->listed[i], BACKLOG) < 0)
+            continue; /* one for UDP */
+}
+
 static int make_fds(struct netdev_slirp *s, struct error *err)
 {
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -479,7 +489,7 @@ int netdev_slirp_new(struct loop *loop, const struct netdev_config *config, stru
         slirp_free(&s->head);
         return r;
     }
-    kick(s); /* the loop looks at what there is to watch */
+    lengthen_backlogs(s);
     *ret_dev = &s->head;
     return 0;
 }

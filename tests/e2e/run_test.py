@@ -753,6 +753,12 @@ def a_restricted_guest_reaches_nothing():
         expect((status != 0, out), (True, b''), 'restrict')
 
 
+def fetch(port):
+    with socket.create_connection(('127.0.0.1', port), timeout=20) as s:
+        s.sendall(b'GET /x HTTP/1.0\r\n\r\n')
+        return b''.join(iter(lambda: s.recv(4096), b''))
+
+
 def ports_of_the_host_lead_into_the_guest():
     ports = free_port(), free_port()
     script = 'mkdir /tmp/www; echo from the guest >/tmp/www/x; httpd -p 80 -h /tmp/www; echo ready; read x; true'
@@ -760,11 +766,15 @@ def ports_of_the_host_lead_into_the_guest():
     with subprocess.Popen([*RUN, '--timeout', '100', '--net', 'user,' + forwards, '--', 'sh', '-c', script], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as p:
         expect(p.stdout.readline(), b'ready\n', 'guest')
-        for port in ports * 2:
-            with socket.create_connection(('127.0.0.1', port), timeout=20) as s:
-                s.sendall(b'GET /x HTTP/1.0\r\n\r\n')
-                answer = b''.join(iter(lambda s=s: s.recv(4096), b''))
-            expect_in(b'from the guest\n', answer)
+        for port in ports:
+            expect_in(b'from the guest\n', fetch(port))
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(fetch(ports[0]))) for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        expect(sum(b'from the guest\n' in a for a in answers), 8, 'connections at once')
         p.stdin.close()
         expect(p.wait(timeout=60), 0, 'end')
 
