@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "backend/blockdev.h"
@@ -24,6 +25,7 @@
 enum { DEPTH = 128, ZEROES = 64 << 10 };
 
 static const uint8_t zeroes[ZEROES];
+static const int used_ops[] = { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE };
 
 struct uring_dev {
     struct blockdev head;
@@ -201,24 +203,40 @@ static const struct blockdev_ops uring_ops = {
 static bool knows_all(struct io_uring *ring)
 {
     struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
-    static const int ops[] = { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE };
     bool good = probe != NULL;
-    for (unsigned i = 0; good && i < ARRAY_SIZE(ops); i++)
-        good = io_uring_opcode_supported(probe, ops[i]);
+    for (unsigned i = 0; good && i < ARRAY_SIZE(used_ops); i++)
+        good = io_uring_opcode_supported(probe, used_ops[i]);
     io_uring_free_probe(probe);
     return good;
+}
+
+/* From now on the ring does only this: it could open files and sockets, past any seccomp filter.
+ * Spec: io_uring_register(2), IORING_REGISTER_RESTRICTIONS */
+static int restrict_ring(struct io_uring *ring)
+{
+    struct io_uring_restriction only[ARRAY_SIZE(used_ops)] = { 0 };
+    for (unsigned i = 0; i < ARRAY_SIZE(used_ops); i++) {
+        only[i].opcode = IORING_RESTRICTION_SQE_OP;
+        only[i].sqe_op = (uint8_t)used_ops[i];
+    }
+    /* by system call: Debian 12's liburing declares the functions, and lacks them */
+    if (syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, only, ARRAY_SIZE(only)) < 0
+        || syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
+        return -errno;
+    return 0;
 }
 
 /* Whatever goes wrong with the ring: there is another way. */
 static int make_ring(struct uring_dev *d)
 {
-    if (io_uring_queue_init(DEPTH, &d->ring, 0) < 0)
+    if (io_uring_queue_init(DEPTH, &d->ring, IORING_SETUP_R_DISABLED) < 0)
         return -ENOTSUP;
     d->ring_made = true;
     if (!knows_all(&d->ring))
         return -ENOTSUP;
     d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return d->event_fd < 0 || io_uring_register_eventfd(&d->ring, d->event_fd) < 0 ? -ENOTSUP : 0;
+    bool good = d->event_fd >= 0 && io_uring_register_eventfd(&d->ring, d->event_fd) == 0 && restrict_ring(&d->ring) == 0;
+    return good ? 0 : -ENOTSUP;
 }
 
 int blockdev_uring_new(struct loop *loop, int fd, struct blockdev **ret_dev, struct error *err)

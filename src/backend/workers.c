@@ -33,7 +33,7 @@ struct workers {
     int event_fd;                 /* owned */
     bool watched;
     pthread_t thread[THREADS_MAX];
-    unsigned nr_threads;
+    unsigned nr_threads, wanted; /* started with the first work, by who brings it: they inherit its Landlock */
     pthread_mutex_t mutex;
     pthread_cond_t more; /* work came, or it is the end */
     pthread_cond_t idle; /* a piece of work has run */
@@ -134,8 +134,37 @@ static void on_event(void *opaque, uint32_t events)
         (void)pthread_mutex_unlock(front);
 }
 
+/* Signals are the control thread's. */
+static int start_thread(struct workers *w)
+{
+    sigset_t all, old;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    int r = -pthread_create(&w->thread[w->nr_threads], NULL, thread_body, w);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    w->nr_threads += r == 0;
+    return r;
+}
+
+/* Without a single thread it is done here and now. */
+static void run_here(struct workers *w, struct work *work)
+{
+    w->ops->run(w->opaque, work);
+    lock(w);
+    append(&w->ran, work);
+    unlock(w);
+    wake_loop(w);
+}
+
 void workers_add(struct workers *w, struct work *work)
 {
+    while (w->nr_threads < w->wanted && start_thread(w) == 0) {
+    }
+    w->wanted = w->nr_threads;
+    if (w->nr_threads == 0) {
+        run_here(w, work);
+        return;
+    }
     lock(w);
     append(&w->todo, work);
     (void)pthread_cond_signal(&w->more);
@@ -155,18 +184,6 @@ void workers_drain(struct workers *w)
         more = w->todo.first || w->running; /* what ended has begun something new */
         unlock(w);
     }
-}
-
-/* Signals are the control thread's. */
-static int start_thread(struct workers *w)
-{
-    sigset_t all, old;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
-    int r = -pthread_create(&w->thread[w->nr_threads], NULL, thread_body, w);
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-    w->nr_threads += r == 0;
-    return r;
 }
 
 int workers_new(struct loop *loop, unsigned threads, const struct workers_ops *ops, void *opaque, pthread_mutex_t *const *front,
@@ -190,9 +207,7 @@ int workers_new(struct loop *loop, unsigned threads, const struct workers_ops *o
     if (r == 0)
         r = loop_add_fd(loop, w->event_fd, EPOLLIN, on_event, w, err);
     w->watched = r == 0;
-    while (r == 0 && w->nr_threads < threads)
-        if ((r = start_thread(w)) < 0)
-            error_set(err, r, "cannot start an I/O thread: %s", strerror(-r));
+    w->wanted = threads;
     if (r < 0) {
         workers_free(w);
         return r;

@@ -25,9 +25,11 @@ struct workers_ops {
     void (*done)(void *opaque, struct work *work); /* on the loop's thread or in workers_drain(), front end's lock held */
 };
 
-/* lock: where the front end's lock will be found (NULL in it: none). opaque: for the operations. -ENOMEM, -EAGAIN. */
+/* The threads start with the first work; where none can start, work is done in workers_add(). lock: where the front end's lock
+ * will be found (NULL in it: none). opaque: for the operations. -ENOMEM, what the host says. */
 MUST_CHECK int workers_new(struct loop *loop, unsigned threads, const struct workers_ops *ops, void *opaque,
                            pthread_mutex_t *const *lock, struct workers **ret_workers, struct error *err);
+/* Front end's lock held. */
 void workers_add(struct workers *workers, struct work *work);
 /* Waits until all work has run, and ends it. */
 void workers_drain(struct workers *workers);

@@ -67,6 +67,7 @@ static bool is_stale(const char *path)
 bool unixsock_remove_stale(const char *path)
 {
     AUTO_CLOSE int folder = lock_folder(path);
+    (void)folder; /* held until we return */
     return is_stale(path) && unlink(path) == 0;
 }
 
@@ -90,6 +91,7 @@ int unixsock_listen(const char *path, int *ret_fd, struct error *err)
     (void)fchmod(fd, 0600); /* bind(2) gives the file this mode */
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
     AUTO_CLOSE int folder = lock_folder(path);
+    (void)folder; /* held until we return */
     r = bind(fd, (const struct sockaddr *)&address, sizeof(address));
     if (r < 0 && errno == EADDRINUSE) {
         if (!is_stale(path))

@@ -25,6 +25,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "control/sandbox.h"
 
 #define SET(fact, st, ...)                                                                                                       \
     do {                                                                                                                         \
@@ -131,13 +132,37 @@ static void fact_userfaultfd(struct host_fact *f)
         SET(f, FACT_YES, "user mode faults");
 }
 
+/* ---- what a sandbox is made of ---- */
+
 static void fact_seccomp(struct host_fact *f)
 {
-    int mode = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
-    if (mode < 0)
+    struct sandbox_host host;
+    sandbox_probe(&host);
+    if (!host.seccomp)
+        SET(f, FACT_NO, "no filters: --sandbox on is not possible");
+    else if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0)
+        SET(f, FACT_YES, "filters; this process has one already");
+    else
+        SET(f, FACT_YES, "filters");
+}
+
+static void fact_no_new_privs(struct host_fact *f)
+{
+    int now = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
+    if (now < 0)
         SET(f, FACT_NO, "%s", strerror(errno));
     else
-        SET(f, FACT_YES, "%s", mode == 0 ? "available" : "available, and this process is already filtered");
+        SET(f, FACT_YES, "%s", now ? "holds for this process already" : "can be set");
+}
+
+static void fact_landlock(struct host_fact *f)
+{
+    struct sandbox_host host;
+    sandbox_probe(&host);
+    if (host.landlock)
+        SET(f, FACT_YES, "version %d", host.landlock);
+    else
+        SET(f, FACT_NO, "not in this kernel, or off (a sandbox goes without)");
 }
 
 /* Executable memory that is written through another mapping: what a translator needs. */
@@ -192,6 +217,8 @@ static const struct {
     { "executable memory", fact_jit },
     { "userfaultfd", fact_userfaultfd },
     { "seccomp", fact_seccomp },
+    { "no_new_privs", fact_no_new_privs },
+    { "landlock", fact_landlock },
     { "limits", fact_limits },
 };
 

@@ -29,6 +29,7 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/watcher.h"
+#include "control/sandbox.h"
 #include "machine/blob.h"
 #include "machine/command_port.h"
 #include "machine/console.h"
@@ -298,6 +299,36 @@ static int set_up(struct run *run, struct error *err)
     return r < 0 ? r : run_control_serve(&run->control, &ports, run->machine, &run->options.vm, err);
 }
 
+/* Everything is open: from here on nothing else can be. The watcher stands still, so that its thread is started with less, too.
+ */
+static int enter_sandbox(struct run *run, struct error *err)
+{
+    char folder[RUNDIR_PATH_MAX];
+    bool landlock = false;
+    struct sandbox_needs needs = { .clean_dir = run->control.path[0] && rundir_open(folder, NULL) == 0 ? folder : NULL };
+    if (run->options.sandbox == SANDBOX_OFF)
+        return 0;
+    const struct vm_config *vm = &run->options.vm;
+    static_assert((int)VM_SHARES_MAX <= (int)SANDBOX_FOLDERS_MAX, "each share is a folder");
+    needs.sockets = vm->net.kind == NETDEV_USER;
+    needs.files = vm->nr_shares > 0;
+    for (unsigned i = 0; i < vm->nr_shares; i++)
+        needs.folder[needs.nr_folders++] = run->share_path[i];
+    watcher_stop();
+    int r = sandbox_apply(&needs, &landlock, err);
+    if (r < 0 && run->options.sandbox == SANDBOX_AUTO) {
+        log_info("no sandbox: %s", err->msg);
+        r = 0;
+    } else if (r < 0) {
+        (void)error_prefix(err, "--sandbox on");
+    } else {
+        log_info("sandbox: seccomp, no_new_privs%s", landlock ? ", Landlock" : "");
+    }
+    struct error again = { 0 };
+    int w = watcher_go_on(r < 0 ? &again : err);
+    return r < 0 ? r : w;
+}
+
 /* The machine has ended, the reader of the command's output may not have read it all: only a signal cuts that short. */
 static void send_rest(struct run *run)
 {
@@ -406,6 +437,9 @@ static int run_machine(struct run *run)
 {
     struct error err = { 0 };
     int r = set_up(run, &err);
+    if (r < 0)
+        return cli_fail(&err);
+    r = enter_sandbox(run, &err);
     if (r < 0)
         return cli_fail(&err);
     const char *why;

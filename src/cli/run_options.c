@@ -30,6 +30,7 @@ enum option_id {
     OPT_NET,
     OPT_SHARE,
     OPT_SERIAL,
+    OPT_SANDBOX,
     OPT_NAME,
     OPT_TIMEOUT,
     OPT_STATS,
@@ -69,6 +70,7 @@ static const struct option_row rows[] = {
     { "--serial", OPT_SERIAL, "WHAT",
       "the console, COM1: stdio, none, pty, unix:PATH, or a FILE that is appended to (stdio; with COMMAND: none)" },
     { "--name", OPT_NAME, "NAME", "what doppel ps, pause, resume, stop and console call the machine (vm-PID)" },
+    { "--sandbox", OPT_SANDBOX, "on|off|auto", "give up what a running machine does not need (auto: on where it works)" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
     { "--trace-code", OPT_TRACE_CODE, "[=DIR]", "list what is translated, in DIR, and map it for perf(1) (doppel-code)" },
     { "--reboot", OPT_REBOOT, NULL, "restart when the guest resets itself (else that ends it)" },
@@ -155,6 +157,17 @@ static int parse_serial(const char *text, const char **ret_serial, struct error 
         return error_set(err, -EINVAL, "'%s' names no file", text);
     *ret_serial = text;
     return 0;
+}
+
+static int parse_sandbox(const char *text, enum run_sandbox *ret_sandbox, struct error *err)
+{
+    static const char *const words[] = { [SANDBOX_AUTO] = "auto", [SANDBOX_ON] = "on", [SANDBOX_OFF] = "off" };
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+        if (strcmp(text, words[i]) == 0) {
+            *ret_sandbox = (enum run_sandbox)i;
+            return 0;
+        }
+    return error_set(err, -EINVAL, "'%s' is not on, off or auto", text);
 }
 
 static int parse_timeout(const char *text, double *ret_seconds, struct error *err)
@@ -248,6 +261,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_NET: return netdev_config_parse(value, &o->vm.net, err);
     case OPT_SHARE: return parse_share(value, o, err);
     case OPT_SERIAL: return parse_serial(value, &o->serial, err);
+    case OPT_SANDBOX: return parse_sandbox(value, &o->sandbox, err);
     case OPT_NAME: o->name = value; return machine_name_check(value, err);
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
     case OPT_STATS: o->vm.stats = true; break;

@@ -9,12 +9,15 @@
 
 #include "machine/machine.h"
 
+enum run_sandbox { SANDBOX_AUTO, SANDBOX_ON, SANDBOX_OFF };
+
 struct run_options {
     struct vm_config vm; /* initramfs and cmdline are filled in later */
     const char *append;  /* NULL: none */
     const char *name;    /* NULL: one is made up */
     const char *serial;  /* what COM1 is connected to: run_serial.h */
-    double timeout;      /* seconds, 0: none */
+    enum run_sandbox sandbox;
+    double timeout; /* seconds, 0: none */
     bool help;
     char *const *command;                                       /* after "--"; NULL: none; ends with NULL */
     char *disk_text[VM_DISKS_MAX];                              /* owned; what vm.disk[] points into */

@@ -148,3 +148,8 @@ void watcher_stop(void)
     (void)pthread_kill(watcher.thread, STOP_SIGNAL); /* ours and not joined yet */
     (void)pthread_join(watcher.thread, NULL);
 }
+
+int watcher_go_on(struct error *err)
+{
+    return vm_thread_start(&watcher.thread, watch, NULL, err);
+}

@@ -20,5 +20,7 @@ void watcher_set_machine(struct machine *machine);
 /* Returns the number of the signal that ended the machine, 0 for none. */
 int watcher_signal(void);
 void watcher_stop(void);
+/* Starts it again after watcher_stop(), as it was; signals have waited. */
+MUST_CHECK int watcher_go_on(struct error *err);
 
 #endif

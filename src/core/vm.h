@@ -91,7 +91,7 @@ enum vm_end vm_wait_end(struct vm *vm);
 MUST_CHECK int vm_thread_start(pthread_t *ret_thread, void *(*fn)(void *), void *arg, struct error *err);
 
 /* Start all vCPU threads / stop them all at an instruction boundary (returns when they stand) and freeze guest time /
- * let them go on / end and join the threads. Control thread only. */
+ * let them go on / end and join the threads. One caller at a time: the control thread, or who holds the machine's `life`. */
 MUST_CHECK int vm_start_vcpus(struct vm *vm, struct error *err);
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);

@@ -57,6 +57,7 @@ struct pc {
     struct pc_virtio virtio;
     struct board_chip chip[CHIPS_MAX];
     unsigned nr_chips;
+    struct blob kernel, initrd; /* owned: the files, kept for a restart, when none can be opened any more (control/sandbox.h) */
 };
 
 /* The lapic_bus has no device_class: it is wires with one field of state. */
@@ -262,6 +263,8 @@ static void pc_free(void *board)
         if (pc->chip[i].class->done)
             pc->chip[i].class->done(pc->chip[i].dev);
     pc_virtio_done(&pc->virtio);
+    blob_done(&pc->kernel);
+    blob_done(&pc->initrd);
     free(pc);
 }
 
@@ -288,11 +291,19 @@ static int write_tables(struct pc *pc, struct error *err)
     return r;
 }
 
+static int read_files(struct pc *pc, struct error *err)
+{
+    if (pc->config->initrd && !pc->initrd.data && blob_read_file(pc->config->initrd, INITRD_MAX, &pc->initrd, err) < 0)
+        return error_prefix(err, "initrd");
+    if (!pc->config->kernel_image && !pc->kernel.data && blob_read_file(pc->config->kernel, KERNEL_SIZE_MAX, &pc->kernel, err) < 0)
+        return error_prefix(err, "kernel");
+    return 0;
+}
+
 static int load_kernel(struct pc *pc, struct x86_boot *ret_boot, struct error *err)
 {
     struct mem_range map[PC_MAP_MAX];
     struct kernel_module module[2];
-    struct blob initrd = { 0 };
     struct kernel_args args = {
         .cmdline = pc->config->cmdline,
         .map = map,
@@ -300,21 +311,21 @@ static int load_kernel(struct pc *pc, struct x86_boot *ret_boot, struct error *e
         .modules = module,
         .rsdp = PC_TABLES,
     };
-    if (pc->config->initrd) {
-        int r = blob_read_file(pc->config->initrd, INITRD_MAX, &initrd, err);
-        if (r < 0)
-            return error_prefix(err, "initrd");
-        module[args.nr_modules++] = (struct kernel_module){ .data = initrd.data, .len = initrd.len };
-    }
+    int r = read_files(pc, err);
+    if (r < 0)
+        return r;
+    if (pc->config->initrd)
+        module[args.nr_modules++] = (struct kernel_module){ .data = pc->initrd.data, .len = pc->initrd.len };
     if (pc->config->initramfs)
         module[args.nr_modules++] = (struct kernel_module){ .data = pc->config->initramfs, .len = pc->config->initramfs_len };
-    int r;
-    if (!pc->config->kernel_image)
-        r = kernel_load_file(&pc->vm->gmem, pc->config->kernel, &args, ret_boot, err);
-    else if ((r = kernel_load(&pc->vm->gmem, pc->config->kernel_image, pc->config->kernel_image_len, &args, ret_boot, err)) < 0)
-        r = error_prefix(err, "kernel '%s'", pc->config->kernel);
-    blob_done(&initrd);
-    return r;
+    const bool given = pc->config->kernel_image;
+    r = kernel_load(&pc->vm->gmem, given ? pc->config->kernel_image : pc->kernel.data,
+                    given ? pc->config->kernel_image_len : pc->kernel.len, &args, ret_boot, err);
+    if (!pc->config->reboot) {
+        blob_done(&pc->kernel);
+        blob_done(&pc->initrd);
+    }
+    return r < 0 ? error_prefix(err, "kernel '%s'", pc->config->kernel) : r;
 }
 
 static int pc_power_on(void *board, struct error *err)

@@ -420,6 +420,28 @@ def the_console_goes_where_serial_says():
             expect(m.p.wait(timeout=5), 1, 'status')
 
 
+def a_machine_runs_sandboxed_and_says_so():
+    host = doctor()['host']
+    if not host['seccomp']['ok']:
+        return print('skipped: no seccomp filters here')
+    want = board('k', '--sandbox', 'off')
+    for how in ('on', 'auto'):
+        expect(board('k', '--sandbox', how), want, how)
+    expect(board('k', '--sandbox', 'x')[0], 2, 'bad word')
+    expect(run('--reboot', '--sandbox', 'on', '--kernel', BOARD, '--append', 'r', '--timeout', '0.7')[0], 124, 'restarts open no file')
+    for how, mode in (('on', '2'), ('off', '0')):
+        with Machine('box', 'l', '--sandbox', how, '--cpus', '2') as m:
+            tasks = os.listdir(f'/proc/{m.p.pid}/task')
+            for task in tasks:
+                with open(f'/proc/{m.p.pid}/task/{task}/status', encoding='ascii') as f:
+                    expect(re.search(r'^Seccomp:\s+(\d)', f.read(), re.M).group(1), mode, f'thread {task}, {how}')
+            expect(len(tasks) >= 5, True, 'all threads are there')
+            expect(ctl('stop', '--force', 'box')[0], 0, 'stop')
+            expect(m.p.wait(timeout=5), 0, 'status')
+    expect(host['landlock']['ok'] and os.listdir(os.path.join(RUNTIME.name, 'doppel')) or [], [], 'the socket was removed')
+    return None
+
+
 # ---- linux ----
 
 def the_commands_output_and_status_are_the_programs():
@@ -590,6 +612,17 @@ def guests_read_and_write_a_disk():
         with open(path, 'rb') as f:
             f.seek(1111 * 1000)
             expect(hashlib.sha256(f.read(100000)).hexdigest(), piece, 'what the guest wrote')
+
+
+def a_disk_works_in_a_sandbox():
+    with tempfile.TemporaryDirectory() as d:
+        path, old = disk(d)
+        for more in ('', ',overlay'): # io_uring, and threads
+            status, out, err = guest('sha256sum </dev/vda; head -c 100000 /dev/urandom | dd of=/dev/vda bs=1000 seek=99 conv=fsync 2>/dev/null; '
+                                     'sync; nproc', '--sandbox', 'on', '--cpus', '2', '--disk', path + more)
+            expect((status, err), (0, b''), out)
+            expect((out.split()[0].decode(), out.split()[-1]), (old, b'2'), 'what the guest read')
+            old = hash_of(path)
 
 
 def a_file_system_outlives_the_machine_that_made_it():
@@ -975,14 +1008,15 @@ SUITES = {
               a_halted_guest_uses_no_host_cpu, stats_go_to_stderr_and_count_instructions,
               auto_takes_the_first_engine_that_works, a_disk_brings_its_kernel_along, the_terminal_is_restored_however_it_ends, escape_keys_help_and_send_themselves],
     'control': [ps_lists_what_runs_and_a_pause_stops_it, stop_asks_the_guest_first, names_are_unique_and_dead_sockets_are_removed,
-                the_console_can_be_attached_to, the_monitor_on_the_terminal_performs_actions, the_console_goes_where_serial_says],
+                the_console_can_be_attached_to, the_monitor_on_the_terminal_performs_actions, the_console_goes_where_serial_says,
+                a_machine_runs_sandboxed_and_says_so],
     'linux': [the_commands_output_and_status_are_the_programs, stdin_reaches_the_command_whole,
               the_kernel_finds_nothing_to_complain_about, threads_on_several_cpus_find_what_cpus_owe_them,
               a_small_code_cache_costs_time_only, a_panic_shows_the_console_and_exits_1,
               power_off_and_reset_before_the_command_ends_are_failures,
               a_command_whose_reader_left_ends, an_idle_linux_uses_little_host_cpu,
               a_signal_ends_a_busy_guest_within_a_second, a_shell_on_a_terminal_works],
-    'disk': [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_file_system_outlives_the_machine_that_made_it,
+    'disk': [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_disk_works_in_a_sandbox, a_file_system_outlives_the_machine_that_made_it,
              a_read_only_disk_is_not_written, an_overlay_leaves_the_disk_alone, interrupts_work_without_msi,
              a_restarted_machine_has_its_disk_again, sixteen_disks_are_possible, bad_disks_are_refused_in_one_line],
     'net': [a_machine_has_no_network_unless_asked_for, the_guest_reaches_the_hosts_loopback_through_the_gateway,
@@ -995,7 +1029,7 @@ SUITES = {
 }
 if ENGINE == 'interp': # chips are the same for all engines
     SUITES['net'] = [the_guest_reaches_the_hosts_loopback_through_the_gateway, ports_of_the_host_lead_into_the_guest]
-    SUITES['disk'] = [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_restarted_machine_has_its_disk_again]
+    SUITES['disk'] = [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_disk_works_in_a_sandbox, a_restarted_machine_has_its_disk_again]
     SUITES['share'] = [files_of_a_share_are_written_renamed_and_run]
 if ENGINE == 'bt':
     SUITES['linux'] += [stats_say_what_bt_did_and_where_time_went, traced_code_names_guest_and_host_instructions]
