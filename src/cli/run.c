@@ -5,6 +5,7 @@
  *
  * The main thread is the control thread. Signals and the time limit belong to the watcher.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>

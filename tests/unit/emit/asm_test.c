@@ -189,7 +189,7 @@ static int init_anywhere(struct codebuf *b, size_t size, struct error *err)
 static void code_lies_within_reach_of_what_it_is_to_be_near(void **state)
 {
     struct codebuf b;
-    void *near = malloc(64); /* where there is room around it, as there is on a heap */
+    void *near = calloc(1, 64); /* where there is room around it, as there is on a heap */
     (void)state;
     assert_int_equal(codebuf_init(&b, 16 << 20, near, NULL), 0);
     ptrdiff_t first = (uint8_t *)near - b.rx, last = first - (ptrdiff_t)b.size;
