@@ -228,12 +228,10 @@ static uint64_t all_file_rights(int abi)
     return (uint64_t)FS_ABI1 | (abi >= 2 ? FS_REFER : 0U) | (abi >= 3 ? FS_TRUNCATE : 0U) | (abi >= 5 ? FS_IOCTL_DEV : 0U);
 }
 
-/* Where /etc/resolv.conf may lie. */
-static const char *const resolv_folders[] = { "/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager" };
-
+/* A folder with all below it, or a file. */
 static int allow_below(int ruleset, const char *folder, uint64_t rights, struct error *err)
 {
-    AUTO_CLOSE int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSE int fd = open(folder, O_PATH | O_CLOEXEC);
     const struct landlock_path_beneath_attr attr = { .allowed_access = rights, .parent_fd = fd };
     if (fd < 0 || syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0)
         return error_set(err, -errno, "Landlock: %s: %s", folder, strerror(errno));
@@ -253,8 +251,8 @@ static int apply_landlock(const struct sandbox_needs *needs, int abi, struct err
     if (ruleset < 0)
         return error_set(err, -errno, "Landlock: %s", strerror(errno));
     int r = needs->clean_dir ? allow_below(ruleset, needs->clean_dir, LANDLOCK_ACCESS_FS_REMOVE_FILE, err) : 0;
-    for (unsigned i = 0; needs->sockets && i < ARRAY_SIZE(resolv_folders) && r == 0; i++)
-        (void)allow_below(ruleset, resolv_folders[i], LANDLOCK_ACCESS_FS_READ_FILE, NULL); /* not there: nothing to read */
+    if (needs->sockets) /* should it not be there, there is nothing to read */
+        (void)allow_below(ruleset, "/etc/resolv.conf", LANDLOCK_ACCESS_FS_READ_FILE, NULL);
     for (unsigned i = 0; needs->files && i < needs->nr_folders && r == 0; i++)
         r = allow_below(ruleset, needs->folder[i], all & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE, err);
     if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
