@@ -21,8 +21,8 @@
 #include "base/checked.h"
 
 enum { CODE_MARKED = 1, CODE_FENCED = 2, CODE_PUBLISHED = 4, CODE_NUMBER_SHIFT = 3 };
-enum { MAKE_MIN = 64 << 10 };  /* bytes */
-enum { HUGE_PAGE = 2 << 20 };  /* bytes: the host's large pages */
+enum { MAKE_MIN = 64 << 10 }; /* bytes */
+enum { HUGE_PAGE = 2 << 20 }; /* bytes: the host's large pages */
 enum { SPINS = 200 };         /* looks at a storer: if it runs now it leaves within a microsecond or so */
 
 static long membarrier(int cmd)

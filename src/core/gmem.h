@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest RAM: one private anonymous mapping, in large pages where the host has them, seen by the guest as up to GMEM_SLOTS ranges of physical addresses.
+ * Guest RAM: one private anonymous mapping, in large pages where the host has them, seen by the guest as up to GMEM_SLOTS ranges
+ * of physical addresses.
  *
  * Every access checks range and overflow. Each guest page has one `code` mark and one generation: whoever has decoded
  * or translated instructions from a page marks it (gmem_mark_code), and every writer, vCPU or device, calls

@@ -26,8 +26,8 @@ struct codebuf {
     bool failed; /* sticky: something did not fit since the last reset or rollback */
 };
 
-/* Maps `size` bytes (rounded up to pages; at most 1 GiB), if possible so that code reaches `near` (NULL: nothing) relative to rip.
- * -EINVAL, -ENOMEM, or what memfd_create(2) and mmap(2) say. */
+/* Maps `size` bytes (rounded up to pages; at most 1 GiB), if possible so that code reaches `near` (NULL: nothing) relative to
+ * rip. -EINVAL, -ENOMEM, or what memfd_create(2) and mmap(2) say. */
 MUST_CHECK int codebuf_init(struct codebuf *cb, size_t size, const void *near, struct error *err);
 /* The same from shared anonymous memory, which perf(1), unlike memfd's, looks up in /tmp/perf-PID.map. */
 MUST_CHECK int codebuf_init_named(struct codebuf *cb, size_t size, struct error *err);

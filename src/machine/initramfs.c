@@ -112,8 +112,8 @@ static bool is_applet_path(const char *path)
     return false;
 }
 
-/* Where an applet goes: modprobe not to where the kernel runs it whenever it wants a module, for there is no list of modules here, and
- * each try takes some milliseconds of a boot. */
+/* Where an applet goes: modprobe not to where the kernel runs it whenever it wants a module, for there is no list of modules
+ * here, and each try takes some milliseconds of a boot. */
 static const char *place_of(const char *path)
 {
     return strcmp(path, "sbin/modprobe") == 0 ? "usr/sbin/modprobe" : path;

@@ -20,11 +20,11 @@ struct initramfs_share {
 };
 
 struct initramfs_args {
-    const char *guest_dir;               /* borrowed; made by scripts/get-guest: busybox and applets, and with_modules modules */
-    bool with_modules;                   /* the kernel of guest_dir is the one that will run */
-    const char *network;                 /* borrowed; how init sets the interface up: "NAME [ADDRESS NETMASK GATEWAY]"; NULL: not at all */
-    const char *nameserver;              /* borrowed; an address, NULL: none */
-    const char *const *command;          /* borrowed; arguments ending in NULL; NULL or no argument: a shell on the console */
+    const char *guest_dir;      /* borrowed; made by scripts/get-guest: busybox and applets, and with_modules modules */
+    bool with_modules;          /* the kernel of guest_dir is the one that will run */
+    const char *network;        /* borrowed; how init sets the interface up: "NAME [ADDRESS NETMASK GATEWAY]"; NULL: not at all */
+    const char *nameserver;     /* borrowed; an address, NULL: none */
+    const char *const *command; /* borrowed; arguments ending in NULL; NULL or no argument: a shell on the console */
     const struct initramfs_share *share; /* borrowed; for a command; each behind those that it lies in */
     unsigned nr_shares;
     const char *cwd; /* borrowed; the command's folder; NULL: / */

@@ -295,7 +295,8 @@ static int read_files(struct pc *pc, struct error *err)
 {
     if (pc->config->initrd && !pc->initrd.data && blob_read_file(pc->config->initrd, INITRD_MAX, &pc->initrd, err) < 0)
         return error_prefix(err, "initrd");
-    if (!pc->config->kernel_image && !pc->kernel.data && blob_read_file(pc->config->kernel, KERNEL_SIZE_MAX, &pc->kernel, err) < 0)
+    if (!pc->config->kernel_image && !pc->kernel.data
+        && blob_read_file(pc->config->kernel, KERNEL_SIZE_MAX, &pc->kernel, err) < 0)
         return error_prefix(err, "kernel");
     return 0;
 }

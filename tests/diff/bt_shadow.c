@@ -62,7 +62,7 @@ static int map_view(struct shadow *s)
     *g = *s->real;
     int fd = shared_ram(s->real);
     g->host = mmap(NULL, g->size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-    (void)close(fd); /* the mappings keep the memory */
+    (void)close(fd);                                            /* the mappings keep the memory */
     g->code = calloc(g->size >> GPAGE_SHIFT, sizeof(*g->code)); /* nobody decodes from the view: never set */
     g->code_gen = calloc(g->size >> GPAGE_SHIFT, sizeof(*g->code_gen));
     return g->host != MAP_FAILED && g->code && g->code_gen ? 0 : -1;

@@ -2,9 +2,9 @@
 /*
  * A second CPU over a private copy-on-write view of a running machine's memory, which interprets a block before `bt` runs it.
  *
- * The view is a private mapping of the machine's memory, put into a memfd: it shows the machine's memory until it is written; pages written are
- * found by write protection and given back after each check. Blocks with instructions that reach outside (devices, time, MSRs)
- * are not checked. One at a time in a process: it owns SIGSEGV.
+ * The view is a private mapping of the machine's memory, put into a memfd: it shows the machine's memory until it is written;
+ * pages written are found by write protection and given back after each check. Blocks with instructions that reach outside
+ * (devices, time, MSRs) are not checked. One at a time in a process: it owns SIGSEGV.
  */
 #ifndef DOPPEL_TESTS_BT_SHADOW_H
 #define DOPPEL_TESTS_BT_SHADOW_H

@@ -36,7 +36,8 @@ struct translation {
     bool killed;
     uint32_t gen; /* of the page when the code was made or revived: of a trace more than the block must be unchanged */
     struct x86_habits habits;
-    uint8_t straddles; /* times a group check lay across two pages, up to STRADDLES_MAX: then it does with smaller ones, or none */
+    uint8_t
+        straddles; /* times a group check lay across two pages, up to STRADDLES_MAX: then it does with smaller ones, or none */
 };
 
 struct bt_x86 {

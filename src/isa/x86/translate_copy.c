@@ -105,14 +105,15 @@ static bool fits_frame(const struct copy *p, const struct x86_opnd *o)
 /* op reg, reg with its source in the frame and not its destination: what makes it op reg, [frame], or 0xff. */
 static uint8_t flip_of(const struct x86_insn *i)
 {
-    static const x86_step_fn directed[] = { step_mov, step_add, step_or, step_adc, step_sbb, step_and, step_sub, step_xor, step_cmp };
+    static const x86_step_fn directed[] = { step_mov, step_add, step_or,  step_adc, step_sbb,
+                                            step_and, step_sub, step_xor, step_cmp };
     const struct x86_opnd *to = &i->op[0], *from = &i->op[1];
     if (i->nr_opnds != 2 || to->kind != OPND_REG || from->kind != OPND_REG || to->slot != SLOT_RM || from->slot != SLOT_REG
         || xr_host(to->reg) == XR_MEM || xr_host(from->reg) != XR_MEM || i->enc == X86_ENC_VEX || i->enc == X86_ENC_EVEX)
         return 0xff;
     for (unsigned k = 0; k < sizeof(directed) / sizeof(directed[0]); k++)
         if (i->step == directed[k])
-            return 2; /* 00 to 3B, 88 to 8B: bit 1 is the direction */
+            return 2;                       /* 00 to 3B, 88 to 8B: bit 1 is the direction */
     return i->step == step_test ? 0 : 0xff; /* which way round is the same */
 }
 

@@ -315,8 +315,8 @@ void xl_goto(struct xl *x, int32_t off, bool back);
 void xl_bail_unless_canonical(struct xl *x);
 /* A block's cross entry, for the block at `off` in its page; runs into the far one. */
 void xl_cross_entry(struct xl *x, int32_t off);
-/* Makes code->stub_jump, stub_cross and stub_find for x->bank: where a lookup goes that the jump cache did not answer, and a cross
- * entry whose page is elsewhere; the last is called, and comes back when the jump cache knows r11, or bails. */
+/* Makes code->stub_jump, stub_cross and stub_find for x->bank: where a lookup goes that the jump cache did not answer, and a
+ * cross entry whose page is elsewhere; the last is called, and comes back when the jump cache knows r11, or bails. */
 void xl_jump_stubs(struct xl *x);
 /* jrcxz to where xl_here() is called: up to 127 bytes on. */
 size_t xl_jrcxz(struct xl *x);

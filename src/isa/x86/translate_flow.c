@@ -101,7 +101,8 @@ static void put_indexed(struct xl *x, unsigned opcode, unsigned reg, unsigned ba
 }
 
 /* What jumps to r11 do that the jump cache does not know: a look by place in guest memory, which also enters them there. Keeps
- * flags; uses the stack below the frame. Runs on behind when that does not know either. Called, it returns instead of going there. */
+ * flags; uses the stack below the frame. Runs on behind when that does not know either. Called, it returns instead of going
+ * there. */
 static void put_jump_stub(struct xl *x, bool called)
 {
     const int32_t down = called ? 8 : 0, area = down + 2 * 8; /* of the frame; with two registers pushed */

@@ -372,8 +372,8 @@ static int join(struct xl *x, const struct values *v, const struct access *a, st
 static void place_check(struct xl *x, struct xl_group *g, unsigned first, struct origin origin, const struct values *at)
 {
     unsigned k = first;
-    while (k > 0 && !x->note[k].flags_dead && (x->way[k - 1] == XL_LEAVES || is_on_stack(g)) && at[k - 1].origin[g->base] == origin.base
-           && at[k - 1].origin[g->index] == origin.index)
+    while (k > 0 && !x->note[k].flags_dead && (x->way[k - 1] == XL_LEAVES || is_on_stack(g))
+           && at[k - 1].origin[g->base] == origin.base && at[k - 1].origin[g->index] == origin.index)
         k--;
     if (!x->note[k].flags_dead)
         k = first;
