@@ -248,13 +248,6 @@ static void put_miss_place(struct xl *x, const struct tail *t)
     xl_put_insn_off(x, t->off);
 }
 
-static void put_undo(struct xl *x, int32_t undo)
-{
-    XL_BYTES(x, 0x48, 0xc7, 0x84, 0x24); /* mov qword [rsp + undo], undo */
-    codebuf_put4(x->cb, (uint32_t)FRAME(undo));
-    codebuf_put4(x->cb, (uint32_t)undo);
-}
-
 static void put_tail(struct xl *x, struct tail *t)
 {
     t->begin = x->cb->pos;
@@ -294,20 +287,9 @@ static void put_tail(struct xl *x, struct tail *t)
         else
             put_exit(x, t);
         break;
-    case TAIL_FAR:
-        xl_put_insn_off(x, t->off);
-        put_undo(x, t->undo);
-        (void)xl_jmp(x, x->code->stub_jump[t->bank]);
-        break;
-    case TAIL_CALL: /* to r11, which the jump cache is to know */
-        xl_put_insn_off(x, t->off);
-        xl_call(x, x->code->stub_find[t->bank]);
-        (void)xl_jmp(x, x->cb->rx + t->again);
-        break;
     case TAIL_CROSS:
-        xl_put_insn_off(x, t->off);
-        put_undo(x, t->undo);
-        xl_bail_unless_canonical(x);
+        xl_put_branch(x, t->branch);
+        xl_leave_unless_canonical(x);
         xl_store(x, FRAME(rip), H_R11);
         put_link(x, t, FRAME_EXIT_LINK_CROSS);
         (void)xl_jmp(x, x->code->stub_exit);
@@ -354,9 +336,7 @@ static void put_request_check(struct xl *x, int32_t off)
 static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
 {
     static_assert(FRAME(rip) <= 127 && FRAME(requests) <= 127, "short displacements are assumed");
-    n->cross_entry = codebuf_here(x->cb);
-    if (x->c->gmem->size >> GPAGE_SHIFT <= CROSS_PAGES_MAX)
-        xl_cross_entry(x, off);
+    xl_outer_entries(x, off, n);
     n->far_entry = codebuf_here(x->cb);
     xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, -off);
     xl_store(x, FRAME(page_va), H_R11);
@@ -528,8 +508,10 @@ void x86_code_kill(struct x86_code *code, struct x86_native *n)
         return;
     memcpy(n->killed[0], writable(code, n->near_entry), sizeof(n->killed[0]));
     memcpy(n->killed[1], writable(code, n->inner_entry), sizeof(n->killed[1]));
+    memcpy(n->killed[2], writable(code, n->jump_entry), sizeof(n->killed[2]));
     entry_jump(code, n->near_entry, n->exit);
     entry_jump(code, n->inner_entry, n->exit);
+    entry_jump(code, n->jump_entry, n->leave);
     n->dead = true;
 }
 
@@ -537,6 +519,7 @@ void x86_code_redirect(struct x86_code *code, struct x86_native *old, const stru
 {
     entry_jump(code, old->near_entry, n->near_entry);
     entry_jump(code, old->inner_entry, n->inner_entry);
+    entry_jump(code, old->jump_entry, n->jump_entry);
     old->dead = true;
 }
 
@@ -549,6 +532,7 @@ bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t 
         return true;
     memcpy(writable(code, n->near_entry), n->killed[0], sizeof(n->killed[0]));
     memcpy(writable(code, n->inner_entry), n->killed[1], sizeof(n->killed[1]));
+    memcpy(writable(code, n->jump_entry), n->killed[2], sizeof(n->killed[2]));
     n->dead = false;
     return true;
 }

@@ -12,11 +12,13 @@
  * is in r10, RSP in r15, R10 in r13, R11 in r14; R13, R14 and R15, which compilers take last, are in the frame; every other guest
  * register is in the host's of the same name.
  *
- * A block has four entries. The cross one expects in r11 the linear address that was jumped to from another page; it checks that
- * the block's page is there and runs into the far one, which sets frame.page_va; that runs into the near one, for backward jumps
+ * A block has five entries. The cross one expects in r11 the linear address that was jumped to from another page; it checks that
+ * the block's page is there. The jump one expects that address, too, and its index in the jump cache in rcx; it checks that the
+ * entry there is of that address. Both run into the far one, which sets frame.page_va; that runs into the near one, for backward jumps
  * within the guest page, which leaves when the vCPU has requests; that runs into the inner one, for forward jumps within the
  * page. (Any cycle of jumps has a backward or a far one.) They are valid only under the page's generation: to invalidate,
- * x86_code_kill() overwrites the near and the inner entry with jumps to the block's exit.
+ * x86_code_kill() overwrites the near and the inner entry with jumps to the block's exit, and the jump entry, which may spoil flags
+ * that other code there would need, with one that leaves.
  */
 #ifndef DOPPEL_ISA_X86_TRANSLATE_H
 #define DOPPEL_ISA_X86_TRANSLATE_H
@@ -28,7 +30,7 @@
 #include "isa/x86/mmu.h"
 #include "isa/x86/xsave_layout.h"
 
-enum { FRAME_TLB = 1 << 16, FRAME_SITES = 1024, FRAME_SITE_GROUP = 8, FRAME_JUMPS = 16384, FRAME_FETCHES = 4096 };
+enum { FRAME_TLB = 1 << 16, FRAME_SITES = 1024, FRAME_SITE_GROUP = 8, FRAME_JUMPS = 32768, FRAME_FETCHES = 4096 };
 enum { FRAME_STACK = 64 << 10, FRAME_NR = 8 };
 
 /* What one place in the code last accessed: most go on in the page they were in. Places share sites when there are many. */
@@ -53,8 +55,9 @@ struct __attribute__((aligned(4096))) x86_frame_bank {
     uint64_t host_page[FRAME_TLB];        /* host address of the page */
     struct x86_site site[2][FRAME_SITES]; /* by X86_READ, X86_WRITE */
     /* the jump cache */
-    uint64_t jump_neg[FRAME_JUMPS];  /* minus the linear address of a block that was jumped to from another page */
-    uint64_t jump_code[FRAME_JUMPS]; /* its far entry */
+    uint64_t jump_lin[FRAME_JUMPS];  /* the linear address of a block that was jumped to from another page */
+    uint64_t jump_code[FRAME_JUMPS]; /* its jump entry, which looks whether it is the one that is meant; or no_jump */
+    uint64_t no_jump;                /* code->stub_jump of the bank */
     /* pages of code */
     uint64_t fetch_neg[FRAME_FETCHES]; /* minus the linear page */
     uint64_t fetch_key[FRAME_FETCHES]; /* page index in guest memory - linear page */
@@ -63,6 +66,7 @@ struct __attribute__((aligned(4096))) x86_frame_bank {
     uint8_t site_used[2 * FRAME_SITES / FRAME_SITE_GROUP]; /* some of these sites may have a page */
     uint64_t fetch_used[FRAME_FETCHES / 64];               /* by index: there is a page; others have no jumps */
     bool local_pages, local_jumps;                         /* pages were entered, or jumped to, that are not global */
+    bool jumps_unset;                                      /* jump_code is all zeros, or another stub */
 };
 
 /* What exits say. */
@@ -73,6 +77,7 @@ enum x86_frame_exit {
     FRAME_EXIT_LINK_CROSS, /* the same, for a jump to another page */
     FRAME_EXIT_BAIL,       /* the instruction at rip needs the interpreter */
     FRAME_EXIT_FAULT,      /* the same for the one whose host code is at fault_pc */
+    FRAME_EXIT_BRANCH,     /* the same for the branch that frame.branch tells of, which led to no address */
 };
 
 /* Why an access went to the interpreter. */
@@ -98,6 +103,7 @@ struct x86_frame {
     uint64_t link;     /* host address of the rel32 to patch */
     uint64_t exit;     /* enum x86_frame_exit */
     uint64_t rip;
+    uint32_t branch; /* the branch in progress: XL_BRANCH_OFF and so on */
     /* cold */
     uint64_t flags; /* arithmetic and DF */
     /* The other flags, while translated code runs (x86_frame_flags_load(), _store()): IF and AC, which it changes, and the rest
@@ -125,7 +131,7 @@ struct x86_frame {
     uint64_t bit_mask[2];   /* 31, 63 */
     uint64_t off_mask, fetch_mask, place_mask;
     uint64_t places[X86_BANK_NR]; /* borrowed: addresses of code->places[] */
-    uint64_t undo;                /* what to add to rSP if the branch in progress is interpreted after all */
+    uint64_t overwritten;         /* what an indirect call in progress pushed its return address over */
     uint8_t *vec;                 /* borrowed: c->fpu.zmm */
     uint32_t *mxcsr;              /* borrowed: c->fpu.mxcsr */
     uint32_t host_mxcsr;
@@ -168,7 +174,7 @@ static inline void x86_frame_flags_store(const struct x86_frame *f, struct x86_c
 /* Where the host code for a place in guest memory is: behind the jump caches, and nothing but translations changes it. */
 struct x86_place {
     uint64_t neg_key; /* minus what place_key() says */
-    uint64_t code;    /* the far entry */
+    uint64_t code;    /* the jump entry */
 };
 enum { CODE_PLACES = 1 << 16 };
 /* Jumps to other pages are linked when the guest's pages have lower indices than this (64 GiB): see x86_native.cross_entry. */
@@ -223,7 +229,7 @@ struct x86_code {
     bool retired; /* x86_code_retire() was called since the last region was begun */
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
-        *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR], *stub_find[X86_BANK_NR];
+        *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR], *stub_leave[X86_BANK_NR];
     struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */
@@ -267,9 +273,10 @@ enum { KILLED_BYTES = 5 }; /* a jump */
 
 /* A block's host code. */
 struct x86_native {
-    const uint8_t *cross_entry, *far_entry, *near_entry, *inner_entry;
+    const uint8_t *cross_entry, *jump_entry, *far_entry, *near_entry, *inner_entry;
     const uint8_t *exit;             /* where killed entries lead */
-    uint8_t killed[2][KILLED_BYTES]; /* what x86_code_kill() overwrote at the near and the inner entry */
+    const uint8_t *leave;            /* where a killed jump entry leads */
+    uint8_t killed[3][KILLED_BYTES]; /* what x86_code_kill() overwrote at the near, the inner and the jump entry */
     bool dead;                       /* killed or redirected */
     const uint8_t *end;              /* of its code, but for rare cases */
     /* code behind the block that was looked at: which flags it reads; like the block's bytes, it must be unchanged for a revival
@@ -333,6 +340,8 @@ void x86_frames_drop_writes_of(struct x86_frames *frames, const uint8_t *page);
 /* Drops all translations and jumps, or only all jumps. */
 void x86_frames_drop(struct x86_frames *frames);
 void x86_frames_drop_jumps(struct x86_frames *frames);
+/* What a jump that is not cached is to lead to, in all frames: code->stub_jump. Once, before anything runs. */
+void x86_frames_set_no_jump(struct x86_frames *frames, const uint8_t *const stub[X86_BANK_NR]);
 /* Enters a page into the bank's inline TLB. Others in the same place give way. */
 void x86_frame_add_page(struct x86_frame *f, unsigned bank, gva_t lin, const uint8_t *host, enum x86_access access, bool global);
 /* Lets jumps from other pages find the block at lin, which is in that page of guest memory. */

@@ -3,7 +3,7 @@
  * Code memory as a cache: regions that are filled in turn, and what must not lead into one that is reused.
  *
  * Into a block's code lead: links (jumps of other blocks, pointed at its cross, near or inner entry), jump caches and the table
- * of places (its far entry), redirections (from an older translation of the same place), and the engine's own pointers. Every
+ * of places (its jump entry), redirections (from an older translation of the same place), and the engine's own pointers. Every
  * link is on its region's list with where it led before. Redirections need no list: they lead from older code to newer, and the
  * older goes first.
  *
@@ -147,7 +147,7 @@ static void undo_links(const struct x86_code *code, struct x86_code_region *g, c
 void x86_code_retire(struct x86_code *code, struct x86_native *n)
 {
     x86_code_kill(code, n);
-    if (n->cross_entry != n->far_entry) /* jump caches lead to the far one, and from there to the exit */
+    if (n->cross_entry != n->jump_entry)
         *at(code, (size_t)(n->cross_entry - code->cb.rx)) = JUMP;
     code->retired = true;
 }

@@ -108,10 +108,10 @@ struct xl {
     struct x86_use use; /* of it */
     unsigned nr_tails;
     struct tail { /* out-of-line code, emitted behind the block */
-        enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_FAR, TAIL_CALL, TAIL_CROSS } kind;
+        enum { TAIL_MISS, TAIL_SITE, TAIL_BAIL, TAIL_EXIT, TAIL_CROSS } kind;
         size_t from;   /* position of the rel32 that leads here */
         size_t begin;  /* position of its code */
-        size_t again;  /* TAIL_MISS, TAIL_SITE, TAIL_CALL: where to go on */
+        size_t again;  /* TAIL_MISS, TAIL_SITE: where to go on */
         uint32_t what; /* TAIL_MISS, TAIL_SITE: enum x86_access | bank << 8 | MISS_GROUP */
         int32_t sub;   /* TAIL_MISS: frame offset of the tags whose entry (index in rcx) was added to r11; 0: none */
         uint32_t size; /* TAIL_MISS, TAIL_SITE: bytes checked */
@@ -120,7 +120,7 @@ struct xl {
         int32_t plus;
         int32_t off; /* insn_off, or TAIL_EXIT: target */
         uint8_t bank;
-        int32_t undo; /* TAIL_FAR, TAIL_CROSS: what to add to rSP should the target be no address */
+        uint32_t branch; /* TAIL_CROSS: frame.branch */
         int32_t fip;  /* TAIL_MISS, TAIL_SITE, TAIL_BAIL: x->fip where they left; xl_tail() fills it in */
         bool link;
         bool back; /* TAIL_EXIT: of a backward jump */
@@ -311,12 +311,21 @@ void xl_canonical(struct xl *x);
 bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends);
 /* Leaves for a target at off from page_va: a linkable jump (back: to here or before) inside the page, the jump cache outside. */
 void xl_goto(struct xl *x, int32_t off, bool back);
-/* Behind a jump's target in r11 that is no address: bails at insn_off, with rSP moved by frame.undo. */
-void xl_bail_unless_canonical(struct xl *x);
-/* A block's cross entry, for the block at `off` in its page; runs into the far one. */
-void xl_cross_entry(struct xl *x, int32_t off);
-/* Makes code->stub_jump, stub_cross and stub_find for x->bank: where a lookup goes that the jump cache did not answer, and a
- * cross entry whose page is elsewhere; the last is called, and comes back when the jump cache knows r11, or bails. */
+/* Of frame.branch, for when the target turns out to be no address: what is to be undone before the branch is interpreted. */
+enum {
+    XL_BRANCH_OFF = GPAGE_SIZE - 1, /* its offset in the page */
+    XL_BRANCH_CALLS = 1 << 12,      /* frame.overwritten goes back to where it pushed to */
+    XL_BRANCH_MOVED = 13,           /* from this bit on: how far it moved rSP, plus XL_BRANCH_MOVED_0 */
+    XL_BRANCH_MOVED_0 = 8,
+};
+/* Says what the branch in progress is: mov dword [rsp + branch], word. */
+void xl_put_branch(struct xl *x, uint32_t word);
+/* Behind a jump's target in r11 that is no address: exits as FRAME_EXIT_BRANCH. */
+void xl_leave_unless_canonical(struct xl *x);
+/* A block's cross and jump entries, for the block at `off` in its page; they run into the far one. */
+void xl_outer_entries(struct xl *x, int32_t off, struct x86_native *n);
+/* Makes code->stub_jump, stub_cross and stub_leave for x->bank: where a jump goes that the jump cache did not answer, a cross entry
+ * whose page is elsewhere, and a killed block's jump entry, which just leaves for r11. */
 void xl_jump_stubs(struct xl *x);
 /* jrcxz to where xl_here() is called: up to 127 bytes on. */
 size_t xl_jrcxz(struct xl *x);

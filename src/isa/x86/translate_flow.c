@@ -32,39 +32,32 @@ void xl_here(struct xl *x, size_t from)
         x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
 }
 
-/* Looks for r11 in the jump cache. Returns the position of the rel32 that leads to where a miss goes. */
-static size_t find_jump(struct xl *x)
+/* Where the jump cache says for linear address r11, or where it knows nothing. */
+static void jump_to_r11(struct xl *x)
 {
     xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
-    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
-    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
-    size_t hit = xl_jrcxz(x);
-    size_t miss = xl_jmp(x, NULL);
-    xl_here(x, hit);
-    return miss;
-}
-
-/* To the code of the jump cache's entry whose index is in rcx. */
-static void put_jump_to_entry(struct xl *x)
-{
     XL_BYTES(x, 0xff, 0xa4, 0xcc); /* jmp [rsp + rcx * 8 + jump_code] */
     codebuf_put4(x->cb, (uint32_t)(bank_offset(x, offsetof(struct x86_frame_bank, jump_code))));
 }
 
-/* The same, and goes there. */
-static size_t lookup(struct xl *x)
+void xl_put_branch(struct xl *x, uint32_t word)
 {
-    size_t miss = find_jump(x);
-    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
-    put_jump_to_entry(x);
-    return miss;
+    static_assert(FRAME(branch) <= 127, "a short displacement is assumed");
+    XL_BYTES(x, 0xc7, 0x44, 0x24, FRAME(branch));
+    codebuf_put4(x->cb, word);
 }
 
-/* To the block at linear address r11. If that is no address the branch is interpreted, with rSP moved back by `undo`: it faults.
- */
-static void goto_r11(struct xl *x, int32_t undo)
+/* frame.branch for the current instruction, which has moved rSP by so much. */
+static uint32_t branch_word(const struct xl *x, int32_t moved)
 {
-    xl_tail(x, (struct tail){ .kind = TAIL_FAR, .from = lookup(x), .off = x->off, .undo = undo });
+    return (uint32_t)x->off | (uint32_t)(moved + XL_BRANCH_MOVED_0) << XL_BRANCH_MOVED;
+}
+
+/* To the block at linear address r11. If that is no address the branch is interpreted: it faults. */
+static void goto_r11(struct xl *x, uint32_t word)
+{
+    xl_put_branch(x, word);
+    jump_to_r11(x);
 }
 
 void xl_canonical(struct xl *x)
@@ -74,23 +67,23 @@ void xl_canonical(struct xl *x)
     xl_pext(x, H_RCX, H_RCX, FRAME(upper_mask));
 }
 
-void xl_bail_unless_canonical(struct xl *x)
+void xl_leave_unless_canonical(struct xl *x)
 {
     xl_canonical(x);
     size_t fine = xl_jrcxz(x);
-    xl_load(x, H_RCX, FRAME(undo));
-    xl_lea(x, 8, H_R15, H_R15, H_RCX, 1, 0);
-    (void)xl_jmp(x, x->code->stub_bail);
+    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
+    codebuf_put4(x->cb, FRAME_EXIT_BRANCH);
+    (void)xl_jmp(x, x->code->stub_exit);
     xl_here(x, fine);
 }
 
-/* rcx = 0 when the page of r11 is among the bank's pages of code; the frame is at rsp + down. */
-static void put_is_fetched(struct xl *x, int32_t down)
+/* rcx = 0 when the page of r11 is among the bank's pages of code. */
+static void put_is_fetched(struct xl *x)
 {
-    xl_pext(x, H_RCX, H_R11, down + FRAME(fetch_mask));
-    xl_load_rcx8(x, H_RCX, down + bank_offset(x, offsetof(struct x86_frame_bank, fetch_neg)));
+    xl_pext(x, H_RCX, H_R11, FRAME(fetch_mask));
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, fetch_neg)));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
-    xl_pext(x, H_RCX, H_RCX, down + FRAME(page_mask));
+    xl_pext(x, H_RCX, H_RCX, FRAME(page_mask));
 }
 
 /* op reg, [base + index * 8 + disp], 64 bits, of the low eight registers */
@@ -101,12 +94,11 @@ static void put_indexed(struct xl *x, unsigned opcode, unsigned reg, unsigned ba
 }
 
 /* What jumps to r11 do that the jump cache does not know: a look by place in guest memory, which also enters them there. Keeps
- * flags; uses the stack below the frame. Runs on behind when that does not know either. Called, it returns instead of going
- * there. */
-static void put_jump_stub(struct xl *x, bool called)
+ * flags; uses the stack below the frame. Runs on behind when that does not know either. */
+static void put_jump_stub(struct xl *x)
 {
-    const int32_t down = called ? 8 : 0, area = down + 2 * 8; /* of the frame; with two registers pushed */
-    put_is_fetched(x, down);
+    const int32_t area = 2 * 8; /* of the frame, with two registers pushed */
+    put_is_fetched(x);
     size_t fetched = xl_jrcxz(x);
     size_t unknown = xl_jmp(x, NULL);
     xl_here(x, fetched);
@@ -144,15 +136,10 @@ static void put_jump_stub(struct xl *x, bool called)
     xl_pext(x, H_RDX, H_R11, area + FRAME(jump_mask));
     put_indexed(x, 0x89, H_RCX, H_RSP, H_RDX, area + bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));
     asm_mov(x->cb, 8, HOST_RAX, HOST_R11);
-    XL_BYTES(x, 0x48, 0xf7, 0xd0); /* not rax */
-    xl_lea(x, 8, H_RAX, H_RAX, SIB_NONE, 1, 1);
-    put_indexed(x, 0x89, H_RAX, H_RSP, H_RDX, area + bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
+    put_indexed(x, 0x89, H_RAX, H_RSP, H_RDX, area + bank_offset(x, offsetof(struct x86_frame_bank, jump_lin)));
     asm_pop(x->cb, HOST_RDX);
     asm_pop(x->cb, HOST_RAX);
-    if (called)
-        asm_ret(x->cb);
-    else
-        XL_BYTES(x, 0xff, 0xe1); /* jmp rcx */
+    jump_to_r11(x);
     xl_patch(x, unknown, x->cb->pos);
     xl_patch(x, absent, x->cb->pos);
 }
@@ -160,36 +147,64 @@ static void put_jump_stub(struct xl *x, bool called)
 void xl_jump_stubs(struct xl *x)
 {
     x->code->stub_jump[x->bank] = codebuf_here(x->cb);
-    put_jump_stub(x, false);
-    xl_bail_unless_canonical(x);
+    put_jump_stub(x);
+    x->code->stub_leave[x->bank] = codebuf_here(x->cb);
+    xl_leave_unless_canonical(x);
     xl_store(x, FRAME(rip), H_R11);
     (void)xl_jmp(x, x->code->stub_exit);
     x->code->stub_cross[x->bank] = codebuf_here(x->cb);
-    put_jump_stub(x, false);
+    put_jump_stub(x);
     xl_store(x, FRAME(rip), H_R11);
     (void)xl_jmp(x, x->code->stub_exit);
-    x->code->stub_find[x->bank] = codebuf_here(x->cb);
-    put_jump_stub(x, true);
-    xl_lea(x, 8, H_RSP, H_RSP, SIB_NONE, 1, 8); /* where nobody has been, or no address: for the interpreter */
-    (void)xl_jmp(x, x->code->stub_bail);
 }
 
-void xl_cross_entry(struct xl *x, int32_t off)
+/* Whether the page that the block was translated from is the one at r11. Returns where jrcxz leads when it is. */
+static size_t cross_entry(struct xl *x, int32_t off)
 {
     xl_pext(x, H_RCX, H_R11, FRAME(fetch_mask));
     xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, fetch_key)));
     xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, -off - (int32_t)x->b->page);
     size_t here = xl_jrcxz(x);
     (void)xl_jmp(x, x->code->stub_cross[x->bank]);
+    return here;
+}
+
+/* Whether r11 is what the jump cache has at index rcx. */
+static void jump_entry(struct xl *x)
+{
+    const uint8_t *other = x->code->stub_jump[x->bank];
+    int32_t lin = bank_offset(x, offsetof(struct x86_frame_bank, jump_lin));
+    if (x->note[0].flags_dead) {
+        XL_BYTES(x, 0x4c, 0x39, 0x9c, 0xcc); /* cmp [rsp + rcx * 8 + lin], r11 */
+        codebuf_put4(x->cb, (uint32_t)lin);
+        XL_BYTES(x, 0x0f, 0x85); /* jne */
+        codebuf_put4(x->cb, (uint32_t)(other - (codebuf_here(x->cb) + 4)));
+        return;
+    }
+    xl_load_rcx8(x, H_RCX, lin);
+    XL_BYTES(x, 0x48, 0xf7, 0xd1); /* not rcx */
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 1);
+    size_t here = xl_jrcxz(x);
+    (void)xl_jmp(x, other);
     xl_here(x, here);
+}
+
+void xl_outer_entries(struct xl *x, int32_t off, struct x86_native *n)
+{
+    bool crosses = x->c->gmem->size >> GPAGE_SHIFT <= CROSS_PAGES_MAX;
+    n->cross_entry = codebuf_here(x->cb);
+    size_t here = crosses ? cross_entry(x, off) : 0;
+    n->jump_entry = codebuf_here(x->cb);
+    n->leave = x->code->stub_leave[x->bank];
+    jump_entry(x);
+    if (crosses)
+        xl_here(x, here);
 }
 
 void xl_goto_stub(struct xl *x)
 {
     x->code->frame->stub_goto[x->bank] = (uint64_t)(uintptr_t)codebuf_here(x->cb);
-    size_t miss = lookup(x);
-    xl_patch(x, miss, x->cb->pos);
-    (void)xl_jmp(x, x->code->stub_jump[x->bank]);
+    jump_to_r11(x); /* an address: what led here has looked */
 }
 
 void xl_goto(struct xl *x, int32_t off, bool back)
@@ -199,12 +214,13 @@ void xl_goto(struct xl *x, int32_t off, bool back)
         xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off, .link = true, .back = back });
         return;
     }
+    uint32_t word = branch_word(x, x->insn[x->k]->step == step_call_near ? -8 : 0);
     xl_load(x, H_R11, FRAME(page_va));
     xl_lea(x, 8, H_R11, H_R11, SIB_NONE, 1, off);
     if (x->c->gmem->size >> GPAGE_SHIFT > CROSS_PAGES_MAX)
-        goto_r11(x, 0);
+        goto_r11(x, word);
     else
-        xl_tail(x, (struct tail){ .kind = TAIL_CROSS, .from = xl_jmp(x, NULL), .off = x->off });
+        xl_tail(x, (struct tail){ .kind = TAIL_CROSS, .from = xl_jmp(x, NULL), .branch = word });
 }
 
 static int32_t next_off(const struct xl *x, const struct x86_insn *i)
@@ -419,28 +435,39 @@ static bool call_indirect(struct xl *x, const struct x86_insn *i)
 {
     if (!indirect_target(x, i))
         return false;
-    /* an address that is none faults before anything is pushed; behind the look none is */
-    xl_tail(x, (struct tail){ .kind = TAIL_CALL, .from = find_jump(x), .again = x->cb->pos, .off = x->off });
     bool again = i->op[0].kind == OPND_REG && i->op[0].reg != RSP && xr_host(i->op[0].reg) != XR_MEM; /* it is still there */
     if (!again)
         xl_store(x, FRAME(tmp), H_R11);
-    push_return(x, i);
+    /* an address that is none faults before anything is pushed: what was there is kept until it has proved to be one */
+    struct xl_place p = xl_stack(x, RSP, -8, X86_WRITE);
+    if (p.base == H_R11) {
+        xl_fold(x, p);
+        p = (struct xl_place){ .base = H_R11, .index = SIB_NONE, .disp = 0 };
+        xl_load_at(x, p, H_RCX);
+        xl_store(x, FRAME(overwritten), H_RCX);
+    } else {
+        xl_load_at(x, p, H_R11);
+        xl_store(x, FRAME(overwritten), H_R11);
+    }
+    xl_store_rcx_at(x, p, FRAME(page_va), next_off(x, i));
+    push_done(x);
+    xl_settle_rsp(x);
     if (again)
         asm_mov(x->cb, 8, HOST_R11, hg(xr_host(i->op[0].reg)));
     else
         xl_load(x, H_R11, FRAME(tmp));
-    xl_pext(x, H_RCX, H_R11, FRAME(jump_mask));
-    put_jump_to_entry(x);
+    goto_r11(x, branch_word(x, -8) | XL_BRANCH_CALLS);
     return true;
 }
 
 static void ret(struct xl *x, const struct x86_insn *i)
 {
+    static_assert((8 + UINT16_MAX + XL_BRANCH_MOVED_0) < 1 << (32 - XL_BRANCH_MOVED), "it fits frame.branch");
     int32_t moves = 8 + (i->nr_opnds ? (int32_t)(i->imm & 0xffff) : 0);
     xl_load_at(x, stack_place(x, 0, X86_READ), H_R11);
     x->rsp_ahead += moves;
     xl_settle_rsp(x);
-    goto_r11(x, -moves);
+    goto_r11(x, branch_word(x, moves));
 }
 
 static void leave(struct xl *x)
@@ -494,7 +521,7 @@ bool xl_flow(struct xl *x, const struct x86_insn *i, bool *ret_ends)
     if (f == step_jmp_near_ind) {
         if (!indirect_target(x, i))
             return false;
-        goto_r11(x, 0);
+        goto_r11(x, branch_word(x, 0));
         return true;
     }
     if (f == step_call_near_ind)

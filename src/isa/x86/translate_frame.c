@@ -94,16 +94,10 @@ static void drop_sites_of(struct x86_frame_bank *b, gva_t lin, unsigned shift)
 }
 
 /* Which jump goes where: by the bits that tell places in the code apart. As goto_r11() in translate_flow.c does it. */
-enum { JUMP_SHIFT = 2, JUMPS_OF_PAGE = GPAGE_SIZE >> JUMP_SHIFT };
+enum { JUMP_SHIFT = 3, JUMPS_OF_PAGE = GPAGE_SIZE >> JUMP_SHIFT };
 static unsigned jump_index(gva_t lin)
 {
     return lin >> JUMP_SHIFT & (FRAME_JUMPS - 1);
-}
-
-/* No jump: address 0, whose index is 0, and there one whose index is 1. */
-static uint64_t no_jump(unsigned k)
-{
-    return k ? 0 : -(1ULL << JUMP_SHIFT);
 }
 
 static void drop_fetch(struct x86_frame_bank *b, unsigned p)
@@ -113,19 +107,23 @@ static void drop_fetch(struct x86_frame_bank *b, unsigned p)
     b->fetch_used[p / 64] &= ~(1ULL << p % 64);
 }
 
+static void unset_jumps(struct x86_frame_bank *b, unsigned first, unsigned nr)
+{
+    for (unsigned k = first; k < first + nr; k++)
+        b->jump_code[k] = b->no_jump;
+}
+
 static void drop_jumps(struct x86_frame_bank *b)
 {
-    bool any = false;
+    if (b->jumps_unset)
+        unset_jumps(b, 0, FRAME_JUMPS);
     for (unsigned w = 0; w < FRAME_FETCHES / 64; w++)
         while (b->fetch_used[w]) {
-            drop_fetch(b, w * 64 + (unsigned)__builtin_ctzll(b->fetch_used[w]));
-            any = true;
+            unsigned p = w * 64 + (unsigned)__builtin_ctzll(b->fetch_used[w]);
+            unset_jumps(b, jump_index(-b->fetch_neg[p]), JUMPS_OF_PAGE);
+            drop_fetch(b, p);
         }
-    if (any) {
-        memset(b->jump_neg, 0, sizeof(b->jump_neg));
-        b->jump_neg[0] = no_jump(0);
-    }
-    b->local_jumps = false;
+    b->jumps_unset = b->local_jumps = false;
 }
 
 /* The page of code at index p, with the jumps to it. */
@@ -134,8 +132,8 @@ static void drop_code_page(struct x86_frame_bank *b, unsigned p)
     gva_t lin = -b->fetch_neg[p];
     unsigned first = jump_index(lin);
     for (unsigned k = first; k < first + JUMPS_OF_PAGE; k++)
-        if (lies_in(b->jump_neg[k], lin, GPAGE_SHIFT))
-            b->jump_neg[k] = no_jump(k);
+        if (lies_in(-b->jump_lin[k], lin, GPAGE_SHIFT))
+            b->jump_code[k] = b->no_jump;
     drop_fetch(b, p);
 }
 
@@ -214,7 +212,8 @@ static void init_bank(struct x86_frame_bank *b)
         b->site[X86_READ][k].neg = b->site[X86_WRITE][k].neg = SITE_NONE;
     for (unsigned p = 0; p < FRAME_FETCHES; p++)
         drop_fetch(b, p);
-    b->jump_neg[0] = no_jump(0);
+    b->jumps_unset = true;
+    drop_jumps(b);
 }
 
 static void drop_code(struct x86_frame_bank *b, gva_t lin, unsigned shift)
@@ -267,8 +266,8 @@ void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t 
     unsigned k = jump_index(lin), p = (lin >> GPAGE_SHIFT) & (FRAME_FETCHES - 1);
     if ((b->fetch_used[p / 64] >> p % 64 & 1) && b->fetch_neg[p] != -(lin & GPAGE_MASK))
         drop_code_page(b, p); /* or nobody would know of its jumps */
-    b->jump_neg[k] = -lin;
-    b->jump_code[k] = (uintptr_t)n->far_entry;
+    b->jump_lin[k] = lin;
+    b->jump_code[k] = (uintptr_t)n->jump_entry;
     b->fetch_neg[p] = -(lin & GPAGE_MASK);
     b->fetch_key[p] = page - (lin & GPAGE_MASK);
     b->fetch_used[p / 64] |= 1ULL << p % 64;
@@ -310,6 +309,17 @@ void x86_frames_drop_jumps(struct x86_frames *fs)
     for (unsigned n = 0; n < OWN_NR; n++) /* also when it is nobody's */
         drop_jumps(&fs->now->frame->bank[OWN[n]]);
     drop_jumps(shared_bank(fs));
+}
+
+void x86_frames_set_no_jump(struct x86_frames *fs, const uint8_t *const stub[X86_BANK_NR])
+{
+    for (struct x86_space *s = fs->space; s < fs->space + FRAME_NR; s++)
+        for (unsigned b = 0; b < X86_BANK_NR; b++) {
+            s->frame->bank[b].no_jump = (uintptr_t)stub[b];
+            if (s->ready || b == X86_BANK_KERNEL)
+                s->frame->bank[b].jumps_unset = true;
+        }
+    x86_frames_drop_jumps(fs);
 }
 
 static void drop_flushed(struct x86_frames *fs, const struct x86_tlb_flushed *page)

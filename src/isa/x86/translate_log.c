@@ -203,8 +203,6 @@ static const char *tail_name(const struct tail *t)
     case TAIL_SITE: return "miss of a site";
     case TAIL_BAIL: return "bail";
     case TAIL_EXIT: return t->link ? "exit that may be linked" : "exit";
-    case TAIL_FAR: return "second look for a far jump";
-    case TAIL_CALL: return "second look for an indirect call";
     case TAIL_CROSS: return "exit to another page that may be linked";
     }
     return "";

@@ -16,7 +16,7 @@
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 
-enum { EXTENT_MAX = 256, EXTENT_SMALL = 64, LOOK_INSNS = 24 };
+enum { EXTENT_MAX = 256, EXTENT_SMALL = 64, LOOK_INSNS = 64 };
 
 /* ---- flags ---- */
 

@@ -190,6 +190,22 @@ static enum x86_light on_callout(struct x86_frame *f, const struct x86_insn *i)
     return then;
 }
 
+/* A branch led to no address: it faults, with all as it was before it. */
+static void undo_branch(struct x86_frame *f, struct x86_cpu *c)
+{
+    f->exit = FRAME_EXIT_BAIL;
+    f->insn_off = f->branch & XL_BRANCH_OFF;
+    f->rip = f->page_va + f->insn_off;
+    c->gpr[RSP] -= (uint64_t)(f->branch >> XL_BRANCH_MOVED) - XL_BRANCH_MOVED_0;
+    if (!(f->branch & XL_BRANCH_CALLS))
+        return;
+    uint8_t *pushed = x86_tlb_touch(c, c->gpr[RSP] - 8, X86_WRITE, c->bank);
+    if (!pushed) /* it was just written */
+        return;
+    memcpy(pushed, &f->overwritten, sizeof(f->overwritten));
+    (void)gmem_note_write(c->gmem, pushed); /* true: it bumped the generation, that is all */
+}
+
 static void run_at(struct x86_code *code, struct x86_cpu *c, const uint8_t *entry)
 {
     struct x86_frame *f = code->frame;
@@ -200,6 +216,8 @@ static void run_at(struct x86_code *code, struct x86_cpu *c, const uint8_t *entr
     code->enter(f, entry);
     x86_clock_to(f->clock, X86_PART_LOOP);
     frame_store(f, c);
+    if (f->exit == FRAME_EXIT_BRANCH)
+        undo_branch(f, c);
     if (f->exit == FRAME_EXIT_BAIL && f->insn_off & FRAME_IN_SHADOW) {
         f->rip -= FRAME_IN_SHADOW;
         enter_shadow(f, c);
@@ -488,6 +506,7 @@ static bool put_stubs(struct x86_code *code)
         xl_goto_stub(x);
     if (code->cb.failed)
         return false;
+    x86_frames_set_no_jump(&code->frames, code->stub_jump);
     xl_make_regions(code);
     xl_forget_code(code);
     return x86_code_has_room(code);
@@ -642,5 +661,5 @@ void x86_code_add_place(struct x86_code *code, unsigned bank, uint64_t page, uns
     struct x86_place *p = &code->places[bank][place_index(key)];
     if (p->neg_key != -key)
         p[1] = p[0];
-    p[0] = (struct x86_place){ -key, (uintptr_t)n->far_entry };
+    p[0] = (struct x86_place){ -key, (uintptr_t)n->jump_entry };
 }
