@@ -317,11 +317,16 @@ static void put_requests(struct xl *x)
         XL_BYTES(x, 0x8b, 0x09); /* mov ecx, [rcx] */
 }
 
-/* Leaves for the block's own address when there are requests. */
-static void put_request_check(struct xl *x, int32_t off)
+/* Leaves for the block's own address when there are requests. island: a jump that leaves, near before here; 0: there is none. */
+static void put_request_check(struct xl *x, size_t island, int32_t off)
 {
     size_t from;
     put_requests(x);
+    if (island) {
+        xl_lea(x, 4, H_RCX, H_RCX, H_RSP, 1, 1);
+        xl_loop(x, island);
+        return;
+    }
     if (x->note[0].flags_dead) {
         XL_BYTES(x, 0x0f, 0x85); /* jne */
         codebuf_put4(x->cb, 0);
@@ -336,12 +341,17 @@ static void put_request_check(struct xl *x, int32_t off)
 static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
 {
     static_assert(FRAME(rip) <= 127 && FRAME(requests) <= 127, "short displacements are assumed");
-    xl_outer_entries(x, off, n);
+    size_t island = 0;
+    if (x->code->loops && !x->note[0].flags_dead) {
+        island = x->cb->pos;
+        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off });
+    }
+    n->jump_entry = xl_jump_entry(x);
     n->far_entry = codebuf_here(x->cb);
     xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, -off);
     xl_store(x, FRAME(page_va), H_R11);
     n->near_entry = codebuf_here(x->cb);
-    put_request_check(x, off);
+    put_request_check(x, island, off);
     n->inner_entry = codebuf_here(x->cb);
     x->inner = x->cb->pos;
 }
@@ -420,6 +430,9 @@ static void put_cold(struct xl *x, struct x86_native *n)
     n->exit = codebuf_here(x->cb); /* the first tail is that of the request check */
     for (unsigned k = 0; k < x->nr_tails; k++)
         put_tail(x, &x->tail[k]);
+    n->cross_entry = n->jump_entry; /* no link leads there */
+    if (x->c->gmem->size >> GPAGE_SHIFT <= CROSS_PAGES_MAX)
+        n->cross_entry = xl_cross_entry(x, x->at[0], n->far_entry);
     codebuf_align(x->cb, sizeof(x->look[0].hash));
     n->starts = (const void *)codebuf_here(x->cb);
     n->nr = (uint8_t)x->nr;
@@ -508,10 +521,8 @@ void x86_code_kill(struct x86_code *code, struct x86_native *n)
         return;
     memcpy(n->killed[0], writable(code, n->near_entry), sizeof(n->killed[0]));
     memcpy(n->killed[1], writable(code, n->inner_entry), sizeof(n->killed[1]));
-    memcpy(n->killed[2], writable(code, n->jump_entry), sizeof(n->killed[2]));
     entry_jump(code, n->near_entry, n->exit);
     entry_jump(code, n->inner_entry, n->exit);
-    entry_jump(code, n->jump_entry, n->leave);
     n->dead = true;
 }
 
@@ -519,7 +530,6 @@ void x86_code_redirect(struct x86_code *code, struct x86_native *old, const stru
 {
     entry_jump(code, old->near_entry, n->near_entry);
     entry_jump(code, old->inner_entry, n->inner_entry);
-    entry_jump(code, old->jump_entry, n->jump_entry);
     old->dead = true;
 }
 
@@ -532,7 +542,6 @@ bool x86_code_revive(struct x86_code *code, struct x86_native *n, const uint8_t 
         return true;
     memcpy(writable(code, n->near_entry), n->killed[0], sizeof(n->killed[0]));
     memcpy(writable(code, n->inner_entry), n->killed[1], sizeof(n->killed[1]));
-    memcpy(writable(code, n->jump_entry), n->killed[2], sizeof(n->killed[2]));
     n->dead = false;
     return true;
 }

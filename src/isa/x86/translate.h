@@ -17,8 +17,7 @@
  * entry there is of that address. Both run into the far one, which sets frame.page_va; that runs into the near one, for backward jumps
  * within the guest page, which leaves when the vCPU has requests; that runs into the inner one, for forward jumps within the
  * page. (Any cycle of jumps has a backward or a far one.) They are valid only under the page's generation: to invalidate,
- * x86_code_kill() overwrites the near and the inner entry with jumps to the block's exit, and the jump entry, which may spoil flags
- * that other code there would need, with one that leaves.
+ * x86_code_kill() overwrites the near and the inner entry with jumps to the block's exit.
  */
 #ifndef DOPPEL_ISA_X86_TRANSLATE_H
 #define DOPPEL_ISA_X86_TRANSLATE_H
@@ -55,7 +54,7 @@ struct __attribute__((aligned(4096))) x86_frame_bank {
     uint64_t host_page[FRAME_TLB];        /* host address of the page */
     struct x86_site site[2][FRAME_SITES]; /* by X86_READ, X86_WRITE */
     /* the jump cache */
-    uint64_t jump_lin[FRAME_JUMPS];  /* the linear address of a block that was jumped to from another page */
+    uint64_t jump_neg[FRAME_JUMPS];  /* minus the linear address of a block that was jumped to from another page */
     uint64_t jump_code[FRAME_JUMPS]; /* its jump entry, which looks whether it is the one that is meant; or no_jump */
     uint64_t no_jump;                /* code->stub_jump of the bank */
     /* pages of code */
@@ -229,10 +228,11 @@ struct x86_code {
     bool retired; /* x86_code_retire() was called since the last region was begun */
     void (*enter)(struct x86_frame *frame, const void *code);
     const uint8_t *stub_exit, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
-        *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR], *stub_leave[X86_BANK_NR];
+        *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
     struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */
+    bool loops;                              /* the host's LOOP is a branch like others: AMD's is, Intel's takes several cycles */
     struct x86_code_log *log;                /* owned; NULL unless the vm's trace_code is set */
     struct x86_counts *counts;               /* owned; NULL unless that or `stats` is set */
     struct x86_clock *clock;                 /* owned; NULL unless the vm's `stats` is set */
@@ -275,8 +275,7 @@ enum { KILLED_BYTES = 5 }; /* a jump */
 struct x86_native {
     const uint8_t *cross_entry, *jump_entry, *far_entry, *near_entry, *inner_entry;
     const uint8_t *exit;             /* where killed entries lead */
-    const uint8_t *leave;            /* where a killed jump entry leads */
-    uint8_t killed[3][KILLED_BYTES]; /* what x86_code_kill() overwrote at the near, the inner and the jump entry */
+    uint8_t killed[2][KILLED_BYTES]; /* what x86_code_kill() overwrote at the near and the inner entry */
     bool dead;                       /* killed or redirected */
     const uint8_t *end;              /* of its code, but for rare cases */
     /* code behind the block that was looked at: which flags it reads; like the block's bytes, it must be unchanged for a revival

@@ -89,12 +89,17 @@ static void point(const struct x86_code *code, size_t from, size_t to)
     memcpy(at(code, from), &rel, sizeof(rel));
 }
 
+static bool lies_in(const struct x86_code_region *g, size_t pos)
+{
+    return pos - g->hot < g->hot_end - g->hot || pos - g->cold < g->cold_end - g->cold;
+}
+
 /* The region that the code at pos is in. */
 static struct x86_code_region *region_of(struct x86_code *code, size_t pos)
 {
     for (unsigned r = 0; r < code->nr_regions; r++) {
         struct x86_code_region *g = &code->region[r];
-        if (pos - g->hot < g->hot_end - g->hot || pos - g->cold < g->cold_end - g->cold)
+        if (lies_in(g, pos))
             return g;
     }
     return NULL;
@@ -134,7 +139,7 @@ static void undo_links(const struct x86_code *code, struct x86_code_region *g, c
     for (unsigned k = 0; k < g->nr_links; k++) {
         struct x86_code_link l = g->link[k];
         size_t to = target(code, l.at);
-        if (to - gone->hot < gone->hot_end - gone->hot || *at(code, to) == JUMP)
+        if (lies_in(gone, to) || *at(code, to) == JUMP)
             point(code, l.at, l.tail);
         else
             g->link[kept++] = l;

@@ -322,11 +322,15 @@ enum {
 void xl_put_branch(struct xl *x, uint32_t word);
 /* Behind a jump's target in r11 that is no address: exits as FRAME_EXIT_BRANCH. */
 void xl_leave_unless_canonical(struct xl *x);
-/* A block's cross and jump entries, for the block at `off` in its page; they run into the far one. */
-void xl_outer_entries(struct xl *x, int32_t off, struct x86_native *n);
-/* Makes code->stub_jump, stub_cross and stub_leave for x->bank: where a jump goes that the jump cache did not answer, a cross entry
- * whose page is elsewhere, and a killed block's jump entry, which just leaves for r11. */
+/* A block's jump entry, which runs into the far one. */
+const uint8_t *xl_jump_entry(struct xl *x);
+/* Its cross entry, out of line, for the block at `off` in its page. */
+const uint8_t *xl_cross_entry(struct xl *x, int32_t off, const uint8_t *far_entry);
+/* Makes code->stub_jump and stub_cross for x->bank: where a jump goes that the jump cache did not answer, and a cross entry whose
+ * page is elsewhere. */
 void xl_jump_stubs(struct xl *x);
+/* To `to`, up to 126 bytes before, unless rcx is 1; rcx is one less behind it. For code->loops. */
+void xl_loop(struct xl *x, size_t to);
 /* jrcxz to where xl_here() is called: up to 127 bytes on. */
 size_t xl_jrcxz(struct xl *x);
 void xl_here(struct xl *x, size_t from);

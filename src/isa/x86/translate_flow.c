@@ -32,6 +32,12 @@ void xl_here(struct xl *x, size_t from)
         x->cb->rw[from - 1] = (uint8_t)(x->cb->pos - from);
 }
 
+void xl_loop(struct xl *x, size_t to)
+{
+    assert(x->cb->failed || x->cb->pos + 2 - to <= 128);
+    XL_BYTES(x, 0xe2, (uint8_t)(to - (x->cb->pos + 2)));
+}
+
 /* Where the jump cache says for linear address r11, or where it knows nothing. */
 static void jump_to_r11(struct xl *x)
 {
@@ -136,7 +142,9 @@ static void put_jump_stub(struct xl *x)
     xl_pext(x, H_RDX, H_R11, area + FRAME(jump_mask));
     put_indexed(x, 0x89, H_RCX, H_RSP, H_RDX, area + bank_offset(x, offsetof(struct x86_frame_bank, jump_code)));
     asm_mov(x->cb, 8, HOST_RAX, HOST_R11);
-    put_indexed(x, 0x89, H_RAX, H_RSP, H_RDX, area + bank_offset(x, offsetof(struct x86_frame_bank, jump_lin)));
+    XL_BYTES(x, 0x48, 0xf7, 0xd0); /* not rax */
+    xl_lea(x, 8, H_RAX, H_RAX, SIB_NONE, 1, 1);
+    put_indexed(x, 0x89, H_RAX, H_RSP, H_RDX, area + bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
     asm_pop(x->cb, HOST_RDX);
     asm_pop(x->cb, HOST_RAX);
     jump_to_r11(x);
@@ -148,7 +156,6 @@ void xl_jump_stubs(struct xl *x)
 {
     x->code->stub_jump[x->bank] = codebuf_here(x->cb);
     put_jump_stub(x);
-    x->code->stub_leave[x->bank] = codebuf_here(x->cb);
     xl_leave_unless_canonical(x);
     xl_store(x, FRAME(rip), H_R11);
     (void)xl_jmp(x, x->code->stub_exit);
@@ -158,47 +165,51 @@ void xl_jump_stubs(struct xl *x)
     (void)xl_jmp(x, x->code->stub_exit);
 }
 
-/* Whether the page that the block was translated from is the one at r11. Returns where jrcxz leads when it is. */
-static size_t cross_entry(struct xl *x, int32_t off)
+/* Goes on when rcx is 0, else to `other`; where that is near (it must be before here) and the host's LOOP is cheap, by that, which
+ * is then a branch that is never taken. rcx is made by lea rcx, [rcx + r11 + disp]. */
+static void put_unless(struct xl *x, size_t island, const uint8_t *other, int32_t disp)
 {
-    xl_pext(x, H_RCX, H_R11, FRAME(fetch_mask));
-    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, fetch_key)));
-    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, -off - (int32_t)x->b->page);
-    size_t here = xl_jrcxz(x);
-    (void)xl_jmp(x, x->code->stub_cross[x->bank]);
-    return here;
-}
-
-/* Whether r11 is what the jump cache has at index rcx. */
-static void jump_entry(struct xl *x)
-{
-    const uint8_t *other = x->code->stub_jump[x->bank];
-    int32_t lin = bank_offset(x, offsetof(struct x86_frame_bank, jump_lin));
-    if (x->note[0].flags_dead) {
-        XL_BYTES(x, 0x4c, 0x39, 0x9c, 0xcc); /* cmp [rsp + rcx * 8 + lin], r11 */
-        codebuf_put4(x->cb, (uint32_t)lin);
-        XL_BYTES(x, 0x0f, 0x85); /* jne */
-        codebuf_put4(x->cb, (uint32_t)(other - (codebuf_here(x->cb) + 4)));
+    bool loops = island && x->code->loops;
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, disp + loops);
+    if (loops) {
+        xl_loop(x, island);
         return;
     }
-    xl_load_rcx8(x, H_RCX, lin);
-    XL_BYTES(x, 0x48, 0xf7, 0xd1); /* not rcx */
-    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 1);
     size_t here = xl_jrcxz(x);
     (void)xl_jmp(x, other);
     xl_here(x, here);
 }
 
-void xl_outer_entries(struct xl *x, int32_t off, struct x86_native *n)
+/* A jump that nothing runs into. */
+static size_t put_island(struct xl *x, const uint8_t *to)
 {
-    bool crosses = x->c->gmem->size >> GPAGE_SHIFT <= CROSS_PAGES_MAX;
-    n->cross_entry = codebuf_here(x->cb);
-    size_t here = crosses ? cross_entry(x, off) : 0;
-    n->jump_entry = codebuf_here(x->cb);
-    n->leave = x->code->stub_leave[x->bank];
-    jump_entry(x);
-    if (crosses)
-        xl_here(x, here);
+    size_t at = x->cb->pos;
+    if (!x->code->loops)
+        return 0;
+    (void)xl_jmp(x, to);
+    return at;
+}
+
+const uint8_t *xl_jump_entry(struct xl *x)
+{
+    const uint8_t *other = x->code->stub_jump[x->bank];
+    size_t island = put_island(x, other);
+    const uint8_t *entry = codebuf_here(x->cb);
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, jump_neg)));
+    put_unless(x, island, other, 0);
+    return entry;
+}
+
+const uint8_t *xl_cross_entry(struct xl *x, int32_t off, const uint8_t *far_entry)
+{
+    const uint8_t *other = x->code->stub_cross[x->bank];
+    size_t island = put_island(x, other);
+    const uint8_t *entry = codebuf_here(x->cb);
+    xl_pext(x, H_RCX, H_R11, FRAME(fetch_mask));
+    xl_load_rcx8(x, H_RCX, bank_offset(x, offsetof(struct x86_frame_bank, fetch_key)));
+    put_unless(x, island, other, -off - (int32_t)x->b->page);
+    (void)xl_jmp(x, far_entry);
+    return entry;
 }
 
 void xl_goto_stub(struct xl *x)

@@ -132,7 +132,7 @@ static void drop_code_page(struct x86_frame_bank *b, unsigned p)
     gva_t lin = -b->fetch_neg[p];
     unsigned first = jump_index(lin);
     for (unsigned k = first; k < first + JUMPS_OF_PAGE; k++)
-        if (lies_in(-b->jump_lin[k], lin, GPAGE_SHIFT))
+        if (lies_in(b->jump_neg[k], lin, GPAGE_SHIFT))
             b->jump_code[k] = b->no_jump;
     drop_fetch(b, p);
 }
@@ -266,7 +266,7 @@ void x86_frame_add_jump(struct x86_frame *f, unsigned bank, gva_t lin, uint64_t 
     unsigned k = jump_index(lin), p = (lin >> GPAGE_SHIFT) & (FRAME_FETCHES - 1);
     if ((b->fetch_used[p / 64] >> p % 64 & 1) && b->fetch_neg[p] != -(lin & GPAGE_MASK))
         drop_code_page(b, p); /* or nobody would know of its jumps */
-    b->jump_lin[k] = lin;
+    b->jump_neg[k] = -lin;
     b->jump_code[k] = (uintptr_t)n->jump_entry;
     b->fetch_neg[p] = -(lin & GPAGE_MASK);
     b->fetch_key[p] = page - (lin & GPAGE_MASK);

@@ -213,7 +213,7 @@ static void list_body(struct xl *x, const struct x86_native *n)
     struct x86_code_log *log = x->code->log;
     gva_t page = x->c->rip & GPAGE_MASK;
     size_t at = x->inner + x->starts[0].code, end = (size_t)(n->end - x->cb->rx);
-    list_range(log, x->cb, (size_t)(n->cross_entry - x->cb->rx), at);
+    list_range(log, x->cb, (size_t)(n->jump_entry - x->cb->rx), at);
     for (unsigned k = 0; k < x->nr; k++) {
         char text[X86_DISASM_MAX];
         size_t next = k + 1 < x->nr ? x->inner + x->starts[k + 1].code : end;
@@ -235,12 +235,12 @@ void x86_code_log_block(struct xl *x, const struct x86_native *n)
     struct x86_code_log *log = x->code->log;
     const struct x86_block *b = x->b;
     const uint8_t *cold_end = (const uint8_t *)n->starts;
-    size_t hot = (size_t)(n->end - n->cross_entry), cold = (size_t)(cold_end - n->exit);
+    size_t hot = (size_t)(n->end - n->jump_entry), cold = (size_t)(cold_end - n->exit);
     char name[96];
     uint64_t ram = b->page << GPAGE_SHIFT | (b->key >> 4 & 0xfff);
     (void)snprintf(name, sizeof(name), "guest %s 0x%" PRIx64 " ram 0x%" PRIx64 " cpl %u", BANK_NAME[x->bank], x->c->rip, ram,
                    x->c->cpl);
-    map_line(log, n->cross_entry, n->end, name);
+    map_line(log, n->jump_entry, n->end, name);
     map_line(log, n->exit, cold_end, name);
     (void)fprintf(log->listing, "\n#%u %s: %u instructions (%u of the block), %zu bytes of host code and %zu out of line\n",
                   x->code->counts->blocks - 1, name, x->nr, b->nr, hot, cold);

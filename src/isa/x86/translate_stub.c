@@ -606,6 +606,7 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
     if (!code->places)
         return error_set(err, -ENOMEM, "no memory for the translator's table");
     code->traces = true;
+    code->loops = __builtin_cpu_is("amd");
     const char *trace = c->vcpu->vm->trace_code;
     int r = trace ? codebuf_init_named(&code->cb, size, err) : codebuf_init(&code->cb, size, &c->vcpu->requests, err);
     if (r >= 0)
