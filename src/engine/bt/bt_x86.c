@@ -22,7 +22,7 @@
 #include "isa/x86/translate_count.h"
 #include "isa/x86/trap.h"
 
-enum { HOT = 6, STRADDLES_MAX = 8 };
+enum { HOT = 6 };
 /* Per cent of the memory: code (it is mapped twice, and resident twice), decoded blocks; the rest is for translations. */
 enum { CODE_SHARE = 20, BLOCKS_SHARE = 40 };
 
@@ -36,8 +36,7 @@ struct translation {
     bool killed;
     uint32_t gen; /* of the page when the code was made or revived: of a trace more than the block must be unchanged */
     struct x86_habits habits;
-    uint8_t
-        straddles; /* times a group check lay across two pages, up to STRADDLES_MAX: then it does with smaller ones, or none */
+    struct translation *plain; /* owned like this: the block's plain translations; those have none */
 };
 
 struct bt_x86 {
@@ -58,18 +57,15 @@ struct bt_x86 {
     struct gmem_storer storer;
     bool single; /* translated blocks are run one by one */
     uint64_t turns_left;
-    uint64_t ungrouped; /* blocks translated anew without groups */
-    uint64_t entries, kills, revivals, links, exits[6], wanderers, resets, evictions, evicted, cold_blocks;
+    uint64_t entries, kills, revivals, links, exits[FRAME_EXITS], wanderers, plain, resets, evictions, evicted, cold_blocks;
 };
 
 /* ---- eviction ---- */
 
-/* A block goes, and with it its translations. */
-static void evict_block(struct bt_x86 *e, struct x86_block *b)
+static void evict_translation(struct bt_x86 *e, struct translation *t)
 {
-    struct translation *t = b->translation, **p;
-    if (!t)
-        return;
+    const struct x86_block *b = t->block;
+    struct translation **p;
     for (unsigned bank = 0; bank < X86_BANK_NR; bank++)
         if (t->made[bank])
             x86_code_retire(&e->code, &t->native[bank]);
@@ -87,6 +83,17 @@ static void evict_block(struct bt_x86 *e, struct x86_block *b)
     t->block = NULL;
     t->in_page = e->free;
     e->free = t;
+}
+
+/* A block goes, and with it its translations. */
+static void evict_block(struct bt_x86 *e, const struct x86_block *b)
+{
+    struct translation *t = b->translation;
+    if (!t)
+        return;
+    if (t->plain)
+        evict_translation(e, t->plain);
+    evict_translation(e, t);
     e->evicted++;
 }
 
@@ -102,7 +109,7 @@ static void evict(void *owner, struct x86_block *b)
     if (x86_code_next_region(&e->code))
         e->evictions++;
     f->exit = f->exit == FRAME_EXIT_BAIL ? FRAME_EXIT_BAIL : FRAME_EXIT_NEXT; /* what it would link may be gone */
-    f->straddler = f->wanderer = 0;
+    f->wanderer = 0;
 }
 
 int bt_x86_new(struct x86_cpu *c, size_t bytes, struct bt_x86 **ret_bt, struct error *err)
@@ -169,7 +176,7 @@ static void drop_code(struct bt_x86 *e)
     e->nr_pages = e->nr_all = 0;
     e->free = NULL;
     e->drops = x86_blocks_stats(e->run->blocks)->drops;
-    e->code.frame->straddler = e->code.frame->wanderer = 0;
+    e->code.frame->wanderer = 0;
     e->code.frame->exit = FRAME_EXIT_NEXT; /* what it was to link is gone */
     e->resets++;
 }
@@ -283,10 +290,9 @@ static void begin_storing(struct bt_x86 *e)
 
 /* ---- translating ---- */
 
-static struct translation *translation_of(struct bt_x86 *e, struct x86_block *b)
+/* NULL: there is no room. */
+static struct translation *new_translation(struct bt_x86 *e, struct x86_block *b)
 {
-    if (b->translation)
-        return b->translation;
     struct translation *t = e->free;
     if (t)
         e->free = t->in_page;
@@ -304,8 +310,25 @@ static struct translation *translation_of(struct bt_x86 *e, struct x86_block *b)
     }
     t->in_page = e->page[b->page];
     e->page[b->page] = t;
-    b->translation = t;
     return t;
+}
+
+static struct translation *translation_of(struct bt_x86 *e, struct x86_block *b)
+{
+    if (!b->translation)
+        b->translation = new_translation(e, b);
+    return b->translation;
+}
+
+static struct translation *plain_translation_of(struct bt_x86 *e, struct x86_block *b)
+{
+    struct translation *t = translation_of(e, b);
+    if (!t || t->plain)
+        return t ? t->plain : NULL;
+    t->plain = new_translation(e, b);
+    if (t->plain)
+        t->plain->habits.plain = true;
+    return t->plain;
 }
 
 /* Makes n the translation of t's block, and leads there what was linked to an earlier one of the same place. */
@@ -315,7 +338,8 @@ static void take_over(struct bt_x86 *e, struct translation *t, unsigned bank, co
         x86_code_redirect(&e->code, &t->native[bank], n);
     for (struct translation **p = &e->page[t->block->page]; *p;) {
         struct translation *old = *p;
-        bool stale = old != t && old->killed && old->block->key == t->block->key; /* its block is in no table any more */
+        bool stale = old != t && old->killed && old->block->key == t->block->key /* its block is in no table any more */
+                     && old->habits.plain == t->habits.plain;
         if (stale && old->made[bank]) {
             x86_code_redirect(&e->code, &old->native[bank], n);
             old->made[bank] = false;
@@ -330,19 +354,22 @@ static void take_over(struct bt_x86 *e, struct translation *t, unsigned bank, co
     t->again[bank] = false;
 }
 
-/* The host code of a hot block; NULL while it is cold, or when there was no room: there is now, but b may be gone (*ret_gone). */
-static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, struct x86_block *b, bool *ret_gone)
+/* The host code of a hot block, or its plain code; NULL while it is cold, or when there was no room: there is now, but b may be
+ * gone (*ret_gone). */
+static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, struct x86_block *b, bool plain, bool *ret_gone)
 {
     struct translation *t = b->translation;
+    if (plain && t)
+        t = t->plain;
     *ret_gone = false;
     if (t && t->killed)
         revive(e, c, t);
     if (!t || !t->made[c->bank] || t->again[c->bank]) {
-        if (b->heat < HOT) {
+        if (b->heat < HOT && !plain) {
             b->heat++;
             return NULL;
         }
-        t = x86_code_has_room(&e->code) ? translation_of(e, b) : NULL;
+        t = !x86_code_has_room(&e->code) ? NULL : plain ? plain_translation_of(e, b) : translation_of(e, b);
         struct x86_native n;
         if (!t) {
             x86_blocks_evict(e->run->blocks);
@@ -357,6 +384,7 @@ static const struct x86_native *native_of(struct bt_x86 *e, struct x86_cpu *c, s
             return NULL;
         }
         take_over(e, t, c->bank, &n);
+        e->plain += plain;
     }
     return &t->native[c->bank];
 }
@@ -378,32 +406,25 @@ static void translate_anew(struct bt_x86 *e, struct translation *t)
     }
 }
 
-/* A group check bailed because its extent crosses a page. Where that happens often, the block is translated anew. */
-static void count_straddle(struct bt_x86 *e)
-{
-    struct x86_block *b = (struct x86_block *)(uintptr_t)e->code.frame->straddler;
-    struct translation *t = b->translation;
-    e->code.frame->straddler = 0;
-    if (++t->straddles < STRADDLES_MAX || t->habits.straddles == 2)
-        return;
-    t->straddles = 0;
-    t->habits.straddles++;
-    translate_anew(e, t);
-    e->ungrouped++;
-}
-
 /* A place changes pages so often that its check had better use the table. */
-static void note_wanderer(struct bt_x86 *e, const struct x86_cpu *c)
+static void note_wanderer(struct bt_x86 *e, const struct x86_cpu *c, struct translation *t)
 {
-    struct x86_block *b = (struct x86_block *)(uintptr_t)e->code.frame->wanderer;
-    struct translation *t = b->translation;
     struct x86_habits *h = &t->habits;
-    e->code.frame->wanderer = 0;
     if (h->nr_wanderers < sizeof(h->wanderer) / sizeof(h->wanderer[0]))
         h->wanderer[h->nr_wanderers] = c->rip & ~GPAGE_MASK;
     if (h->nr_wanderers < UINT8_MAX)
         h->nr_wanderers++;
     translate_anew(e, t);
+}
+
+static void note_wanderers(struct bt_x86 *e, const struct x86_cpu *c)
+{
+    const struct x86_block *b = (struct x86_block *)(uintptr_t)e->code.frame->wanderer;
+    struct translation *t = b->translation;
+    e->code.frame->wanderer = 0;
+    note_wanderer(e, c, t);
+    if (t->plain) /* the block does not say which code it was */
+        note_wanderer(e, c, t->plain);
     e->wanderers++;
 }
 
@@ -429,17 +450,20 @@ static void find_fault(struct bt_x86 *e, struct x86_cpu *c)
     abort(); /* a bug of ours: code that no block has */
 }
 
-static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b, const struct x86_native *n)
+static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b, const struct x86_native *n, bool plain)
 {
     struct x86_frame *f = e->code.frame;
     enum x86_frame_exit last = (enum x86_frame_exit)f->exit;
-    bool in_page = (last == FRAME_EXIT_LINK || last == FRAME_EXIT_LINK_BACK) && f->link_page == b->page;
+    bool in_page = last == FRAME_EXIT_LINK || last == FRAME_EXIT_LINK_BACK || last == FRAME_EXIT_LINK_PLAIN;
+    in_page = in_page && f->link_page == b->page;
     if ((in_page || last == FRAME_EXIT_LINK_CROSS) && f->rip == c->rip) { /* else an interrupt came between */
         x86_code_link(&e->code, f->link, last, n);
         e->links++;
     }
-    x86_frame_add_jump(f, c->bank, c->rip, b->page, n, page_is_global(c, c->rip));
-    x86_code_add_place(&e->code, c->bank, b->page, c->rip & ~GPAGE_MASK, n);
+    if (!plain) {
+        x86_frame_add_jump(f, c->bank, c->rip, b->page, n, page_is_global(c, c->rip));
+        x86_code_add_place(&e->code, c->bank, b->page, c->rip & ~GPAGE_MASK, n);
+    }
     f->exit = FRAME_EXIT_NEXT;
     e->entries++;
     begin_storing(e);
@@ -453,10 +477,8 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
         find_fault(e, c);
         f->exit = FRAME_EXIT_BAIL;
     }
-    if (f->straddler)
-        count_straddle(e);
     if (f->wanderer)
-        note_wanderer(e, c);
+        note_wanderers(e, c);
 }
 
 /* ---- the loop ---- */
@@ -490,6 +512,15 @@ static void interpret(struct bt_x86 *e, struct x86_cpu *c, const struct x86_bloc
     x86_clock_to(e->code.clock, X86_PART_LOOP);
 }
 
+/* Plain code that was killed bails when it is jumped to: perhaps there is no reason any more. */
+static void keep_plain(struct bt_x86 *e, struct x86_cpu *c, struct x86_block *b)
+{
+    const struct translation *t = b->translation, *p = t ? t->plain : NULL;
+    bool gone;
+    if (p && p->made[c->bank] && (p->killed || p->again[c->bank]))
+        (void)native_of(e, c, b, true, &gone);
+}
+
 /* One turn: a translated run, or a block interpreted. */
 static void turn(struct bt_x86 *e, struct x86_cpu *c)
 {
@@ -509,11 +540,14 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
     if (e->drops != x86_blocks_stats(e->run->blocks)->drops)
         return; /* the arena was full: keep_up() drops the translations too */
     if (!b || f->exit == FRAME_EXIT_BAIL) {
+        if (b)
+            keep_plain(e, c, b);
         f->exit = FRAME_EXIT_NEXT;
         interpret(e, c, NULL);
         return;
     }
-    const struct x86_native *n = native_of(e, c, b, &gone);
+    bool plain = f->exit == FRAME_EXIT_LINK_PLAIN && f->rip == c->rip;
+    const struct x86_native *n = native_of(e, c, b, plain, &gone);
     if (gone)
         return;
     if (!n) {
@@ -522,7 +556,7 @@ static void turn(struct bt_x86 *e, struct x86_cpu *c)
         interpret(e, c, b);
         return;
     }
-    enter(e, c, b, n);
+    enter(e, c, b, n, plain);
 }
 
 /* Whoever goes on with this CPU must know of the interrupt. */
@@ -609,13 +643,13 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         "bt_frame_renewals %lu\nbt_kills %lu\n"
         "bt_revivals %lu\nbt_resets %lu\nbt_evictions %lu\nbt_evicted %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail "
         "%lu\nbt_exits_fault "
-        "%lu\nbt_ungrouped %lu\nbt_wanderers %lu\n",
+        "%lu\nbt_plain %lu\nbt_wanderers %lu\n",
         e->code.blocks, e->code.nr_traces, e->code.insns, e->code.native_insns, x86_code_bytes(&e->code), e->entries,
         e->cold_blocks, e->links, f->misses, f->lights, f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP],
         f->bails[FRAME_BAIL_NO_RAM], f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY],
         e->code.frames.choices, e->code.frames.renewals, e->kills, e->revivals, e->resets, e->evictions, e->evicted,
         e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS],
-        e->exits[FRAME_EXIT_BAIL], e->exits[FRAME_EXIT_FAULT], e->ungrouped, e->wanderers);
+        e->exits[FRAME_EXIT_BAIL], e->exits[FRAME_EXIT_FAULT], e->plain, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     n += x86_count_stats(e->code.counts, e->code.clock, f->misses_of, text + n, cap - n);
     return n + callout_stats(f, text + n, cap - n);

@@ -248,6 +248,43 @@ static void put_miss_place(struct xl *x, const struct tail *t)
     xl_put_insn_off(x, t->off);
 }
 
+/* Plain code's first instruction accesses two pages. */
+static void put_call_out_first(struct xl *x, const struct tail *t)
+{
+    xl_put_insn_off(x, t->off);
+    asm_mov_imm(x->cb, HOST_R11, (uint64_t)(uintptr_t)x->insn[0]);
+    xl_call(x, x->code->stub_callout);
+    if (x->second) /* else it does not come back */
+        (void)xl_jmp(x, x->cb->rx + x->second);
+}
+
+/* What is checked, at the address in r11, lies across two pages: to plain code from the instruction on. */
+static void put_straddle(struct xl *x, const struct tail *t)
+{
+    struct tail plain = *t;
+    if (t->size < 2 || (t->off & FRAME_IN_SHADOW))
+        return;
+    xl_pext(x, H_RCX, H_R11, FRAME(off_mask));
+    xl_lea(x, 8, H_RCX, H_RCX, H_RSP, 1, (int32_t)t->size - 1);
+    xl_pext(x, H_RCX, H_RCX, FRAME(page_mask));
+    size_t within = xl_jrcxz(x);
+    if (x->habits->plain && t->k == 0) {
+        put_call_out_first(x, t);
+        xl_here(x, within);
+        return;
+    }
+    if (t->fip != NO_FIP)
+        xl_x87_put_fip(x, t->fip);
+    plain.from = xl_jmp(x, NULL);
+    xl_patch(x, plain.from, x->cb->pos);
+    xl_load(x, H_R11, FRAME(page_va));
+    xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, t->off);
+    xl_store(x, FRAME(rip), H_R11);
+    put_link(x, &plain, FRAME_EXIT_LINK_PLAIN);
+    (void)xl_jmp(x, x->code->stub_exit);
+    xl_here(x, within);
+}
+
 static void put_tail(struct xl *x, struct tail *t)
 {
     t->begin = x->cb->pos;
@@ -258,6 +295,7 @@ static void put_tail(struct xl *x, struct tail *t)
             XL_BYTES(x, 0x4c, 0x2b, 0x9c, 0xcc);
             codebuf_put4(x->cb, (uint32_t)t->sub);
         }
+        put_straddle(x, t);
         put_miss_place(x, t);
         codebuf_put1(x->cb, 0xb9); /* mov ecx, what */
         codebuf_put4(x->cb, t->what);
@@ -265,9 +303,10 @@ static void put_tail(struct xl *x, struct tail *t)
         (void)xl_jmp(x, x->cb->rx + t->again);
         break;
     case TAIL_SITE:
-        put_miss_place(x, t);
         if (t->addr != H_R11 || t->plus)
             xl_lea(x, 8, H_R11, t->addr, H_RSP, 1, t->plus);
+        put_straddle(x, t);
+        put_miss_place(x, t);
         codebuf_put1(x->cb, 0xb9); /* mov ecx, site */
         codebuf_put4(x->cb, (uint32_t)t->site);
         xl_call(x, x->code->stub_site[t->bank][t->what & 0xff][xl_site_kind(t->what)]);
@@ -317,6 +356,12 @@ static void put_requests(struct xl *x)
         XL_BYTES(x, 0x8b, 0x09); /* mov ecx, [rcx] */
 }
 
+/* How a block leaves for its own address. From there execution would get back to plain code at once. */
+static unsigned leave_kind(const struct xl *x)
+{
+    return x->habits->plain ? TAIL_BAIL : TAIL_EXIT;
+}
+
 /* Leaves for the block's own address when there are requests. island: a jump that leaves, near before here; 0: there is none. */
 static void put_request_check(struct xl *x, size_t island, int32_t off)
 {
@@ -335,7 +380,7 @@ static void put_request_check(struct xl *x, size_t island, int32_t off)
         XL_BYTES(x, 0xe3, 5);
         from = xl_jmp(x, NULL);
     }
-    xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = from, .off = off });
+    xl_tail(x, (struct tail){ .kind = leave_kind(x), .from = from, .off = off });
 }
 
 static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
@@ -344,7 +389,7 @@ static void put_entries(struct xl *x, int32_t off, struct x86_native *n)
     size_t island = 0;
     if (x->code->loops && !x->note[0].flags_dead) {
         island = x->cb->pos;
-        xl_tail(x, (struct tail){ .kind = TAIL_EXIT, .from = xl_jmp(x, NULL), .off = off });
+        xl_tail(x, (struct tail){ .kind = leave_kind(x), .from = xl_jmp(x, NULL), .off = off });
     }
     n->jump_entry = xl_jump_entry(x);
     n->far_entry = codebuf_here(x->cb);
@@ -376,6 +421,14 @@ static bool early_check_due(const struct xl *x)
     return false;
 }
 
+static void begin_second(struct xl *x)
+{
+    x->second = x->cb->pos;
+    x->rcx_next = -1;
+    x->fpu_here = x->x87_here = false;
+    xl_forget_checks(x);
+}
+
 static void put_body(struct xl *x)
 {
     bool ends = false;
@@ -386,6 +439,8 @@ static void put_body(struct xl *x)
         if (!xl_keeps_rsp_ahead(x, i) || early_check_due(x))
             xl_settle_rsp(x);
         x->starts[k] = (struct x86_start){ (uint16_t)(x->cb->pos - x->inner), x->at[k], (int16_t)x->fip, x->shadow };
+        if (k == 1 && x->habits->plain)
+            begin_second(x);
         x->rcx_group = k ? x->rcx_next : -1;
         x->rcx_next = -1;
         if (x->code->counts && (k == 0 || x->way[k - 1] != XL_LEAVES)) {
@@ -417,6 +472,8 @@ static void put_body(struct xl *x)
         return;
     xl_settle_rsp(x);
     xl_x87_settle(x);
+    if (x->nr == 1 && x->habits->plain)
+        begin_second(x);
     keep_links_clear(x);
     xl_goto(x, x->off + x->insn[x->nr - 1]->len, false);
 }
@@ -465,6 +522,7 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     x->page = c->gmem->host + (b->page << GPAGE_SHIFT);
     x->habits = habits;
     x->nr_looks = 0;
+    x->second = 0;
     xl_trace(x);
     x->off = x->at[0];
     xl_look(x);

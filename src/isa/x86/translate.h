@@ -74,9 +74,11 @@ enum x86_frame_exit {
     FRAME_EXIT_LINK,       /* the same; the jump at `link` may be pointed at the block there */
     FRAME_EXIT_LINK_BACK,  /* the same, for a backward jump */
     FRAME_EXIT_LINK_CROSS, /* the same, for a jump to another page */
+    FRAME_EXIT_LINK_PLAIN, /* the same, for plain code: an access, or a group that is checked, lies across two pages */
     FRAME_EXIT_BAIL,       /* the instruction at rip needs the interpreter */
     FRAME_EXIT_FAULT,      /* the same for the one whose host code is at fault_pc */
     FRAME_EXIT_BRANCH,     /* the same for the branch that frame.branch tells of, which led to no address */
+    FRAME_EXITS
 };
 
 /* Why an access went to the interpreter. */
@@ -115,7 +117,6 @@ struct x86_frame {
     uint64_t flags_mask; /* FLAGS_ARITH | FLAG_DF */
     uint64_t host_rsp;
     uint64_t group[12];     /* to_host of the groups of accesses of the running block that are not at a site */
-    uint64_t straddler;     /* the block (struct x86_block *) whose group check last crossed a page, 0: none */
     uint64_t wanderer;      /* the block with a place that changes pages too often for a site, 0: none; it is at insn_off */
     uint64_t miss_block;    /* the block of the check that missed */
     uint64_t miss_size;     /* bytes that it checks */
@@ -295,8 +296,10 @@ struct x86_native {
 
 /* What was learnt about a block. */
 struct x86_habits {
-    /* Groups of accesses off one register often lie across two pages (frame.straddler). 1: smaller groups do; 2: no groups. */
-    uint8_t straddles;
+    /* The code is plain: no groups of accesses, no trace; it bails where others leave for their own address, and calls its first
+     * instruction out if that accesses two pages. Only checks that lie across two pages lead there, from the instruction that
+     * they are made at. */
+    bool plain;
     uint16_t wanderer[2]; /* offsets in the page of instructions whose checks use the table, not a site (frame.wanderer) */
     uint8_t nr_wanderers; /* more than there is room for: all do */
 };

@@ -82,6 +82,7 @@ struct xl {
     unsigned nr_looks;
     const struct x86_habits *habits; /* borrowed */
     size_t inner;                    /* code position of the inner entry */
+    size_t second;                   /* in plain code: where the first instruction's ends; nothing is assumed there */
     struct x86_start starts[XL_INSNS];
     /* the trace */
     unsigned nr;
@@ -121,7 +122,8 @@ struct xl {
         int32_t off; /* insn_off, or TAIL_EXIT: target */
         uint8_t bank;
         uint32_t branch; /* TAIL_CROSS: frame.branch */
-        int32_t fip;  /* TAIL_MISS, TAIL_SITE, TAIL_BAIL: x->fip where they left; xl_tail() fills it in */
+        int32_t fip;  /* TAIL_MISS, TAIL_SITE, TAIL_BAIL: x->fip where they left; xl_tail() fills it in, and k */
+        unsigned k;   /* the instruction's index */
         bool link;
         bool back; /* TAIL_EXIT: of a backward jump */
     } tail[XL_INSNS * 6];

@@ -16,7 +16,7 @@
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/translate_emit.h"
 
-enum { EXTENT_MAX = 256, EXTENT_SMALL = 64, LOOK_INSNS = 64 };
+enum { EXTENT_MAX = 256, LOOK_INSNS = 64 };
 
 /* ---- flags ---- */
 
@@ -333,15 +333,15 @@ static bool is_on_stack(const struct xl_group *g)
 /* Puts the access into an open group of its value, or opens one; -1 when there are too many. */
 static int join(struct xl *x, const struct values *v, const struct access *a, struct origin *origin_of, unsigned frozen)
 {
-    int32_t lo = offset_in(v, a), hi = lo + (int32_t)a->size, most = x->habits->straddles ? EXTENT_SMALL : EXTENT_MAX;
+    int32_t lo = offset_in(v, a), hi = lo + (int32_t)a->size;
     for (unsigned n = x->nr_groups; n-- > 0;) {
         struct xl_group *g = &x->group[n];
         if (origin_of[n].base != v->origin[a->base] || origin_of[n].index != v->origin[a->index] || !may_join(g, a))
             continue;
         int32_t new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
-        if (n < frozen && !is_on_stack(g) && (lo < g->lo || hi > g->hi || (a->write && !g->write)))
+        if (n < frozen && !is_on_stack(g) && a->write && !g->write)
             continue;
-        if (new_hi - new_lo > most)
+        if (new_hi - new_lo > EXTENT_MAX)
             continue;
         g->lo = new_lo;
         g->hi = new_hi;
@@ -425,7 +425,7 @@ static void look_at_accesses(struct xl *x)
         if (!goes_on_by_branch(x, k))
             follow(&v, i);
         if (x->way[k] != XL_LEAVES)
-            frozen = x->nr_groups; /* what is behind may not be reached: earlier checks may not grow for it */
+            frozen = x->nr_groups; /* what is behind may not be reached, nor may the page be written that is read before */
     }
     for (unsigned n = 0; n < x->nr_groups; n++)
         place_check(x, &x->group[n], first_of[n], origin_of[n], at);
@@ -442,7 +442,7 @@ void xl_look(struct xl *x)
     for (unsigned k = 0; k < x->nr; k++)
         x->note[k] = (struct xl_note){ .group = -1 };
     look_at_flags(x);
-    if (x->habits->straddles < 2)
+    if (!x->habits->plain)
         look_at_accesses(x);
 }
 

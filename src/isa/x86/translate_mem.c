@@ -125,6 +125,7 @@ void xl_patch(struct xl *x, size_t from, size_t to)
 void xl_tail(struct xl *x, struct tail t)
 {
     t.fip = x->fip;
+    t.k = x->k;
     t.bank = (uint8_t)x->bank;
     if (t.kind != TAIL_EXIT && x->shadow)
         t.off |= FRAME_IN_SHADOW;
@@ -367,15 +368,17 @@ static void put_group_address(struct xl *x, const struct xl_group *g, int32_t de
     xl_lea(x, 8, H_R11, base, index, index == SIB_NONE ? 1 : g->scale, g->lo - delta);
 }
 
-/* What a check of the group at the current instruction misses for. Page tables may be touched if the instruction makes the very
- * access that is checked. */
+/* What a check of the group at the current instruction misses for. Page tables may be touched if the instruction makes such an
+ * access to the page that is checked. */
 static uint32_t group_what(const struct xl *x, const struct xl_group *g, enum x86_access access)
 {
     const struct x86_insn *i = x->insn[x->k];
     const struct xl_note *n = &x->note[x->k];
     uint32_t what = access | x->bank << 8 | MISS_GROUP, size = 0;
-    if (n->group != g - x->group || n->delta + n->disp != g->lo || n->write != g->write)
+    if (n->group != g - x->group || n->write != g->write)
         return what | MISS_EARLY;
+    if (n->delta + n->disp != g->lo)
+        return what; /* whether it is aligned is for the host to see, the page being there */
     for (unsigned o = 0; o < i->nr_opnds && (x86_rows[i->row].flags & ROW_ALIGN); o++)
         if (i->op[o].kind == OPND_MEM)
             size = i->op[o].size;

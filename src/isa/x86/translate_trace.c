@@ -122,7 +122,7 @@ void xl_trace(struct xl *x)
     begin_with(x, b);
     x->went_back = x->falls_mostly = false;
     x->round = 0;
-    for (unsigned n = 1; n < TRACE_BLOCKS && x->code->traces; n++) {
+    for (unsigned n = 1; n < TRACE_BLOCKS && x->code->traces && !x->habits->plain; n++) {
         unsigned last = x->nr - 1;
         bool back = x->went_back;
         int32_t to = way_on(x, b);
