@@ -261,13 +261,20 @@ static void put_call_out_first(struct xl *x, const struct tail *t)
 /* What is checked, at the address in r11, lies across two pages: to plain code from the instruction on. */
 static void put_straddle(struct xl *x, const struct tail *t)
 {
-    struct tail plain = *t;
+    size_t within;
     if (t->size < 2 || (t->off & FRAME_IN_SHADOW))
         return;
-    xl_pext(x, H_RCX, H_R11, FRAME(off_mask));
-    xl_lea(x, 8, H_RCX, H_RCX, H_RSP, 1, (int32_t)t->size - 1);
-    xl_pext(x, H_RCX, H_RCX, FRAME(page_mask));
-    size_t within = xl_jrcxz(x);
+    if (x->note[t->k].flags_dead) {
+        xl_lea(x, 4, H_RCX, H_R11, H_RSP, 1, (int32_t)t->size - 1);
+        XL_BYTES(x, 0x44, 0x31, 0xd9);               /* xor ecx, r11d */
+        XL_BYTES(x, 0xf6, 0xc5, GPAGE_SIZE >> 8, 0x74, 0); /* test ch, the bit of the page; jz */
+        within = x->cb->pos;
+    } else {
+        xl_pext(x, H_RCX, H_R11, FRAME(off_mask));
+        xl_lea(x, 8, H_RCX, H_RCX, H_RSP, 1, (int32_t)t->size - 1);
+        xl_pext(x, H_RCX, H_RCX, FRAME(page_mask));
+        within = xl_jrcxz(x);
+    }
     if (x->habits->plain && t->k == 0) {
         put_call_out_first(x, t);
         xl_here(x, within);
@@ -275,13 +282,12 @@ static void put_straddle(struct xl *x, const struct tail *t)
     }
     if (t->fip != NO_FIP)
         xl_x87_put_fip(x, t->fip);
-    plain.from = xl_jmp(x, NULL);
-    xl_patch(x, plain.from, x->cb->pos);
-    xl_load(x, H_R11, FRAME(page_va));
-    xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, t->off);
-    xl_store(x, FRAME(rip), H_R11);
-    put_link(x, &plain, FRAME_EXIT_LINK_PLAIN);
-    (void)xl_jmp(x, x->code->stub_exit);
+    size_t from = xl_jmp(x, NULL);
+    xl_patch(x, from, x->cb->pos); /* to what is next, so far */
+    asm_mov_imm(x->cb, HOST_RCX, (uint64_t)t->off);
+    asm_mov_imm(x->cb, HOST_R11, x->b->page);
+    xl_call(x, x->code->stub_plain);
+    assert(x->cb->failed || x->cb->pos - from == XL_PLAIN_LINK);
     xl_here(x, within);
 }
 

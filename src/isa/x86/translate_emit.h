@@ -320,6 +320,8 @@ enum {
     XL_BRANCH_MOVED = 13,           /* from this bit on: how far it moved rSP, plus XL_BRANCH_MOVED_0 */
     XL_BRANCH_MOVED_0 = 8,
 };
+/* How far behind the rel32 that may be linked to plain code the call of stub_plain returns to. */
+enum { XL_PLAIN_LINK = 20 };
 /* Says what the branch in progress is: mov dword [rsp + branch], word. */
 void xl_put_branch(struct xl *x, uint32_t word);
 /* Behind a jump's target in r11 that is no address: exits as FRAME_EXIT_BRANCH. */

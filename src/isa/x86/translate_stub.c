@@ -381,6 +381,23 @@ static void put_bail_and_exit(struct xl *x)
     (void)xl_jmp(x, x->code->stub_exit);
 }
 
+/* Called, and left for plain code at offset rcx in the page of index r11. Before its operands stands the jump that may be linked.
+ */
+static void put_plain(struct xl *x)
+{
+    x->code->stub_plain = codebuf_here(x->cb);
+    xl_store(x, 8 + FRAME(link_page), H_R11);
+    xl_load(x, H_R11, 8 + FRAME(page_va));
+    xl_lea(x, 8, H_RCX, H_RCX, H_R11, 1, 0);
+    xl_store(x, 8 + FRAME(rip), H_RCX);
+    asm_pop(x->cb, HOST_R11);
+    xl_lea(x, 8, H_R11, H_R11, H_RSP, 1, -XL_PLAIN_LINK);
+    xl_store(x, FRAME(link), H_R11);
+    XL_BYTES(x, 0x48, 0xc7, 0x44, 0x24, FRAME(exit));
+    codebuf_put4(x->cb, FRAME_EXIT_LINK_PLAIN);
+    (void)xl_jmp(x, x->code->stub_exit);
+}
+
 /* r11: address, ecx: what missed. Returns for another try, or bails. */
 static void put_miss(struct xl *x)
 {
@@ -492,6 +509,7 @@ static bool put_stubs(struct x86_code *code)
     const uint8_t *enter = put_enter(x);
     memcpy(&code->enter, &enter, sizeof(enter));
     put_bail_and_exit(x);
+    put_plain(x);
     put_miss(x);
     xl_site_stubs(x);
     put_callout(x);
