@@ -28,7 +28,8 @@ class Usage(unittest.TestCase):
                      ["debian:bookworm", "o", "--size", "9999999T"], ["debian:bookworm", "o", "--package", "a,b"],
                      ["debian:bookworm", "o", "--package", "-x"], ["debian:bookworm", "o", "--ssh-key", "/nope"],
                      ["debian:bookworm", "o", "--password", "a\nb"], ["debian:bookworm", "o", "--arch", "vax"],
-                     ["debian:bookworm", "o", "--hostname", "a b"]):
+                     ["debian:bookworm", "o", "--hostname", "a b"], ["debian:bookworm", "o", "--source", "http://h/debian bookworm"],
+                     ["debian:bookworm", "o", "--source", "deb u"], ["debian:bookworm", "o", "--source", "deb http://h/ x\ndeb http://h/ y"]):
             self.assertEqual(self.call(*args), 2, args)
 
     def test_what_exists_is_not_overwritten_and_nothing_is_left(self):
