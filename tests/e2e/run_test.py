@@ -26,6 +26,9 @@ import threading
 import time
 import traceback
 
+sys.dont_write_bytecode = True
+import disk_kill # pylint: disable=wrong-import-position
+
 DOPPEL, BOARD, STRESS = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3]
 ENGINE = sys.argv[5]
 RUN = [DOPPEL, 'run', '--engine', ENGINE] # a later --engine counts
@@ -745,6 +748,26 @@ def a_limit_of_file_sizes_is_an_io_error_of_the_guest():
         expect_in(b'File too large', err)
 
 
+def what_was_said_to_be_safe_outlives_a_kill():
+    if not disk_kill.have_tools():
+        print('skipped: no mke2fs, e2fsck or debugfs')
+        return
+    writer = os.path.join(os.path.dirname(STRESS), 'disk_writer')
+    with tempfile.TemporaryDirectory() as d:
+        for kind, block in (('raw', 1024), ('overlay', 4096)):
+            under_test = disk_kill.Disk(d, kind, 48, block)
+            reports = disk_kill.run_kills(lambda *cycle: disk_kill.Cycle([*RUN, '--timeout', '60', '--cpus', '2'], cycle[0], writer, *cycle[1:]), run,
+                                          under_test, 2, time.time_ns(), (0.1, 1.0), lambda text: print(text, flush=True))
+            expect(reports.count > 10, True, 'records')
+            last = max(reports.slots, key=reports.slots.get)
+            reports.slots[last] += 1
+            try: # it would notice
+                disk_kill.check(under_test.path + '.copy', reports)
+                raise AssertionError('a record that was never written was found')
+            except disk_kill.Lost as e:
+                expect_in('is not', str(e))
+
+
 # ---- net ----
 
 class Server(http.server.ThreadingHTTPServer):
@@ -1065,7 +1088,7 @@ SUITES = {
     'disk': [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_disk_works_in_a_sandbox, a_file_system_outlives_the_machine_that_made_it,
              a_read_only_disk_is_not_written, an_overlay_leaves_the_disk_alone, interrupts_work_without_msi,
              a_restarted_machine_has_its_disk_again, sixteen_disks_are_possible, bad_disks_are_refused_in_one_line,
-             a_full_host_is_an_io_error_and_nothing_is_lost, a_limit_of_file_sizes_is_an_io_error_of_the_guest],
+             a_full_host_is_an_io_error_and_nothing_is_lost, a_limit_of_file_sizes_is_an_io_error_of_the_guest, what_was_said_to_be_safe_outlives_a_kill],
     'net': [a_machine_has_no_network_unless_asked_for, the_guest_reaches_the_hosts_loopback_through_the_gateway,
             what_the_guest_sends_arrives_whole, dhcp_and_the_gateway_answer, a_restricted_guest_reaches_nothing,
             ports_of_the_host_lead_into_the_guest, an_idle_network_uses_little_host_cpu, a_restarted_machine_has_its_network_again,
