@@ -25,7 +25,7 @@ static const uint8_t zeroes[ZEROES];
 
 static int open_error(int code, bool read_only, struct error *err)
 {
-    if (code == -EROFS || (code == -EACCES && !read_only))
+    if (code == -EROFS || (!read_only && (code == -EACCES || code == -EPERM || code == -ETXTBSY)))
         return error_set(err, code, "cannot be opened for writing: %s (use ,ro or ,overlay?)", strerror(-code));
     if (code == -EISDIR)
         return error_set(err, code, "is a directory");
@@ -90,6 +90,8 @@ int hostfile_open(const char *path, bool read_only, int *ret_fd, struct hostfile
         r = lock_file(fd, read_only, err);
     if (r < 0)
         return r;
+    /* I/O shall wait: with O_NONBLOCK io_uring may give up instead (-EAGAIN), as kernel and file system have it */
+    (void)fcntl(fd, F_SETFL, 0);
     *ret_info = info;
     *ret_fd = take_fd(&fd);
     return 0;

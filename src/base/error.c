@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
+
 static void make_one_line(char *msg)
 {
     for (; *msg; msg++)
@@ -31,6 +33,17 @@ int error_set(struct error *err, int code, const char *fmt, ...)
     return code;
 }
 
+/* Shortens a context so that it leaves room for the fact behind it: a long file name must not hide what is wrong with it. */
+static size_t make_room(char *context, size_t len, size_t fact, size_t room)
+{
+    static const char dots[] = "...";
+    size_t keep = room - MIN(fact, room / 2);
+    if (len <= keep)
+        return len;
+    memcpy(context + keep - strlen(dots), dots, sizeof(dots));
+    return keep;
+}
+
 int error_prefix(struct error *err, const char *fmt, ...)
 {
     if (!err)
@@ -40,7 +53,7 @@ int error_prefix(struct error *err, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof(err->msg), fmt, ap);
     va_end(ap);
-    size_t at = n < 0 ? 0 : strlen(text);
+    size_t at = n < 0 ? 0 : make_room(text, strlen(text), strlen(err->msg), sizeof(err->msg) - sizeof(": "));
     (void)snprintf(text + at, sizeof(text) - at, ": %s", err->msg);
     text[sizeof(err->msg) - 1] = '\0'; /* cut when too long, as declared */
     memcpy(err->msg, text, sizeof(err->msg));

@@ -21,7 +21,8 @@ struct error {
  * result (from file names, say) are replaced by '?', so that the message stays one line. */
 PRINTF_LIKE(3, 4) int error_set(struct error *err, int code, const char *fmt, ...);
 
-/* Puts "context: " in front of the message; returns err->code (or -EIO when err is NULL or unset). */
+/* Puts "context: " in front of the message, of which at least the first half stays; returns err->code (or -EIO when err is NULL
+ * or unset). */
 PRINTF_LIKE(2, 3) int error_prefix(struct error *err, const char *fmt, ...);
 
 #endif

@@ -49,6 +49,7 @@ int verb_image(int argc, char **argv)
         return cli_fail(&err);
     }
     (void)signal(SIGPIPE, SIG_DFL); /* it starts programs that count on that */
+    (void)signal(SIGXFSZ, SIG_DFL);
     argv[0] = path;
     (void)execv(path, argv);
     (void)error_set(&err, -errno, "image: cannot run '%s': %s", path, strerror(errno));

@@ -97,6 +97,7 @@ int main(int argc, char **argv)
     clock_host_begin();
     fill_standard_fds();
     (void)signal(SIGPIPE, SIG_IGN); /* a closed stdout is an error of write(2), not the end of the guest */
+    (void)signal(SIGXFSZ, SIG_IGN); /* so is a file that reached ulimit -f: the guest gets an I/O error */
     if (argc < 2) {
         (void)error_set(&err, -1, "no verb given");
         return cli_usage(&err, NULL);

@@ -13,6 +13,7 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import shutil
 import signal
@@ -24,6 +25,9 @@ import termios
 import threading
 import time
 import traceback
+
+sys.dont_write_bytecode = True
+import disk_kill # pylint: disable=wrong-import-position
 
 DOPPEL, BOARD, STRESS = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3]
 ENGINE = sys.argv[5]
@@ -692,11 +696,76 @@ def bad_disks_are_refused_in_one_line():
         for name, size in ((odd, 1000), (empty, 0)):
             with open(name, 'wb') as f:
                 f.truncate(size)
-        for what, want in ((d, 1), (d + '/none', 1), (odd, 1), (empty, 1), ('/dev/null', 1), (f'{path},overlay={odd}', 1),
-                           (path + ',nope', 2), (path + ',ro,overlay', 2), (',ro', 2)):
+        for what, want, why in ((d, 1, b'directory'), (d + '/none', 1, b'No such file'), (d + '/' + 255 * 'n', 1, b'No such file'), (odd, 1, b'1000 bytes'),
+                                (empty, 1, b'empty'), ('/dev/null', 1, b'neither'), (f'{path},overlay={odd}', 1, b'no overlay'),
+                                (f'{path},overlay={d}', 1, b'directory'), (f'{path},overlay={path}', 2, b'own overlay'),
+                                (DOPPEL.replace(',', ',,'), 1, b'use ,ro or ,overlay?'), # a program that runs is not to be written
+                                (path + ',nope', 2, b'nope'), (path + ',ro,overlay', 2, b''), (',ro', 2, b'no name')):
             status, out, err = guest('true', '--disk', what)
             expect((status, out), (want, b''), what)
             one_line(err)
+            expect_in(why, err)
+
+
+# Fills a disk from 8 MiB on, between reports of what its first 4 MiB are; at the end there is an error, and these are as they were flushed.
+FILL = ('head -c 4194304 /dev/urandom >/tmp/a; dd if=/tmp/a of=/dev/vda bs=1M conv=fsync 2>/dev/null; echo $?; sha256sum </tmp/a; '
+        'tr "\\0" x </dev/zero | head -c 31457280 >/tmp/b; dd if=/tmp/b of=/dev/vda bs=1M seek=8 conv=fsync 2>&1 | grep -c "Input/output error"; '
+        'echo 3 >/proc/sys/vm/drop_caches; head -c 4194304 /dev/vda | sha256sum; '
+        'dd if=/tmp/b of=/dev/vda bs=4k count=9 conv=notrunc,fsync 2>/dev/null; echo $?; head -c 36864 /dev/vda | tr -d x | wc -c')
+
+
+def expect_filled(out, what):
+    lines = [l.split()[0] for l in out.splitlines()]
+    expect(lines, [b'0', lines[1], b'1', lines[1], b'0', b'0'], what)
+
+
+def a_full_host_is_an_io_error_and_nothing_is_lost():
+    small = ['unshare', '--mount', '--map-root-user', 'sh', '-c', 'mount -t tmpfs -o size=24M none "$0" && cd "$0" && truncate -s 64M d && "$@"']
+    with tempfile.TemporaryDirectory() as d:
+        if subprocess.run([*small, d, 'true'], stderr=subprocess.DEVNULL, check=False).returncode:
+            print('skipped: no mount in a user namespace')
+            return
+        for disk_ in ('d', 'd,overlay=o', 'd,overlay'):
+            first = [*small, d, *RUN, '--timeout', '100', '--disk', disk_, '--', 'sh', '-c', FILL]
+            p = subprocess.run(first, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False, env=dict(os.environ, TMPDIR=d))
+            expect((p.returncode, p.stderr), (0, b''), disk_)
+            expect_filled(p.stdout, disk_)
+
+
+def a_limit_of_file_sizes_is_an_io_error_of_the_guest():
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20)) # more than code memory has
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, 'disk')
+        with open(path, 'wb') as f:
+            f.truncate(128 << 20)
+        status, out, err = guest('dd if=/dev/zero of=/dev/vda bs=1M seek=80 count=4 conv=fsync 2>&1 | grep -c "Input/output error"; '
+                                 'dd if=/dev/zero of=/dev/vda bs=1M seek=40 count=4 conv=fsync 2>/dev/null; echo $?', '--disk', path, '--code-cache', '8M', preexec_fn=limit)
+        expect((status, out, err), (0, b'1\n0\n', b''), 'beyond the limit, and below it')
+        status, _, err = guest('true', '--disk', f'{path},overlay={d}/over', preexec_fn=limit)
+        expect(status, 1, err)
+        one_line(err)
+        expect_in(b'File too large', err)
+
+
+def what_was_said_to_be_safe_outlives_a_kill():
+    if not disk_kill.have_tools():
+        print('skipped: no mke2fs, e2fsck or debugfs')
+        return
+    writer = os.path.join(os.path.dirname(STRESS), 'disk_writer')
+    with tempfile.TemporaryDirectory() as d:
+        for kind, block in (('raw', 1024), ('overlay', 4096)):
+            under_test = disk_kill.Disk(d, kind, 48, block)
+            reports = disk_kill.run_kills(lambda *cycle: disk_kill.Cycle([*RUN, '--timeout', '60', '--cpus', '2'], cycle[0], writer, *cycle[1:]), run,
+                                          under_test, 2, time.time_ns(), (0.1, 1.0), lambda text: print(text, flush=True))
+            expect(reports.count > 10, True, 'records')
+            last = max(reports.slots, key=reports.slots.get)
+            reports.slots[last] += 1
+            try: # it would notice
+                disk_kill.check(under_test.path + '.copy', reports)
+                raise AssertionError('a record that was never written was found')
+            except disk_kill.Lost as e:
+                expect_in('is not', str(e))
 
 
 # ---- net ----
@@ -1018,7 +1087,8 @@ SUITES = {
               a_signal_ends_a_busy_guest_within_a_second, a_shell_on_a_terminal_works],
     'disk': [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_disk_works_in_a_sandbox, a_file_system_outlives_the_machine_that_made_it,
              a_read_only_disk_is_not_written, an_overlay_leaves_the_disk_alone, interrupts_work_without_msi,
-             a_restarted_machine_has_its_disk_again, sixteen_disks_are_possible, bad_disks_are_refused_in_one_line],
+             a_restarted_machine_has_its_disk_again, sixteen_disks_are_possible, bad_disks_are_refused_in_one_line,
+             a_full_host_is_an_io_error_and_nothing_is_lost, a_limit_of_file_sizes_is_an_io_error_of_the_guest, what_was_said_to_be_safe_outlives_a_kill],
     'net': [a_machine_has_no_network_unless_asked_for, the_guest_reaches_the_hosts_loopback_through_the_gateway,
             what_the_guest_sends_arrives_whole, dhcp_and_the_gateway_answer, a_restricted_guest_reaches_nothing,
             ports_of_the_host_lead_into_the_guest, an_idle_network_uses_little_host_cpu, a_restarted_machine_has_its_network_again,

@@ -320,10 +320,22 @@ static void bad_disks_are_refused_in_words(void **state)
     refused(&(const struct blockdev_config){ .path = folder }, -EISDIR, "is a directory");
     refused(&(const struct blockdev_config){ .path = folder, .read_only = true }, -EISDIR, "is a directory");
     refused(&(const struct blockdev_config){ .path = "/dev/null" }, -EINVAL, "neither a file nor a block device");
+    refused(&(const struct blockdev_config){ .path = "/proc/self/exe" }, access("/proc/self/exe", W_OK) == 0 ? -ETXTBSY : -EACCES,
+            "cannot be opened for writing"); /* it runs */
     assert_int_equal(truncate(disk_path, 1000), 0);
     refused_disk(-EINVAL, "1000 bytes is not a multiple of 512");
     assert_int_equal(truncate(disk_path, 0), 0);
     refused_disk(-EINVAL, "is empty");
+}
+
+static void disks_are_open_for_io_that_waits(void **state)
+{
+    (void)state;
+    struct hostfile_info info;
+    int fd;
+    assert_int_equal(hostfile_open(disk_path, false, &fd, &info, NULL), 0);
+    assert_int_equal(fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ACCMODE), O_RDWR);
+    close(fd);
 }
 
 static void a_disk_in_use_is_refused(void **state)
@@ -397,6 +409,7 @@ int main(void)
         T(discarded_clusters_never_show_the_base_again),
         T(what_was_flushed_survives_a_crash),
         T(bad_disks_are_refused_in_words),
+        T(disks_are_open_for_io_that_waits),
         T(a_disk_in_use_is_refused),
         T(bad_overlays_are_refused_in_words),
     };

@@ -61,6 +61,20 @@ static void long_messages_are_cut_and_terminated(void **state)
     assert_int_equal(strlen(err.msg), sizeof(err.msg) - 1);
 }
 
+static void a_long_context_does_not_hide_the_fact(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    char name[300];
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    (void)error_set(&err, -ENOENT, "No such file");
+    assert_int_equal(error_prefix(&err, "disk '%s'", name), -ENOENT);
+    assert_int_equal(strlen(err.msg), sizeof(err.msg) - 1);
+    assert_int_equal(memcmp(err.msg, "disk 'nnn", 9), 0);
+    assert_string_equal(err.msg + strlen(err.msg) - 20, "nnn...: No such file");
+}
+
 static void a_limit_passes_its_burst_only(void **state)
 {
     (void)state;
@@ -74,8 +88,11 @@ static void a_limit_passes_its_burst_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(set_returns_and_stores_the_code), cmocka_unit_test(prefix_stands_in_front_and_keeps_the_code),
-        cmocka_unit_test(a_message_is_one_line),           cmocka_unit_test(long_messages_are_cut_and_terminated),
+        cmocka_unit_test(set_returns_and_stores_the_code),
+        cmocka_unit_test(prefix_stands_in_front_and_keeps_the_code),
+        cmocka_unit_test(a_message_is_one_line),
+        cmocka_unit_test(long_messages_are_cut_and_terminated),
+        cmocka_unit_test(a_long_context_does_not_hide_the_fact),
         cmocka_unit_test(a_limit_passes_its_burst_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
