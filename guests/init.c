@@ -21,9 +21,11 @@
 #include <linux/reboot.h>
 #include <linux/signal.h>
 #include <linux/signalfd.h>
+#include <linux/time.h>
 #include <linux/wait.h>
 
 #define CONSOLE_DEFAULT "/dev/console"
+#define SECOND_CONSOLE "/dev/hvc0" /* of a machine with a virtio console */
 #define PATH_VALUE "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 enum {
@@ -41,6 +43,9 @@ enum {
     DEVICE_LEN = 6,   /* "0x1042" */
     STATUS_NOT_FOUND = 127,
     STATUS_NOT_EXECUTABLE = 126,
+    TERM_MS = 2000, /* for programs to end before a power-off */
+    TERM_ASKER_MS = 60,
+    TERM_STEP_MS = 20,
 };
 
 struct mount_entry {
@@ -87,6 +92,7 @@ static char command_text[COMMAND_MAX + 1];
 static const char *command_args[ARGS_MAX + 1];
 static const char *environment[ENV_MAX + 8];
 static struct channel channel;
+static long shells[2]; /* on the console and on the second one; 0 or less: none */
 
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
@@ -396,15 +402,32 @@ static int open_signals(void)
     return sys(__NR_signalfd4, -1, &mine, sizeof(mine), O_CLOEXEC | O_NONBLOCK);
 }
 
-/* busybox' halt, poweroff and reboot signal init. */
+/* Lets all programs end, for a while, then ends them. */
+static void end_programs(void)
+{
+    const struct timespec step = { .tv_nsec = TERM_STEP_MS * 1000000L };
+    int status;
+    for (int ms = 0; ms < TERM_ASKER_MS; ms += TERM_STEP_MS) /* who asked may end in peace: the kernel forces it otherwise */
+        sys(__NR_nanosleep, &step, 0);
+    sys(__NR_kill, -1, SIGTERM); /* all but us */
+    for (unsigned i = 0; i < sizeof(shells) / sizeof(shells[0]); i++)
+        if (shells[i] > 0)
+            sys(__NR_kill, shells[i], SIGHUP); /* on a terminal they ignore the other one */
+    for (int ms = 0; ms < TERM_MS && sys(__NR_wait4, -1, &status, WNOHANG, 0) != -ECHILD; ms += TERM_STEP_MS)
+        sys(__NR_nanosleep, &step, 0);
+    sys(__NR_kill, -1, SIGKILL);
+}
+
+/* busybox' halt, poweroff and reboot signal init; the kernel runs poweroff when the machine is asked to stop. */
 static void act_on_signals(int fd)
 {
     struct signalfd_siginfo info;
     while (sys(__NR_read, fd, &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGUSR2)
-            power_off(LINUX_REBOOT_CMD_POWER_OFF);
-        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-            power_off(LINUX_REBOOT_CMD_RESTART);
+        const int off = info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGUSR2;
+        if (!off && info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
+            continue;
+        end_programs();
+        power_off(off ? LINUX_REBOOT_CMD_POWER_OFF : LINUX_REBOOT_CMD_RESTART);
     }
 }
 
@@ -445,11 +468,11 @@ static const char *console_path(void)
     return name;
 }
 
-static void exec_shell(void)
+static void exec_shell(const char *console)
 {
     static const char *const args[] = { "sh", 0 };
     sys(__NR_setsid);
-    long fd = sys(__NR_open, console_path(), O_RDWR, 0);
+    long fd = sys(__NR_open, console, O_RDWR, 0);
     if (fd < 0)
         fd = sys(__NR_open, CONSOLE_DEFAULT, O_RDWR, 0);
     if (fd >= 0) {
@@ -463,15 +486,45 @@ static void exec_shell(void)
     sys(__NR_exit_group, exec_search(args));
 }
 
-static void run_shell(int signals)
+static int str_equal(const char *a, const char *b)
 {
-    int status;
+    return str_starts(a, b) && str_starts(b, a);
+}
+
+static long start_shell(const char *console, int delay_s)
+{
+    const struct timespec delay = { .tv_sec = delay_s };
     long pid = sys(__NR_fork);
-    if (pid == 0)
-        exec_shell();
+    if (pid == 0) {
+        sys(__NR_nanosleep, &delay, 0);
+        exec_shell(console);
+    }
     if (pid < 0)
         complain("cannot start", "the shell", pid);
-    while (pid > 0 && !reap(pid, &status)) {
+    return pid;
+}
+
+/* Collects dead children; true when the first shell was among them. Who sits at the second console gets another one. */
+static int reap_shells(void)
+{
+    int ended = 0, status;
+    for (long r; (r = sys(__NR_wait4, -1, &status, WNOHANG, 0)) > 0;) {
+        ended |= r == shells[0];
+        if (r == shells[1])
+            shells[1] = start_shell(SECOND_CONSOLE, 1);
+    }
+    return ended;
+}
+
+/* On the console, whose end is the machine's, and on the second one, if there is one. */
+static void run_shell(int signals)
+{
+    const char *console = console_path();
+    const int two = !str_equal(console, SECOND_CONSOLE) && sys(__NR_access, SECOND_CONSOLE, 0) == 0;
+    shells[0] = start_shell(console, 0);
+    if (two)
+        shells[1] = start_shell(SECOND_CONSOLE, 0);
+    while (shells[0] > 0 && !reap_shells()) {
         struct pollfd p = { .fd = signals, .events = POLLIN };
         sys(__NR_poll, &p, 1, -1);
         act_on_signals(signals);

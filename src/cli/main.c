@@ -28,6 +28,7 @@ static const struct verb verbs[] = {
     { "pause", verb_pause, "stop a machine's CPUs and time" },
     { "resume", verb_resume, "let them go on" },
     { "stop", verb_stop, "ask a machine's guest to power off, then end it" },
+    { "balloon", verb_balloon, "see, or set, how much of its memory a machine's guest keeps" },
     { "console", verb_console, "see a machine's console and type on it" },
     { "doctor", verb_doctor, "show which engines work on this host, and what the host offers" },
     { "version", verb_version, "print the version" },

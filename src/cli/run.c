@@ -24,6 +24,7 @@
 #include "base/loop.h"
 #include "cli/guest_files.h"
 #include "cli/host_facts.h"
+#include "cli/run_console.h"
 #include "cli/run_control.h"
 #include "cli/run_options.h"
 #include "cli/run_serial.h"
@@ -58,6 +59,7 @@ struct run {
     struct blob initramfs;                  /* owned */
     struct loop *loop;                      /* owned */
     struct chardev *console, *command_port; /* owned */
+    struct run_console hvc;                 /* owned */
     int serial_fd;                          /* owned: the console's file, -1: none */
     struct escape_keys keys;
     struct machine *machine;    /* owned */
@@ -215,7 +217,9 @@ static int make_cmdline(struct run *run, struct error *err)
     if (run->diskboot.kernel.len && !has_root(append))
         (void)snprintf(root, sizeof(root), run->diskboot.partition ? " root=/dev/vda%u" : " root=/dev/vda",
                        run->diskboot.partition);
-    if (asprintf(&run->cmdline, "%s%s%s%s", CMDLINE_DEFAULT, root, append ? " " : "", append ? append : "") < 0) {
+    if (asprintf(&run->cmdline, "%s%s%s%s%s", CMDLINE_DEFAULT, run->hvc.terminal ? " console=hvc0" : "", root, append ? " " : "",
+                 append ? append : "")
+        < 0) {
         run->cmdline = NULL;
         return error_set(err, -ENOMEM, "out of memory for the kernel's command line");
     }
@@ -255,6 +259,16 @@ static void on_quit_key(void *opaque)
 
 /* ---- life ---- */
 
+/* Our keys in front of the console that has the terminal. */
+static void take_keys(struct run *run, struct chardev *dev)
+{
+    if (!isatty(STDIN_FILENO))
+        return;
+    run->control.monitor = (struct monitor){ .submit = run_control_submit, .opaque = &run->control };
+    run->keys = (struct escape_keys){ .quit = on_quit_key, .opaque = run, .monitor = &run->control.monitor };
+    chardev_fd_set_filter(dev, escape_keys_filter, &run->keys);
+}
+
 static int open_ports(struct run *run, struct machine_ports *ports, struct error *err)
 {
     struct chardev *below = NULL;
@@ -262,20 +276,21 @@ static int open_ports(struct run *run, struct machine_ports *ports, struct error
     if (run->options.command)
         r = command_port_new(run->loop, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, on_command, run, &run->command_port, err);
     if (r == 0)
-        r = run_serial_open(run->loop, run->options.serial, &below, &run->serial_fd, err);
+        r = run_console_open(&run->hvc, run->loop, run->options.console, err);
+    if (r == 0)
+        r = run_serial_open(run->loop, "--serial", run->options.serial, &below, &run->serial_fd, err);
     if (r < 0)
         return r;
-    if (run_serial_is_stdio(run->options.serial) && isatty(STDIN_FILENO)) {
-        run->control.monitor = (struct monitor){ .submit = run_control_submit, .opaque = &run->control };
-        run->keys = (struct escape_keys){ .quit = on_quit_key, .opaque = run, .monitor = &run->control.monitor };
-        chardev_fd_set_filter(below, escape_keys_filter, &run->keys);
-    }
+    if (run->hvc.terminal || run_serial_is_stdio(run->options.serial))
+        take_keys(run, run->hvc.terminal ? run->hvc.dev : below);
     r = console_new(below, &run->console, err);
     if (r < 0) {
         chardev_free(below);
         return r;
     }
-    *ports = (struct machine_ports){ .loop = run->loop, .serial = { run->console, run->command_port } };
+    *ports = (struct machine_ports){ .loop = run->loop,
+                                     .serial = { run->console, run->command_port },
+                                     .virtio_console = run->hvc.dev };
     return 0;
 }
 
@@ -292,11 +307,13 @@ static int set_up(struct run *run, struct error *err)
     if (r == 0)
         r = choose_guest(run, err);
     if (r == 0)
-        r = make_cmdline(run, err);
-    if (r == 0)
         r = open_ports(run, &ports, err);
     if (r == 0)
+        r = make_cmdline(run, err);
+    if (r == 0)
         r = machine_new(&run->options.vm, &ports, &run->machine, err);
+    if (r == 0)
+        r = run_console_follow(&run->hvc, run->machine, err);
     return r < 0 ? r : run_control_serve(&run->control, &ports, run->machine, &run->options.vm, err);
 }
 
@@ -312,6 +329,7 @@ static int enter_sandbox(struct run *run, struct error *err)
     const struct vm_config *vm = &run->options.vm;
     static_assert((int)VM_SHARES_MAX <= (int)SANDBOX_FOLDERS_MAX, "each share is a folder");
     needs.sockets = vm->net.kind == NETDEV_USER;
+    needs.unix_sockets = vm->vsock.path;
     needs.files = vm->nr_shares > 0;
     for (unsigned i = 0; i < vm->nr_shares; i++)
         needs.folder[needs.nr_folders++] = run->share_path[i];
@@ -345,6 +363,7 @@ static void tear_down(struct run *run)
     chardev_free(run->console);
     if (run->serial_fd >= 0)
         (void)close(run->serial_fd); /* what it did not take went unseen anyway */
+    run_console_done(&run->hvc);
     chardev_free(run->command_port);
     loop_free(run->loop);
     blob_done(&run->initramfs);
@@ -447,7 +466,7 @@ static int run_machine(struct run *run)
     const char *engine = machine_engine(run->machine, &why);
     log_info("engine %s%s%s", engine, why[0] ? ": " : "", why);
     watcher_set_machine(run->machine);
-    if (run_serial_is_stdio(run->options.serial))
+    if (run->hvc.terminal || run_serial_is_stdio(run->options.serial))
         terminal_raw();
     if (run->quit_early)
         machine_quit(run->machine, VM_END_QUIT, "");
@@ -465,7 +484,7 @@ static int run_machine(struct run *run)
 
 int verb_run(int argc, char **argv)
 {
-    struct run run = { .control = RUN_CONTROL_NONE, .serial_fd = -1 };
+    struct run run = { .control = RUN_CONTROL_NONE, .hvc = RUN_CONSOLE_NONE, .serial_fd = -1 };
     struct error err;
     if (run_options_parse(argc, argv, &run.options, &err) < 0)
         return cli_usage(&err, "run");

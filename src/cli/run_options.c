@@ -30,6 +30,9 @@ enum option_id {
     OPT_NET,
     OPT_SHARE,
     OPT_SERIAL,
+    OPT_CONSOLE,
+    OPT_BALLOON,
+    OPT_VSOCK,
     OPT_SANDBOX,
     OPT_NAME,
     OPT_TIMEOUT,
@@ -69,6 +72,11 @@ static const struct option_row rows[] = {
       "a folder of the host, at the same place for COMMAND, and to be mounted by its tag (up to 8 times)" },
     { "--serial", OPT_SERIAL, "WHAT",
       "the console, COM1: stdio, none, pty, unix:PATH, or a FILE that is appended to (stdio; with COMMAND: none)" },
+    { "--console", OPT_CONSOLE, "WHAT",
+      "a second terminal, hvc0, which knows its size: stdio (then --serial none), pty, unix:PATH or a FILE (none)" },
+    { "--balloon", OPT_BALLOON, "[=SIZE]", "the guest gives free memory back to the host, and keeps SIZE of it (all)" },
+    { "--vsock", OPT_VSOCK, "PATH[,cid=N]",
+      "sockets between guest and host: its port P is the host's Unix socket PATH_P; PATH leads to the guest's ports (cid: 3)" },
     { "--name", OPT_NAME, "NAME", "what doppel ps, pause, resume, stop and console call the machine (vm-PID)" },
     { "--sandbox", OPT_SANDBOX, "on|off|auto", "give up what a running machine does not need (auto: on where it works)" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
@@ -159,6 +167,24 @@ static int parse_serial(const char *text, const char **ret_serial, struct error 
     return 0;
 }
 
+static int parse_balloon(const char *text, struct vm_config *vm, struct error *err)
+{
+    vm->balloon = true;
+    vm->balloon_keep = 0;
+    return text ? parse_memory(text, &vm->balloon_keep, err) : 0;
+}
+
+static int parse_cid(const char *text, uint32_t *ret_cid, struct error *err)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end || errno || n < VM_CID_MIN || n > VM_CID_MAX)
+        return error_set(err, -EINVAL, "cid '%s' is not a number from %d to %u", text, VM_CID_MIN, VM_CID_MAX);
+    *ret_cid = (uint32_t)n;
+    return 0;
+}
+
 static int parse_sandbox(const char *text, enum run_sandbox *ret_sandbox, struct error *err)
 {
     static const char *const words[] = { [SANDBOX_AUTO] = "auto", [SANDBOX_ON] = "on", [SANDBOX_OFF] = "off" };
@@ -245,6 +271,26 @@ static int parse_share(const char *value, struct run_options *o, struct error *e
     return 0;
 }
 
+static int parse_vsock(const char *value, struct run_options *o, struct error *err)
+{
+    char *at = strdup(value);
+    if (!at)
+        return error_set(err, -ENOMEM, "out of memory");
+    free(o->vsock_text);
+    o->vsock_text = at;
+    o->vm.vsock = (struct vsock_config){ .path = next_field(&at, ','), .cid = VM_CID_MIN };
+    if (!o->vm.vsock.path[0])
+        return error_set(err, -EINVAL, "'%s' names no socket", value);
+    for (const char *field; (field = next_field(&at, ',')) != NULL;) {
+        if (strncmp(field, "cid=", 4) != 0)
+            return error_set(err, -EINVAL, "unknown '%s' (cid=N; a comma in a name is written twice)", field);
+        int r = parse_cid(field + 4, &o->vm.vsock.cid, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int set_option(struct run_options *o, enum option_id id, const char *value, struct error *err)
 {
     switch (id) {
@@ -261,6 +307,9 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_NET: return netdev_config_parse(value, &o->vm.net, err);
     case OPT_SHARE: return parse_share(value, o, err);
     case OPT_SERIAL: return parse_serial(value, &o->serial, err);
+    case OPT_CONSOLE: return parse_serial(value, &o->console, err);
+    case OPT_BALLOON: return parse_balloon(value, &o->vm, err);
+    case OPT_VSOCK: return parse_vsock(value, o, err);
     case OPT_SANDBOX: return parse_sandbox(value, &o->sandbox, err);
     case OPT_NAME: o->name = value; return machine_name_check(value, err);
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);
@@ -310,6 +359,8 @@ static int parse_one(struct run_options *o, int argc, char **argv, int *at, stru
 
 void run_options_done(struct run_options *o)
 {
+    free(o->vsock_text);
+    o->vsock_text = NULL;
     for (unsigned i = 0; i < VM_DISKS_MAX; i++)
         free(o->disk_text[i]);
     memset(o->disk_text, 0, sizeof(o->disk_text));
@@ -319,6 +370,24 @@ void run_options_done(struct run_options *o)
     }
     memset(o->share_text, 0, sizeof(o->share_text));
     memset(o->share_tag, 0, sizeof(o->share_tag));
+}
+
+/* Who has stdin and stdout. */
+static int check_terminals(struct run_options *o, struct error *err)
+{
+    if (o->console && strcmp(o->console, "none") == 0)
+        o->console = NULL;
+    const bool console = o->console && strcmp(o->console, "stdio") == 0;
+    if (!o->serial)
+        o->serial = o->command || console ? "none" : "stdio";
+    const bool serial = strcmp(o->serial, "stdio") == 0;
+    if (o->command && (serial || console))
+        return error_set(err, -EINVAL, "--%s: stdin and stdout are the command's (use a file, pty, unix:PATH or none)",
+                         serial ? "serial" : "console");
+    if (serial && console)
+        return error_set(err, -EINVAL,
+                         "--console: stdin and stdout are the serial console's (use --serial none, or another one)");
+    return 0;
 }
 
 static int parse_all(int argc, char **argv, struct run_options *o, struct error *err)
@@ -336,11 +405,7 @@ static int parse_all(int argc, char **argv, struct run_options *o, struct error 
     }
     if (o->command && o->vm.reboot)
         return error_set(err, -EINVAL, "--reboot makes no sense with a command, which runs once");
-    if (!o->serial)
-        o->serial = o->command ? "none" : "stdio";
-    if (o->command && strcmp(o->serial, "stdio") == 0)
-        return error_set(err, -EINVAL, "--serial: stdin and stdout are the command's (use a file, pty, unix:PATH or none)");
-    return 0;
+    return check_terminals(o, err);
 }
 
 int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct error *err)

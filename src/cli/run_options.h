@@ -16,15 +16,17 @@ struct run_options {
     const char *append;  /* NULL: none */
     const char *name;    /* NULL: one is made up */
     const char *serial;  /* what COM1 is connected to: run_serial.h */
+    const char *console; /* what the virtio console is connected to, the same; NULL: there is none */
     enum run_sandbox sandbox;
     double timeout; /* seconds, 0: none */
     bool help;
     char *const *command;                                       /* after "--"; NULL: none; ends with NULL */
+    char *vsock_text;                                           /* owned; what vm.vsock points into */
     char *disk_text[VM_DISKS_MAX];                              /* owned; what vm.disk[] points into */
     char *share_text[VM_SHARES_MAX], *share_tag[VM_SHARES_MAX]; /* owned; what vm.share[] points into */
 };
 
-/* Strings are borrowed from argv, but for those of disks and shares. -EINVAL: bad usage. */
+/* Strings are borrowed from argv, but for those of disks, shares and vsock. -EINVAL: bad usage. */
 MUST_CHECK int run_options_parse(int argc, char **argv, struct run_options *ret_options, struct error *err);
 /* Takes zeroed ones. */
 void run_options_done(struct run_options *options);

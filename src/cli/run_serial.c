@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `doppel run --serial` connects COM1 to.
+ * What `doppel run --serial` and --console connect COM1 and the virtio console to.
  */
 #include "cli/run_serial.h"
 
@@ -31,16 +31,17 @@ static int open_file(struct loop *loop, const char *path, struct chardev **ret_d
     return r;
 }
 
-static int open_pty(struct loop *loop, struct chardev **ret_dev, struct error *err)
+static int open_pty(struct loop *loop, const char *option, struct chardev **ret_dev, struct error *err)
 {
     char name[128];
     int r = chardev_pty_new(loop, name, sizeof(name), ret_dev, err);
     if (r == 0)
-        (void)fprintf(stderr, "doppel: the serial console is %s\n", name);
+        (void)fprintf(stderr, "doppel: the %s console is %s\n", strcmp(option, "--serial") == 0 ? "serial" : "virtio", name);
     return r;
 }
 
-int run_serial_open(struct loop *loop, const char *what, struct chardev **ret_dev, int *ret_fd, struct error *err)
+int run_serial_open(struct loop *loop, const char *option, const char *what, struct chardev **ret_dev, int *ret_fd,
+                    struct error *err)
 {
     int r = 0;
     *ret_fd = -1;
@@ -49,10 +50,10 @@ int run_serial_open(struct loop *loop, const char *what, struct chardev **ret_de
     else if (run_serial_is_stdio(what))
         r = chardev_fd_new(loop, STDIN_FILENO, STDOUT_FILENO, ret_dev, err);
     else if (strcmp(what, "pty") == 0)
-        r = open_pty(loop, ret_dev, err);
+        r = open_pty(loop, option, ret_dev, err);
     else if (strncmp(what, UNIX, strlen(UNIX)) == 0)
         r = chardev_unix_new(loop, what + strlen(UNIX), ret_dev, err);
     else
         r = open_file(loop, what, ret_dev, ret_fd, err);
-    return r < 0 ? error_prefix(err, "--serial") : 0;
+    return r < 0 ? error_prefix(err, "%s", option) : 0;
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -38,6 +39,16 @@ void terminal_raw_again(void)
 {
     if (atomic_load(&raw))
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &raw_mode);
+}
+
+bool terminal_size(unsigned *ret_cols, unsigned *ret_rows)
+{
+    struct winsize size;
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0 || size.ws_row == 0)
+        return false;
+    *ret_cols = size.ws_col;
+    *ret_rows = size.ws_row;
+    return true;
 }
 
 void terminal_say(const char *text)

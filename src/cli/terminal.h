@@ -16,6 +16,8 @@ void terminal_raw(void);
 void terminal_restore(void);
 /* For programs without a watcher: a signal that ends us restores it first. */
 void terminal_restore_on_signals(void);
+/* Columns and rows of stdin's terminal. False: it is none, or does not know. */
+bool terminal_size(unsigned *ret_cols, unsigned *ret_rows);
 /* Writes to the terminal, beside the guest's output; lines end with "\r\n". */
 void terminal_say(const char *text);
 /* Raw again after a restore for job control. */

@@ -18,6 +18,7 @@ int verb_ps(int argc, char **argv);
 int verb_pause(int argc, char **argv);
 int verb_resume(int argc, char **argv);
 int verb_stop(int argc, char **argv);
+int verb_balloon(int argc, char **argv);
 int verb_console(int argc, char **argv);
 
 /* Prints "doppel: message" to stderr; returns EXIT_FAILED. */

@@ -30,7 +30,8 @@ static struct {
     pthread_mutex_t lock;    /* guards machine */
     struct machine *machine; /* borrowed (run.c takes it back before freeing it) */
     _Atomic int signal;
-} watcher = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    _Atomic int resize_fd; /* borrowed (taken back before it is closed); -1: none */
+} watcher = { .lock = PTHREAD_MUTEX_INITIALIZER, .resize_fd = -1 };
 
 /* Waits for a signal; 0 when the deadline passed. */
 static int wait_signal(ns_t deadline)
@@ -60,6 +61,15 @@ _Noreturn static void leave(int sig)
     if (sig == 0)
         (void)fprintf(stderr, "doppel: time limit of %g s reached\n", watcher.timeout);
     _exit(sig ? EXIT_SIGNAL_BASE + sig : EXIT_TIMED_OUT);
+}
+
+/* The terminal may have another size: others look, who may wait for the machine. */
+static void tell_resize(void)
+{
+    const uint64_t one = 1;
+    int fd = atomic_load(&watcher.resize_fd);
+    if (fd >= 0)
+        (void)!write(fd, &one, sizeof(one)); /* full: they are about to look */
 }
 
 /* Job control: the shell gets a sane terminal while we stand still. */
@@ -109,6 +119,8 @@ static void *watch(void *unused)
             suspend();
         else if (sig == SIGCONT)
             terminal_raw_again();
+        if (sig == SIGCONT || sig == SIGWINCH)
+            tell_resize();
         if (ends_machine(sig)) {
             end_machine(sig);
             insist(sig);
@@ -126,6 +138,7 @@ int watcher_start(double timeout, struct error *err)
         (void)sigaddset(&watcher.set, end_signals[i]);
     (void)sigaddset(&watcher.set, SIGTSTP);
     (void)sigaddset(&watcher.set, SIGCONT);
+    (void)sigaddset(&watcher.set, SIGWINCH);
     (void)sigaddset(&watcher.set, STOP_SIGNAL);
     (void)pthread_sigmask(SIG_BLOCK, &watcher.set, NULL);
     return vm_thread_start(&watcher.thread, watch, NULL, err);
@@ -136,6 +149,11 @@ void watcher_set_machine(struct machine *machine)
     (void)pthread_mutex_lock(&watcher.lock);
     watcher.machine = machine;
     (void)pthread_mutex_unlock(&watcher.lock);
+}
+
+void watcher_set_resize(int fd)
+{
+    atomic_store(&watcher.resize_fd, fd);
 }
 
 int watcher_signal(void)

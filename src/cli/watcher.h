@@ -17,6 +17,8 @@ struct machine;
 MUST_CHECK int watcher_start(double timeout, struct error *err);
 /* From now on the machine is ended. NULL: back to exiting. */
 void watcher_set_machine(struct machine *machine);
+/* An eventfd of the caller's that is written to when the terminal may have another size; -1: none. Any thread. */
+void watcher_set_resize(int fd);
 /* Returns the number of the signal that ended the machine, 0 for none. */
 int watcher_signal(void);
 void watcher_stop(void);

@@ -24,9 +24,15 @@ static const struct {
     [ACTION_PAUSE] = { "pause", "stop its CPUs and its time", IN(MACHINE_RUNNING) | IN(MACHINE_STOPPING) },
     [ACTION_RESUME] = { "resume", "let them go on", IN(MACHINE_PAUSED) },
     [ACTION_STOP] = { "stop", "ask the guest to power off, then end it", ALIVE },
+    [ACTION_BALLOON] = { "balloon", "see, or set, what its guest keeps of its memory", ALIVE },
     [ACTION_CONSOLE] = { "console", "see its console and type on it", ALIVE },
 };
 static_assert(ARRAY_SIZE(table) == ACTION_NR, "each action has its row");
+
+/* The balloon's figures, by enum machine_balloon_stat. */
+static const char *const figures[MACHINE_BALLOON_STATS] = {
+    "swap_in", "swap_out", "major_faults", "minor_faults", "free", "total", "available", "caches", "htlb_alloc", "htlb_fail",
+};
 
 static const char *const states[MACHINE_STATE_NR] = {
     [MACHINE_RUNNING] = "running",
@@ -43,6 +49,11 @@ const char *action_name(enum action_id id)
 const char *action_summary(enum action_id id)
 {
     return table[id].summary;
+}
+
+const char *balloon_figure_name(enum machine_balloon_stat stat)
+{
+    return figures[stat];
 }
 
 int action_find(const char *name, enum action_id *ret_id)
@@ -85,7 +96,25 @@ int action_encode(const struct action *a, char *line, size_t cap)
 {
     if (a->id == ACTION_STOP)
         return dump(json_pack("{s:s, s:b, s:i}", "action", table[a->id].name, "force", a->force, "grace", a->grace_s), line, cap);
+    if (a->id == ACTION_BALLOON && a->keep)
+        return dump(json_pack("{s:s, s:I}", "action", table[a->id].name, "keep", (json_int_t)a->keep), line, cap);
     return dump(json_pack("{s:s}", "action", table[a->id].name), line, cap);
+}
+
+/* What JSON's integers do not hold, a guest made up. */
+static json_int_t clip(uint64_t v)
+{
+    return (json_int_t)MIN(v, (uint64_t)INT64_MAX);
+}
+
+static json_t *pack_balloon(const struct machine_balloon *b)
+{
+    json_t *stats = json_object();
+    for (unsigned i = 0; stats && i < MACHINE_BALLOON_STATS; i++)
+        if (b->known >> i & 1)
+            (void)json_object_set_new(stats, figures[i], json_integer(clip(b->stat[i]))); /* out of memory: it lacks one */
+    return json_pack("{s:I, s:I, s:b, s:I, s:I, s:o}", "target", clip(b->target), "actual", clip(b->actual), "driver", b->driver,
+                     "released", clip(b->released), "age", (json_int_t)b->age, "stats", stats);
 }
 
 int reply_encode(const struct reply *r, char *line, size_t cap)
@@ -94,7 +123,8 @@ int reply_encode(const struct reply *r, char *line, size_t cap)
     json_t *info = json_pack("{s:s, s:i, s:s, s:s, s:s, s:i, s:I, s:f}", "name", i->name, "pid", i->pid, "state",
                              states[i->state], "arch", i->arch, "engine", i->engine, "cpus", (int)i->cpus, "memory",
                              (json_int_t)i->memory, "uptime", i->uptime_s);
-    return dump(json_pack("{s:b, s:s, s:o}", "ok", r->ok, "text", r->text, "machine", info), line, cap);
+    json_t *balloon = r->has_balloon ? pack_balloon(&r->balloon) : NULL;
+    return dump(json_pack("{s:b, s:s, s:o, s:o*}", "ok", r->ok, "text", r->text, "machine", info, "balloon", balloon), line, cap);
 }
 
 /* ---- reading ---- */
@@ -127,6 +157,11 @@ static int take_member(struct action *a, const char *key, const json_t *value, s
         json_int_t s = json_integer_value(value);
         a->grace_s = (int)MIN(MAX(s, (json_int_t)0), (json_int_t)ACTION_GRACE_MAX);
         return json_is_integer(value) && s == a->grace_s ? 0 : broken(err, "'grace' is a number of seconds from 0 to 3600");
+    }
+    if (a->id == ACTION_BALLOON && strcmp(key, "keep") == 0) {
+        json_int_t keep = json_integer_value(value);
+        a->keep = keep > 0 ? (uint64_t)keep : 0;
+        return keep > 0 ? 0 : broken(err, "'keep' is a number of bytes");
     }
     return broken(err, "a member that the action does not have");
 }
@@ -183,6 +218,35 @@ static bool take_info(const json_t *o, struct machine_info *i)
     return false;
 }
 
+static bool take_number(const json_t *object, const char *key, json_int_t min, json_int_t *ret)
+{
+    const json_t *value = json_object_get(object, key);
+    *ret = json_integer_value(value);
+    return json_is_integer(value) && *ret >= min;
+}
+
+static bool take_balloon(const json_t *o, struct machine_balloon *b)
+{
+    json_int_t target, actual, released, age, v;
+    const json_t *stats = json_object_get(o, "stats"), *driver = json_object_get(o, "driver");
+    if (!take_number(o, "target", 0, &target) || !take_number(o, "actual", 0, &actual) || !take_number(o, "age", -1, &age)
+        || !take_number(o, "released", 0, &released) || !json_is_boolean(driver) || !json_is_object(stats))
+        return false;
+    *b = (struct machine_balloon){
+        .target = (uint64_t)target,
+        .actual = (uint64_t)actual,
+        .driver = json_is_true(driver),
+        .released = (uint64_t)released,
+        .age = age,
+    };
+    for (unsigned i = 0; i < MACHINE_BALLOON_STATS; i++)
+        if (take_number(stats, figures[i], 0, &v)) {
+            b->stat[i] = (uint64_t)v;
+            b->known |= 1U << i;
+        }
+    return true;
+}
+
 int reply_decode(const char *line, size_t len, struct reply *ret_reply, struct error *err)
 {
     struct reply r = { 0 };
@@ -193,6 +257,9 @@ int reply_decode(const char *line, size_t len, struct reply *ret_reply, struct e
     r.ok = json_is_true(ok);
     bool good = json_is_boolean(ok) && take_text(root, "text", r.text, sizeof(r.text))
                 && take_info(json_object_get(root, "machine"), &r.info);
+    const json_t *balloon = json_object_get(root, "balloon");
+    r.has_balloon = balloon;
+    good = good && (!balloon || take_balloon(balloon, &r.balloon));
     json_decref(root);
     if (!good)
         return broken(err, "the reply lacks something");

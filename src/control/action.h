@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "control/rundir.h"
+#include "machine/machine.h"
 
 enum action_id {
     ACTION_INFO,
@@ -22,7 +23,8 @@ enum action_id {
     ACTION_RESUME,
     ACTION_STOP,
     ACTION_CONSOLE, /* after the reply the connection is the console, both ways */
-    ACTION_LAST = ACTION_CONSOLE
+    ACTION_BALLOON, /* sets what the guest keeps of its memory, if it is told; the reply has what is known of it */
+    ACTION_LAST = ACTION_BALLOON
 };
 enum { ACTION_NR = ACTION_LAST + 1 };
 
@@ -39,8 +41,9 @@ enum { ACTION_LINE_MAX = 4096, ACTION_GRACE_DEFAULT = 10, ACTION_GRACE_MAX = 360
 
 struct action {
     enum action_id id;
-    bool force;  /* stop: ask nobody */
-    int grace_s; /* stop: seconds for the guest to power off */
+    bool force;    /* stop: ask nobody */
+    int grace_s;   /* stop: seconds for the guest to power off */
+    uint64_t keep; /* balloon: bytes of its memory that the guest is to keep; 0: as it is */
 };
 
 struct machine_info {
@@ -57,6 +60,8 @@ struct reply {
     bool ok;
     char text[256]; /* not ok: why, with what to do; ok: what there is to say, may be empty */
     struct machine_info info;
+    bool has_balloon; /* to an action of that name */
+    struct machine_balloon balloon;
 };
 
 const char *action_name(enum action_id id);
@@ -64,6 +69,8 @@ const char *action_name(enum action_id id);
 const char *action_summary(enum action_id id);
 /* -ENOENT. */
 MUST_CHECK int action_find(const char *name, enum action_id *ret_id);
+/* What the balloon's figure is called in lines and by the command line. */
+const char *balloon_figure_name(enum machine_balloon_stat stat);
 const char *machine_state_name(enum machine_state state);
 /* Whether the action makes sense in that state. -EINVAL with the reason. */
 MUST_CHECK int action_check(enum action_id id, enum machine_state state, struct error *err);

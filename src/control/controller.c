@@ -8,6 +8,7 @@
 #include "control/controller.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,25 @@ static void stop(struct controller *c, const struct action *a, char *text, size_
     c->grace_s = a->grace_s;
 }
 
+static bool balloon(struct controller *c, const struct action *a, struct reply *reply)
+{
+    const uint64_t all = c->config->memory;
+    int r = 0;
+    if (a->keep > all || (a->keep && a->keep < MACHINE_MEMORY_MIN)) {
+        (void)snprintf(reply->text, sizeof(reply->text), "balloon: the guest can keep %d MiB to %" PRIu64 " MiB",
+                       MACHINE_MEMORY_MIN >> 20, all >> 20);
+        return false;
+    }
+    if (a->keep)
+        r = machine_set_balloon(c->machine, a->keep);
+    if (r == 0)
+        r = machine_get_balloon(c->machine, &reply->balloon);
+    reply->has_balloon = r == 0;
+    if (r < 0)
+        (void)snprintf(reply->text, sizeof(reply->text), "balloon: the machine has none (doppel run --balloon)");
+    return r == 0;
+}
+
 void controller_perform(struct controller *c, const struct action *a, struct reply *ret_reply)
 {
     struct error err = { 0 };
@@ -95,6 +115,7 @@ void controller_perform(struct controller *c, const struct action *a, struct rep
         case ACTION_CONSOLE: break; /* the reply says it all; the console is the server's */
         case ACTION_PAUSE: machine_pause(c->machine); break;
         case ACTION_RESUME: machine_resume(c->machine); break;
+        case ACTION_BALLOON: ret_reply->ok = balloon(c, a, ret_reply); break;
         case ACTION_STOP: stop(c, a, ret_reply->text, sizeof(ret_reply->text)); break;
         }
     else

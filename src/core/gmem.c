@@ -195,6 +195,16 @@ int gmem_write(struct gmem *gm, gpa_t gpa, const void *buf, uint64_t len)
     return 0;
 }
 
+uint64_t gmem_discard(struct gmem *gm, void *host, uint64_t len)
+{
+    uint8_t *begin = (uint8_t *)ALIGN_UP((uintptr_t)host, (uintptr_t)GPAGE_SIZE),
+            *end = (uint8_t *)ALIGN_DOWN((uintptr_t)host + len, (uintptr_t)GPAGE_SIZE);
+    if (begin >= end || madvise(begin, (size_t)(end - begin), MADV_DONTNEED) < 0)
+        return 0;
+    note_range(gm, begin, (uint64_t)(end - begin)); /* behind it, as behind any store: code that was there is gone */
+    return (uint64_t)(end - begin);
+}
+
 void gmem_reset(struct gmem *gm)
 {
     /* What is given back reads as zeroes; should the host not take it, write them. */

@@ -69,6 +69,10 @@ MUST_CHECK int gmem_write(struct gmem *gm, gpa_t gpa, const void *buf, uint64_t 
 /* Says that these bytes of RAM are about to be written: when they are many, the host makes their pages now, all at once, which
  * takes a fraction of the time of a fault each. */
 void gmem_make(uint8_t *host, uint64_t len);
+/* Gives the whole pages in [host, host+len), which lie in gm->host, to the host: what is resident falls, their contents are lost
+ * (they read as zeroes, or as they were should the host not take them), their addresses stay. Notes code pages. Returns the bytes
+ * given. */
+uint64_t gmem_discard(struct gmem *gm, void *host, uint64_t len);
 /* Zeroes all RAM and forgets all code marks. Only with every vCPU stopped. */
 void gmem_reset(struct gmem *gm);
 

@@ -22,7 +22,8 @@ enum { STS_MASK = STS_TMR | STS_BM | STS_GBL | STS_PWRBTN | STS_SLPBTN | STS_RTC
 enum { EN_MASK = STS_TMR | STS_GBL | STS_PWRBTN | STS_SLPBTN | STS_RTC };
 enum { CNT_SCI_EN = 1 << 0, CNT_BM_RLD = 1 << 1, CNT_SLP_TYP = 7 << 10, CNT_SLP_TYP_SHIFT = 10, CNT_SLP_EN = 1 << 13 };
 enum { CNT_MASK = CNT_BM_RLD | CNT_SLP_TYP };
-enum { REG_STATUS = 0, REG_ENABLE = 2, REG_CONTROL = 4, REG_TIMER = 8 };
+enum { REG_STATUS = 0, REG_ENABLE = 2, REG_CONTROL = 4, REG_TIMER = 8, REG_GPE = 12 };
+enum { GPE_SHUTDOWN = 1 << 0, GPE_MASK = GPE_SHUTDOWN };
 
 static uint64_t ticks(const struct acpipm *pm)
 {
@@ -45,7 +46,7 @@ static void refresh(struct acpipm *pm)
 static void update(struct acpipm *pm)
 {
     refresh(pm);
-    irq_set(&pm->sci, pm->status & pm->enable & EN_MASK);
+    irq_set(&pm->sci, (pm->status & pm->enable & EN_MASK) || (pm->gpe_status & pm->gpe_enable));
     ns_t at = VM_TIME_NEVER;
     if ((pm->enable & STS_TMR) && !(pm->status & STS_TMR)) {
         unsigned __int128 tick = (unsigned __int128)(pm->toggles + 1) << top_bit(pm);
@@ -90,6 +91,7 @@ static uint64_t pm_read(void *dev, uint64_t offset, unsigned size)
     case REG_STATUS: v = pm->status; break;
     case REG_ENABLE: v = pm->enable; break;
     case REG_CONTROL: v = pm->control | CNT_SCI_EN; break;
+    case REG_GPE: v = (uint16_t)(pm->gpe_status | pm->gpe_enable << 8); break;
     default: v = 0; break;
     }
     return (offset & 1 ? v >> 8 : v) & (size == 1 ? 0xff : 0xffff);
@@ -103,6 +105,10 @@ static void write_reg(struct acpipm *pm, unsigned reg, uint16_t v, uint16_t mask
     case REG_STATUS: pm->status &= (uint16_t)~v; break;
     case REG_ENABLE: pm->enable = ((pm->enable & (uint16_t)~mask) | v) & EN_MASK; break;
     case REG_CONTROL: write_control(pm, (pm->control & (uint16_t)~mask) | v); break;
+    case REG_GPE:
+        pm->gpe_status &= (uint8_t)~v;
+        pm->gpe_enable = (uint8_t)((pm->gpe_enable & ~(mask >> 8)) | v >> 8) & GPE_MASK;
+        break;
     default: guest_err(&pm->errors, "acpipm: write to register %#x", reg); break;
     }
     update(pm);
@@ -124,9 +130,12 @@ static void pm_write(void *dev, uint64_t offset, uint64_t value, unsigned size)
 
 bool acpipm_power_button(struct acpipm *pm)
 {
+    const bool heard = pm->enable & STS_PWRBTN;
     pm->status |= STS_PWRBTN;
+    if (!heard)
+        pm->gpe_status |= GPE_SHUTDOWN;
     update(pm);
-    return pm->enable & STS_PWRBTN;
+    return heard || (pm->gpe_enable & GPE_SHUTDOWN);
 }
 
 static void pm_reset(void *dev)
@@ -135,6 +144,7 @@ static void pm_reset(void *dev)
     pm->enable = pm->control = 0;
     pm->toggles = ticks(pm) >> top_bit(pm);
     pm->status = 0;
+    pm->gpe_status = pm->gpe_enable = 0;
     update(pm);
 }
 
@@ -155,6 +165,8 @@ static int pm_post_load(void *object, struct error *err)
     pm->status &= STS_MASK;
     pm->enable &= EN_MASK;
     pm->control &= CNT_MASK;
+    pm->gpe_status &= GPE_MASK;
+    pm->gpe_enable &= GPE_MASK;
     vm_timer_arm(&pm->timer, vm_clock_now(pm->clock)); /* looks at what happened since, once time goes on */
     return 0;
 }
@@ -164,11 +176,13 @@ static const struct state_field pm_fields[] = {
     STATE_U16(struct acpipm, enable),
     STATE_U16(struct acpipm, control),
     STATE_U64(struct acpipm, toggles),
+    STATE_U8(struct acpipm, gpe_status),
+    STATE_U8(struct acpipm, gpe_enable),
     STATE_END,
 };
 static const struct state_desc pm_state = {
     .name = "acpipm",
-    .version = 1,
+    .version = 2,
     .fields = pm_fields,
     .pre_save = pm_pre_save,
     .post_load = pm_post_load,

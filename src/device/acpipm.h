@@ -3,7 +3,8 @@
  * ACPI fixed hardware: PM1a event and control blocks and the power management timer.
  *
  * The machine is always in ACPI mode (no SMI command port), so SCI_EN reads 1. Sleep states other than S5 do not exist.
- * No general-purpose events. The reset register is port CF9h, in pcihost.
+ * One general-purpose
+ * event, 0: somebody asks for a shutdown (the DSDT notifies the guest). The reset register is port CF9h, in pcihost.
  * Spec: ACPI 6.5, 4.8.3 and 4.8.1.
  */
 #ifndef DOPPEL_DEVICE_ACPIPM_H
@@ -16,10 +17,12 @@
 
 enum {
     ACPIPM_IO_SIZE = 16,
-    ACPIPM_EVT = 0, /* offset of PM1a_EVT_BLK, 4 bytes: status, enable */
-    ACPIPM_CNT = 4, /* offset of PM1a_CNT_BLK, 2 bytes */
-    ACPIPM_TMR = 8, /* offset of PM_TMR_BLK, 4 bytes */
-    ACPIPM_S5 = 5,  /* SLP_TYP value for the DSDT's _S5 */
+    ACPIPM_EVT = 0,  /* offset of PM1a_EVT_BLK, 4 bytes: status, enable */
+    ACPIPM_CNT = 4,  /* offset of PM1a_CNT_BLK, 2 bytes */
+    ACPIPM_TMR = 8,  /* offset of PM_TMR_BLK, 4 bytes */
+    ACPIPM_GPE = 12, /* offset of GPE0_BLK, 2 bytes: status, enable */
+    ACPIPM_GPE_LEN = 2,
+    ACPIPM_S5 = 5, /* SLP_TYP value for the DSDT's _S5 */
     ACPIPM_HZ = 3579545,
 };
 
@@ -32,6 +35,7 @@ struct acpipm {
     struct guest_errors errors;
     /* state */
     uint16_t status, enable, control;
+    uint8_t gpe_status, gpe_enable;
     uint64_t toggles; /* times the timer's top bit had changed when TMR_STS was last looked at */
 };
 
@@ -41,7 +45,8 @@ extern const struct device_class acpipm_class;
 /* The lines are copied. */
 void acpipm_init(struct acpipm *pm, struct vm_clock *clock, bool timer32, const struct irq_line *sci,
                  const struct irq_line *poweroff);
-/* The user presses the power button; whether the guest has its event enabled, that is, listens. Machine's lock held. */
+/* The user presses the power button; when the guest has not enabled its event, a shutdown is asked for by GPE 0 instead. Whether
+ * the guest listens to either. Machine's lock held. */
 bool acpipm_power_button(struct acpipm *pm);
 
 #endif

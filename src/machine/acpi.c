@@ -212,6 +212,8 @@ static uint32_t put_fadt(struct area *a, uint32_t facs, uint32_t dsdt)
         .pm1_evt_len = 4,
         .pm1_cnt_len = 2,
         .pm_tmr_len = 4,
+        .gpe0 = PC_PM_BASE + ACPIPM_GPE,
+        .gpe0_len = ACPIPM_GPE_LEN,
         .c2_latency = 0xffff, /* above 100 and 1000: no C2, no C3 */
         .c3_latency = 0xffff,
         .century = 0x32,
@@ -225,6 +227,7 @@ static uint32_t put_fadt(struct area *a, uint32_t facs, uint32_t dsdt)
         .x_pm1a_evt = io_register(PC_PM_BASE + ACPIPM_EVT, 4, 2),
         .x_pm1a_cnt = io_register(PC_PM_BASE + ACPIPM_CNT, 2, 2),
         .x_pm_tmr = io_register(PC_PM_BASE + ACPIPM_TMR, 4, 3),
+        .x_gpe0 = io_register(PC_PM_BASE + ACPIPM_GPE, ACPIPM_GPE_LEN, 1),
     };
     return put_table(a, &f, sizeof(f));
 }

@@ -11,6 +11,7 @@
 
 struct vm_config;
 struct machine_ports;
+struct machine_balloon;
 
 /* A chip of the board, for reset, save and load. */
 struct board_chip {
@@ -36,6 +37,13 @@ struct board_ops {
     const struct board_chip *(*chips)(void *board, unsigned *ret_nr);
     /* Optional. Presses the power button; whether the guest listens to it. Machine's lock held. */
     bool (*power_button)(void *board);
+    /* Optional, as the next two; false: there is no such device. The terminal of the virtio console has this many columns and
+     * rows. Machine's lock held. */
+    bool (*console_size)(void *board, unsigned cols, unsigned rows);
+    /* The guest is to keep so many bytes of its memory. Machine's lock held. */
+    bool (*set_balloon)(void *board, uint64_t keep);
+    /* What is known of the guest's memory; asks the guest for news. Machine's lock held. */
+    bool (*get_balloon)(void *board, struct machine_balloon *ret_balloon);
 };
 
 #endif

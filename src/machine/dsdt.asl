@@ -11,6 +11,12 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "DOPPEL", "DOPPELPC", 1)
     /* Which interrupt controllers the guest uses; only IOAPIC routing is described. */
     Method (\_PIC, 1) { }
 
+    /* Somebody asks for a shutdown: graceful shutdown request. ACPI 6.5, table 5.156. */
+    Scope (\_GPE)
+    {
+        Method (_E00) { Notify (\_SB, 0x81) }
+    }
+
     Scope (\_SB)
     {
         /* What belongs to the board: no driver may take it. */

@@ -58,8 +58,11 @@ static const struct module_of_device {
     const char *name;
     uint16_t device; /* PCI device number of virtio devices that need it; ANY_DEVICE: all */
 } modules_of_devices[] = {
-    { "virtio_pci", ANY_DEVICE }, { "virtio_blk", 0x1042 }, { "virtio_net", 0x1041 },   { "virtio_console", 0x1043 },
-    { "virtio-rng", 0x1044 },     { "virtiofs", 0x105a },   { "9pnet_virtio", 0x1049 }, { "9p", 0x1049 },
+    { "virtio_pci", ANY_DEVICE }, { "virtio_blk", 0x1042 },
+    { "virtio_net", 0x1041 },     { "virtio_console", 0x1043 },
+    { "virtio-rng", 0x1044 },     { "virtiofs", 0x105a },
+    { "9pnet_virtio", 0x1049 },   { "9p", 0x1049 },
+    { "virtio_balloon", 0x1045 }, { "vmw_vsock_virtio_transport", 0x1053 },
 };
 
 /* Paths relative to lib/modules/VERSION, as modules.dep has them, in the order of loading. */

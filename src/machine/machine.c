@@ -72,6 +72,20 @@ static int check_shares(const struct vm_config *config, struct error *err)
     return 0;
 }
 
+static int check_balloon_and_vsock(const struct vm_config *config, struct error *err)
+{
+    if (config->balloon_keep > config->memory)
+        return error_set(err, -EINVAL, "a balloon that leaves %" PRIu64 " MiB: the guest has %" PRIu64,
+                         config->balloon_keep >> 20, config->memory >> 20);
+    if (config->balloon_keep && config->balloon_keep < MACHINE_MEMORY_MIN)
+        return error_set(err, -EINVAL, "a balloon that leaves %" PRIu64 " KiB: at least %d MiB are needed",
+                         config->balloon_keep >> 10, MACHINE_MEMORY_MIN >> 20);
+    if (config->vsock.path && (config->vsock.cid < VM_CID_MIN || config->vsock.cid > VM_CID_MAX))
+        return error_set(err, -EINVAL, "vsock: CID %" PRIu32 ": %d to %u are possible", config->vsock.cid, VM_CID_MIN,
+                         VM_CID_MAX);
+    return 0;
+}
+
 int vm_config_check(const struct vm_config *config, struct error *err)
 {
     const struct registry_arch *arch;
@@ -94,7 +108,9 @@ int vm_config_check(const struct vm_config *config, struct error *err)
         return error_set(err, -EINVAL, "a code cache of %" PRIu64 " MiB: at most %d MiB for each of %u CPUs are possible",
                          config->code_cache >> 20, VM_CODE_CACHE_MAX >> 20, config->cpus);
     r = check_disks(config, err);
-    return r < 0 ? r : check_shares(config, err);
+    if (r == 0)
+        r = check_shares(config, err);
+    return r < 0 ? r : check_balloon_and_vsock(config, err);
 }
 
 static uint64_t code_cache_of(const struct vm_config *config)
@@ -323,6 +339,30 @@ int machine_power_button(struct machine *m)
     bool heard = m->arch->board->power_button(m->board);
     vm_unlock(&m->vm);
     return heard ? 0 : -EAGAIN;
+}
+
+void machine_console_size(struct machine *m, unsigned cols, unsigned rows)
+{
+    vm_lock(&m->vm);
+    if (m->arch->board->console_size)
+        (void)m->arch->board->console_size(m->board, cols, rows); /* no console: nobody to tell */
+    vm_unlock(&m->vm);
+}
+
+int machine_set_balloon(struct machine *m, uint64_t keep)
+{
+    vm_lock(&m->vm);
+    bool done = m->arch->board->set_balloon && m->arch->board->set_balloon(m->board, keep);
+    vm_unlock(&m->vm);
+    return done ? 0 : -ENOTSUP;
+}
+
+int machine_get_balloon(struct machine *m, struct machine_balloon *ret_balloon)
+{
+    vm_lock(&m->vm);
+    bool done = m->arch->board->get_balloon && m->arch->board->get_balloon(m->board, ret_balloon);
+    vm_unlock(&m->vm);
+    return done ? 0 : -ENOTSUP;
 }
 
 size_t machine_stats(struct machine *m, char *text, size_t cap)

@@ -16,7 +16,8 @@ struct chardev;
 struct loop;
 struct machine;
 
-enum { VM_DISKS_MAX = 16, VM_SHARES_MAX = 8, VM_TAG_MAX = 36 };
+enum { VM_DISKS_MAX = 16, VM_SHARES_MAX = 8, VM_TAG_MAX = 36, VM_CID_MIN = 3 };
+#define VM_CID_MAX 0xfffffffeU
 
 struct disk_config {
     const char *path; /* a file or block device of the host */
@@ -29,6 +30,12 @@ struct share_config {
     const char *path; /* a folder of the host */
     const char *tag;  /* how the guest names it: 1..VM_TAG_MAX bytes, each once */
     bool read_only;
+};
+
+/* Virtual sockets between guest and host. */
+struct vsock_config {
+    const char *path; /* of the Unix sockets: backend/vsockdev.h; NULL: none */
+    uint32_t cid;     /* the guest's: VM_CID_MIN..VM_CID_MAX */
 };
 
 /* What the user wants; the command line, a config file and the REST API all fill this. Strings are borrowed and outlive
@@ -53,15 +60,19 @@ struct vm_config {
     struct share_config share[VM_SHARES_MAX];
     unsigned nr_shares;
     struct netdev_config net; /* kind NETDEV_NONE: no card */
-    bool reboot;              /* a guest's reset restarts it; else it ends the machine */
-    bool stats;               /* keep counts that cost time, too, for machine_stats() */
-    const char *trace_code;   /* folder for a log of translated code, NULL: none */
+    bool balloon;             /* the guest can give memory back */
+    uint64_t balloon_keep;    /* bytes of its memory that the guest is to keep at first; 0: all */
+    struct vsock_config vsock;
+    bool reboot;            /* a guest's reset restarts it; else it ends the machine */
+    bool stats;             /* keep counts that cost time, too, for machine_stats() */
+    const char *trace_code; /* folder for a log of translated code, NULL: none */
 };
 
 /* The outside world, the caller's; outlives the machine. */
 struct machine_ports {
     struct loop *loop;
-    struct chardev *serial[2]; /* COM1: a console (console_new()) or NULL; COM2: any, or NULL */
+    struct chardev *serial[2];      /* COM1: a console (console_new()) or NULL; COM2: any, or NULL */
+    struct chardev *virtio_console; /* a second terminal; NULL: none */
 };
 
 enum { MACHINE_MEMORY_MIN = 16 << 20 };
@@ -97,6 +108,36 @@ bool machine_is_paused(struct machine *machine);
 bool machine_is_ending(struct machine *machine);
 /* Presses the power button. -ENOTSUP: the board has none, -EAGAIN: the guest does not listen to it. Threads as above. */
 MUST_CHECK int machine_power_button(struct machine *machine);
+
+/* The terminal of the virtio console has this many columns and rows; without one nothing happens. Any thread. */
+void machine_console_size(struct machine *machine, unsigned cols, unsigned rows);
+
+/* What a guest with a balloon says about its memory, in the order of the statistics' tags. Spec: virtio 1.2, 5.5.6.4 */
+enum machine_balloon_stat {
+    MACHINE_BALLOON_SWAP_IN,
+    MACHINE_BALLOON_SWAP_OUT,
+    MACHINE_BALLOON_MAJOR_FAULTS,
+    MACHINE_BALLOON_MINOR_FAULTS,
+    MACHINE_BALLOON_FREE,
+    MACHINE_BALLOON_TOTAL,
+    MACHINE_BALLOON_AVAILABLE,
+    MACHINE_BALLOON_CACHES,
+    MACHINE_BALLOON_HTLB_ALLOC,
+    MACHINE_BALLOON_HTLB_FAIL,
+    MACHINE_BALLOON_STAT_LAST = MACHINE_BALLOON_HTLB_FAIL
+};
+enum { MACHINE_BALLOON_STATS = MACHINE_BALLOON_STAT_LAST + 1 };
+struct machine_balloon {
+    uint64_t target, actual; /* bytes the guest is to keep, and keeps */
+    bool driver;             /* it has a driver for its balloon */
+    uint64_t released;       /* bytes it gave back, ever */
+    ns_t age;                /* of the figures, guest ns; -1: there are none */
+    uint32_t known;          /* which figures there are, a bit each */
+    uint64_t stat[MACHINE_BALLOON_STATS];
+};
+/* -ENOTSUP: there is no balloon. Any thread. The second also asks the guest for new figures, which come a little later. */
+MUST_CHECK int machine_set_balloon(struct machine *machine, uint64_t keep);
+MUST_CHECK int machine_get_balloon(struct machine *machine, struct machine_balloon *ret_balloon);
 
 /* The engine's counters as lines "name value". */
 size_t machine_stats(struct machine *machine, char *text, size_t cap);

@@ -249,7 +249,7 @@ static int pc_new(const struct vm_config *config, const struct machine_ports *po
     init_chips(pc, ports);
     r = make_cpus(pc, engine, err);
     if (r == 0)
-        r = pc_virtio_init(&pc->virtio, config, vm, &pc->pci.bus, &pc->ioapic, &pc->lapics, err);
+        r = pc_virtio_init(&pc->virtio, config, ports, vm, &pc->pci.bus, &pc->ioapic, &pc->lapics, err);
     list_chips(pc);
     return r < 0 ? r : map_chips(pc, err);
 }
@@ -365,6 +365,21 @@ static bool pc_power_button(void *board)
     return acpipm_power_button(&((struct pc *)board)->pm);
 }
 
+static bool pc_console_size(void *board, unsigned cols, unsigned rows)
+{
+    return pc_virtio_console_size(&((struct pc *)board)->virtio, cols, rows);
+}
+
+static bool pc_set_balloon(void *board, uint64_t keep)
+{
+    return pc_virtio_set_balloon(&((struct pc *)board)->virtio, keep);
+}
+
+static bool pc_get_balloon(void *board, struct machine_balloon *ret_balloon)
+{
+    return pc_virtio_get_balloon(&((struct pc *)board)->virtio, ret_balloon);
+}
+
 const struct board_ops pc_board_ops = {
     .name = "pc",
     .check = pc_check,
@@ -373,4 +388,7 @@ const struct board_ops pc_board_ops = {
     .power_on = pc_power_on,
     .chips = pc_chips,
     .power_button = pc_power_button,
+    .console_size = pc_console_size,
+    .set_balloon = pc_set_balloon,
+    .get_balloon = pc_get_balloon,
 };

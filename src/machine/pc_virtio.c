@@ -7,9 +7,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "backend/blockdev.h"
+#include "backend/chardev.h"
 #include "backend/fs.h"
 #include "backend/netdev.h"
 #include "base/checked.h"
@@ -111,8 +113,33 @@ static int add_share(struct pc_virtio *pv, unsigned i, const struct vm_config *c
     return plug(pv, &virtio_fs_class, &pv->fs[i].vdev, err);
 }
 
-int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct vm *vm, struct pci_bus *bus,
-                   struct ioapic *ioapic, struct lapic_bus *lapics, struct error *err)
+static int add_console(struct pc_virtio *pv, struct chardev *chardev, struct error *err)
+{
+    virtio_console_init(&pv->console, chardev, &pv->vm->gmem, &pv->vm->clock);
+    chardev_attach(chardev, &pv->vm->lock, virtio_console_ready, &pv->console);
+    pv->has_console = true;
+    return plug(pv, &virtio_console_class, &pv->console.vdev, err);
+}
+
+static int add_balloon(struct pc_virtio *pv, uint64_t keep, struct error *err)
+{
+    virtio_balloon_init(&pv->balloon, &pv->vm->gmem, &pv->vm->clock);
+    pv->has_balloon = true;
+    (void)pc_virtio_set_balloon(pv, keep ? keep : pv->vm->gmem.size); /* there is one */
+    return plug(pv, &virtio_balloon_class, &pv->balloon.vdev, err);
+}
+
+static int add_vsock(struct pc_virtio *pv, const struct vsock_config *config, struct error *err)
+{
+    int r = vsockdev_unix_new(pv->vm->loop, config->path, &pv->sockets, err);
+    if (r < 0)
+        return r;
+    virtio_vsock_init(&pv->vsock, pv->sockets, config->cid, &pv->vm->gmem, &pv->vm->clock, &pv->vm->lock);
+    return plug(pv, &virtio_vsock_class, &pv->vsock.vdev, err);
+}
+
+int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, const struct machine_ports *ports, struct vm *vm,
+                   struct pci_bus *bus, struct ioapic *ioapic, struct lapic_bus *lapics, struct error *err)
 {
     *pv = (struct pc_virtio){ .vm = vm, .bus = bus, .ioapic = ioapic, .lapics = lapics };
     virtio_rng_init(&pv->rng, &vm->gmem, &vm->clock);
@@ -123,6 +150,12 @@ int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct 
         r = add_net(pv, &config->net, err);
     for (unsigned i = 0; i < config->nr_shares && r == 0; i++)
         r = add_share(pv, i, config, err);
+    if (r == 0 && ports->virtio_console)
+        r = add_console(pv, ports->virtio_console, err);
+    if (r == 0 && config->balloon)
+        r = add_balloon(pv, config->balloon_keep, err);
+    if (r == 0 && config->vsock.path)
+        r = add_vsock(pv, &config->vsock, err);
     return r;
 }
 
@@ -133,6 +166,7 @@ void pc_virtio_done(struct pc_virtio *pv)
     netdev_free(pv->network);
     for (unsigned i = 0; i < VM_SHARES_MAX; i++)
         fs_free(pv->share[i]);
+    vsockdev_free(pv->sockets);
 }
 
 void pc_virtio_assign(struct pc_virtio *pv)
@@ -143,4 +177,38 @@ void pc_virtio_assign(struct pc_virtio *pv)
         pci_config_write(pv->bus, devfn, PCI_BAR0, (uint32_t)(PC_RAM_HOLE + (uint64_t)i * VIRTIO_PCI_BAR_SIZE), 4);
         pci_config_write(pv->bus, devfn, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
     }
+}
+
+bool pc_virtio_console_size(struct pc_virtio *pv, unsigned cols, unsigned rows)
+{
+    if (pv->has_console)
+        virtio_console_resize(&pv->console, (uint16_t)MIN(cols, (unsigned)UINT16_MAX), (uint16_t)MIN(rows, (unsigned)UINT16_MAX));
+    return pv->has_console;
+}
+
+bool pc_virtio_set_balloon(struct pc_virtio *pv, uint64_t keep)
+{
+    const uint64_t give = pv->vm->gmem.size - MIN(keep, pv->vm->gmem.size);
+    if (pv->has_balloon)
+        virtio_balloon_set_pages(&pv->balloon, (uint32_t)MIN(give >> VIRTIO_BALLOON_PAGE_SHIFT, (uint64_t)UINT32_MAX));
+    return pv->has_balloon;
+}
+
+bool pc_virtio_get_balloon(struct pc_virtio *pv, struct machine_balloon *ret_balloon)
+{
+    struct virtio_balloon *b = &pv->balloon;
+    if (!pv->has_balloon)
+        return false;
+    static_assert((int)MACHINE_BALLOON_STATS == (int)VIRTIO_BALLOON_STATS, "each figure has its place");
+    *ret_balloon = (struct machine_balloon){
+        .target = pv->vm->gmem.size - ((uint64_t)b->num_pages << VIRTIO_BALLOON_PAGE_SHIFT),
+        .actual = pv->vm->gmem.size - MIN((uint64_t)b->actual << VIRTIO_BALLOON_PAGE_SHIFT, pv->vm->gmem.size),
+        .driver = virtio_live(&b->vdev),
+        .released = b->released,
+        .known = b->known,
+        .age = b->stats_at ? vm_clock_now(&pv->vm->clock) - (ns_t)b->stats_at : -1,
+    };
+    memcpy(ret_balloon->stat, b->stat, sizeof(b->stat));
+    virtio_balloon_ask(b);
+    return true;
 }

@@ -8,11 +8,14 @@
 #ifndef DOPPEL_MACHINE_PC_VIRTIO_H
 #define DOPPEL_MACHINE_PC_VIRTIO_H
 
+#include "device/virtio/balloon.h"
 #include "device/virtio/blk.h"
+#include "device/virtio/console.h"
 #include "device/virtio/fs.h"
 #include "device/virtio/net.h"
 #include "device/virtio/pci.h"
 #include "device/virtio/rng.h"
+#include "device/virtio/vsock.h"
 #include "machine/board.h"
 #include "machine/machine.h"
 
@@ -38,14 +41,24 @@ struct pc_virtio {
     struct netdev *network; /* owned; NULL: no card */
     struct virtio_fs fs[VM_SHARES_MAX];
     struct fs *share[VM_SHARES_MAX]; /* owned */
+    bool has_console, has_balloon;
+    struct virtio_console console;
+    struct virtio_balloon balloon;
+    struct virtio_vsock vsock;
+    struct vsockdev *sockets; /* owned; NULL: no vsock */
 };
 
 /* Makes the devices that config asks for. On failure, too, the caller ends what is in chip[] and calls pc_virtio_done(). */
-MUST_CHECK int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, struct vm *vm, struct pci_bus *bus,
-                              struct ioapic *ioapic, struct lapic_bus *lapics, struct error *err);
-/* Closes disks, network and shares; the devices have ended. Takes zeroed ones. */
+MUST_CHECK int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *config, const struct machine_ports *ports,
+                              struct vm *vm, struct pci_bus *bus, struct ioapic *ioapic, struct lapic_bus *lapics,
+                              struct error *err);
+/* Closes disks, network, shares and sockets; the devices have ended. Takes zeroed ones. */
 void pc_virtio_done(struct pc_virtio *pv);
 /* Addresses for the BARs, memory decoding on. */
 void pc_virtio_assign(struct pc_virtio *pv);
+/* See struct board_ops. Machine's lock held. */
+bool pc_virtio_console_size(struct pc_virtio *pv, unsigned cols, unsigned rows);
+bool pc_virtio_set_balloon(struct pc_virtio *pv, uint64_t keep);
+bool pc_virtio_get_balloon(struct pc_virtio *pv, struct machine_balloon *ret_balloon);
 
 #endif

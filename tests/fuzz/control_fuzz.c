@@ -11,11 +11,16 @@
 
 static const char *const seeds[] = {
     "{\"action\":\"info\"}",
+    "{\"action\":\"balloon\",\"keep\":536870912}",
     "{\"action\":\"stop\",\"force\":true,\"grace\":10}",
     "{\"action\":\"pause\"}",
     "{\"ok\":true,\"text\":\"x\",\"machine\":{\"name\":\"a\",\"pid\":1,\"state\":\"paused\",\"arch\":\"x86-64\",\"engine\":"
     "\"bt\",\"cpus\":2,"
     "\"memory\":536870912,\"uptime\":1.25}}",
+    "{\"ok\":true,\"text\":\"\",\"machine\":{\"name\":\"a\",\"pid\":1,\"state\":\"running\",\"arch\":\"a\",\"engine\":\"b\","
+    "\"cpus\":2,"
+    "\"memory\":1,\"uptime\":1},\"balloon\":{\"target\":1,\"actual\":1,\"driver\":true,\"released\":0,\"age\":-1,\"stats\":{"
+    "\"free\":5,\"total\":-1}}}",
     "{\"action\":[[[[[[{\"a\":{\"b\":[1e308,-0.0,null,\"\\ud800\\udc00\"]}}]]]]]]}",
 };
 static const char *const words[] = { "\"",      "{",        "}",         "[",         "]",        ":",

@@ -1,30 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzer of virtio: queues, both transports, MSI-X, rng, blk and net, whatever a guest writes into registers and rings.
+ * Fuzzer of virtio: queues, both transports, MSI-X and all devices, whatever a guest writes into registers and rings.
  *
- * A rig has four devices: rng, a disk and a network card on PCI, a disk on MMIO. Actions are register accesses, plausible
- * set-ups, rings and chains, and noise over all of them; the disks are memory and end requests late and in any order; the network
- * has frames now and then. What must hold at all times: a disk is asked for ranges inside of it and memory inside of the guest's;
- * a network is given frames of possible lengths, with headers that fit them; no more requests are under way than queues have
+ * A rig has a disk on MMIO, and on PCI one of each: rng, disk, network card, console, balloon, vsock, share. Actions are register
+ * accesses, plausible set-ups, rings and chains, and noise over all of them; the disks are memory and end requests late and in
+ * any order; the network has frames now and then, the console input and room, sockets bytes, ends and clients. The share's back
+ * end is not the real one, which must not be near a fuzzer that may run as root (and has its own): this program defines
+ * fs_submit() and its like itself, so that the library's are not linked. What must hold at all times: a disk is asked for ranges
+ * inside of it and memory inside of the guest's; a network is given frames of possible lengths, with headers that fit them;
+ * sockets are used as long as they are open, and are closed at the end; no more requests are under way than queues have
  * descriptors; saved, loaded and saved again is the same; damaged states are refused or survived. A rig that hangs is ended by
  * alarm(2). Meant for an ASan and UBSan build.
  */
 #include "fuzz.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <errno.h>
+
 #include "backend/blockdev.h"
+#include "backend/chardev.h"
+#include "backend/fs.h"
 #include "backend/netdev.h"
+#include "backend/vsockdev.h"
 #include "base/checked.h"
+#include "device/virtio/balloon.h"
 #include "device/virtio/blk.h"
+#include "device/virtio/console.h"
+#include "device/virtio/fs.h"
 #include "device/virtio/mmio.h"
 #include "device/virtio/net.h"
 #include "device/virtio/pci.h"
 #include "device/virtio/rng.h"
+#include "device/virtio/vsock.h"
 
-enum { RAM = 1 << 18, RINGS = 0x10000, DISK = 128 * 512, PENDING = 1100, ROUND = 400, HANG_S = 20, DEVICES = 4, BLK_QUEUES = 3 };
-enum { ON_MMIO = 2, NET = 3, PCI_DEVICES = 3, MTU = 1500 };
+enum {
+    RAM = 1 << 19,
+    DATA = 0x10000,
+    RINGS = 0x20000,
+    RINGS_BYTES = 0x20000,
+    DISK = 128 * 512,
+    PENDING = 1100,
+    ROUND = 800,
+    HANG_S = 20,
+    BLK_QUEUES = 3
+};
+enum device_nr { RNG, BLK, BLK_ON_MMIO, NET, CONSOLE, BALLOON, VSOCK, SHARE, DEVICES };
+enum { PCI_DEVICES = DEVICES - 1, MTU = 1500, TERMINAL = 600, CID = 3, PORTS = 4 };
 #define BAR 0xc0000000ULL
 #define MMIO 0xd0000000ULL
 
@@ -45,6 +69,21 @@ struct memory_net {
     uint8_t frame[NETDEV_FRAME_MAX];
 };
 
+struct memory_sockets {
+    struct vsockdev head;
+    struct rig *rig;
+    bool open[VSOCKDEV_STREAMS_MAX];
+    unsigned nr_open;
+    uint64_t moved;
+};
+
+/* The share's back end: see above. */
+struct fs {
+    struct rig *rig;
+    struct fs_request *pending[PENDING];
+    unsigned nr, ended;
+};
+
 struct rig {
     struct gmem gm;
     struct vm_clock clock;
@@ -55,11 +94,19 @@ struct rig {
     struct virtio_blk blk[2];
     struct memory_net wire;
     struct virtio_net net;
-    struct virtio_pci pci[PCI_DEVICES]; /* of rng, blk[0] and net */
+    struct chardev *terminal;
+    struct virtio_console console;
+    struct virtio_balloon balloon;
+    struct memory_sockets sockets;
+    struct virtio_vsock vsock;
+    struct fs folder;
+    struct virtio_fs fs;
+    struct virtio_pci pci[PCI_DEVICES]; /* of all but blk[1] */
     struct virtio_mmio mm;              /* of blk[1] */
     unsigned messages;
 };
 
+static_assert(RINGS + RINGS_BYTES <= RAM / 2 && DEVICES * 4 * 0x1000 <= RINGS_BYTES, "each queue has its rings");
 static struct fuzz fuzz;
 
 static void finding(const char *what)
@@ -175,6 +222,148 @@ static void frames_come(struct rig *r)
     netdev_notify(&r->wire.head);
 }
 
+/* ---- the sockets ---- */
+
+static void check_open(const struct memory_sockets *s, unsigned stream)
+{
+    if (stream >= VSOCKDEV_STREAMS_MAX || !s->open[stream])
+        finding("a socket that is not open is used");
+}
+
+static int open_stream(struct memory_sockets *s)
+{
+    for (unsigned n = 0; n < VSOCKDEV_STREAMS_MAX; n++)
+        if (!s->open[n]) {
+            s->open[n] = true;
+            s->nr_open++;
+            return (int)n;
+        }
+    return -ENOSPC;
+}
+
+static int sockets_connect(struct vsockdev *dev, uint32_t port)
+{
+    (void)port;
+    return below(8) ? open_stream((struct memory_sockets *)dev) : -ECONNREFUSED;
+}
+
+static void sockets_accepted(struct vsockdev *dev, unsigned stream, uint32_t port)
+{
+    (void)port;
+    check_open((struct memory_sockets *)dev, stream);
+}
+
+static ssize_t move(struct memory_sockets *s, unsigned stream, const struct iovec *iov, unsigned nr, bool read)
+{
+    size_t sum = 0;
+    check_open(s, stream);
+    for (unsigned i = 0; i < nr; sum += iov[i++].iov_len)
+        if (read)
+            check_piece(s->rig, &iov[i]); /* what is written may come from a buffer */
+    if (sum == 0)
+        finding("a socket is asked for nothing");
+    switch (below(8)) {
+    case 0: return read ? 0 : -EPIPE;
+    case 1: return -ECONNRESET;
+    case 2:
+    case 3: return -EAGAIN;
+    default: break;
+    }
+    size_t n = 1 + below(sum);
+    for (unsigned i = 0, left = (unsigned)n; i < nr && left > 0; left -= MIN(left, (unsigned)iov[i].iov_len), i++)
+        if (read)
+            memset(iov[i].iov_base, (int)n, MIN(left, iov[i].iov_len));
+    s->moved += n;
+    return (ssize_t)n;
+}
+
+static ssize_t sockets_read(struct vsockdev *dev, unsigned stream, const struct iovec *iov, unsigned nr)
+{
+    return move((struct memory_sockets *)dev, stream, iov, nr, true);
+}
+
+static ssize_t sockets_write(struct vsockdev *dev, unsigned stream, const struct iovec *iov, unsigned nr)
+{
+    return move((struct memory_sockets *)dev, stream, iov, nr, false);
+}
+
+static void sockets_shutdown(struct vsockdev *dev, unsigned stream, bool read, bool write)
+{
+    (void)read;
+    (void)write;
+    check_open((struct memory_sockets *)dev, stream);
+}
+
+static void sockets_close(struct vsockdev *dev, unsigned stream)
+{
+    struct memory_sockets *s = (struct memory_sockets *)dev;
+    check_open(s, stream);
+    s->open[stream] = false;
+    s->nr_open--;
+}
+
+static const struct vsockdev_ops sockets_ops = {
+    .connect = sockets_connect,
+    .accepted = sockets_accepted,
+    .read = sockets_read,
+    .write = sockets_write,
+    .shutdown = sockets_shutdown,
+    .close = sockets_close,
+};
+
+static void sockets_happen(struct rig *r)
+{
+    struct memory_sockets *s = &r->sockets;
+    if (below(4) == 0) {
+        int n = open_stream(s);
+        if (n >= 0 && !s->head.front->incoming(s->head.opaque, (unsigned)n, (uint32_t)below(PORTS)))
+            sockets_close(&s->head, (unsigned)n);
+        return;
+    }
+    for (unsigned n = 0; n < VSOCKDEV_STREAMS_MAX; n++)
+        if (s->open[n] && below(2))
+            s->head.front->ready(s->head.opaque, n, (unsigned)(below(4) | (below(8) == 0 ? VSOCKDEV_GONE : 0U)));
+}
+
+/* ---- the share ---- */
+
+static void end_request(struct fs *fs, unsigned i)
+{
+    struct fs_request *req = fs->pending[i];
+    fs->pending[i] = fs->pending[--fs->nr];
+    if (req->nr_in)
+        memset(req->in[0].iov_base, 0x5a, req->in[0].iov_len);
+    req->written = below(2) ? req->in_len : below(req->in_len + 1);
+    fs->ended++;
+    req->done(req);
+}
+
+void fs_submit(struct fs *fs, struct fs_request *req)
+{
+    size_t out = 0, in = 0;
+    for (unsigned i = 0; i < req->nr_out; out += req->out[i++].iov_len)
+        check_piece(fs->rig, &req->out[i]);
+    for (unsigned i = 0; i < req->nr_in; in += req->in[i++].iov_len)
+        check_piece(fs->rig, &req->in[i]);
+    if (out != req->out_len || in != req->in_len)
+        finding("a request whose pieces are not its length");
+    if (fs->nr == PENDING)
+        finding("more requests than descriptors");
+    fs->pending[fs->nr++] = req;
+}
+
+void fs_drain(struct fs *fs)
+{
+    while (fs->nr > 0)
+        end_request(fs, (unsigned)below(fs->nr));
+}
+
+void fs_reset(struct fs *fs)
+{
+    if (fs->nr > 0)
+        finding("a share is reset while requests are under way");
+}
+
 /* ---- the rig ---- */
 
 static void message(void *opaque, uint64_t address, uint32_t data)
@@ -182,6 +371,21 @@ static void message(void *opaque, uint64_t address, uint32_t data)
     (void)address;
     (void)data;
     ((struct rig *)opaque)->messages++;
+}
+
+static struct virtio_device *device(struct rig *r, unsigned i)
+{
+    struct virtio_device *const devices[DEVICES] = {
+        [RNG] = &r->rng.vdev,         [BLK] = &r->blk[0].vdev,      [BLK_ON_MMIO] = &r->blk[1].vdev, [NET] = &r->net.vdev,
+        [CONSOLE] = &r->console.vdev, [BALLOON] = &r->balloon.vdev, [VSOCK] = &r->vsock.vdev,        [SHARE] = &r->fs.vdev,
+    };
+    return devices[i];
+}
+
+/* Which function the device hangs on; not for the one that hangs on none. */
+static unsigned pci_index(unsigned dev)
+{
+    return dev > BLK_ON_MMIO ? dev - 1 : dev;
 }
 
 static void rig_init(struct rig *r)
@@ -207,10 +411,19 @@ static void rig_init(struct rig *r)
     r->wire.len = 60;
     virtio_net_init(&r->net, &r->wire.head, mac, &r->gm, &r->clock);
     netdev_attach(&r->wire.head, NULL, virtio_net_frames, &r->net);
+    if (chardev_buffer_new(TERMINAL, &r->terminal, NULL) < 0)
+        abort();
+    virtio_console_init(&r->console, r->terminal, &r->gm, &r->clock);
+    chardev_attach(r->terminal, NULL, virtio_console_ready, &r->console);
+    virtio_balloon_init(&r->balloon, &r->gm, &r->clock);
+    r->sockets = (struct memory_sockets){ .head.ops = &sockets_ops, .rig = r };
+    virtio_vsock_init(&r->vsock, &r->sockets.head, CID, &r->gm, &r->clock, NULL);
+    r->folder.rig = r;
+    virtio_fs_init(&r->fs, &r->folder, "fuzz", &r->gm, &r->clock);
     const struct msi_sink sink = { .fn = message, .opaque = r };
-    virtio_pci_init(&r->pci[0], &r->rng.vdev, &sink);
-    virtio_pci_init(&r->pci[1], &r->blk[0].vdev, &sink);
-    virtio_pci_init(&r->pci[2], &r->net.vdev, &sink);
+    for (unsigned i = 0; i < DEVICES; i++)
+        if (i != BLK_ON_MMIO)
+            virtio_pci_init(&r->pci[pci_index(i)], device(r, i), &sink);
     virtio_mmio_init(&r->mm, &r->blk[1].vdev, NULL);
     for (unsigned i = 0; i < PCI_DEVICES; i++) {
         if (pci_bus_add(&r->bus, &r->pci[i].func, (uint8_t)(8 * (i + 1)), NULL) < 0)
@@ -228,14 +441,16 @@ static void rig_done(struct rig *r)
     virtio_blk_class.done(&r->blk[0]);
     virtio_blk_class.done(&r->blk[1]);
     virtio_net_class.done(&r->net);
+    virtio_console_class.done(&r->console);
+    virtio_balloon_class.done(&r->balloon);
+    virtio_vsock_class.done(&r->vsock);
+    virtio_fs_class.done(&r->fs);
+    chardev_free(r->terminal);
+    if (r->sockets.nr_open || r->folder.nr)
+        finding("sockets are open, or requests under way, when the device is gone");
     bus_done(&r->mmio);
     bus_done(&r->pio);
     gmem_done(&r->gm);
-}
-
-static struct virtio_device *device(struct rig *r, unsigned i)
-{
-    return i == 0 ? &r->rng.vdev : i == NET ? &r->net.vdev : &r->blk[i - 1].vdev;
 }
 
 /* ---- actions ---- */
@@ -247,13 +462,15 @@ static uint64_t address(void)
     case 0: return roll();
     case 1: return RAM / 2 - below(64);
     case 2: return below(2 * RAM);
-    default: return RINGS + below(0x8000) * (below(4) ? 16 : 1) % 0x8000;
+    case 3:
+    case 4: return RINGS + below(RINGS_BYTES) * (below(4) ? 16 : 1) % RINGS_BYTES;
+    default: return DATA + below(0x8000) * (below(4) ? 16 : 1) % 0x8000;
     }
 }
 
 static uint64_t ring_base(unsigned dev, unsigned queue)
 {
-    return RINGS + (dev * 4ULL + queue) % 6 * 0x1000;
+    return RINGS + (dev * 4ULL + queue) * 0x1000;
 }
 
 static void write_mem(struct rig *r, uint64_t at, const void *data, size_t len)
@@ -283,7 +500,7 @@ static void set_up_queue(struct rig *r, unsigned dev, unsigned queue)
     virtio_enable_queue(vdev, queue);
 }
 
-/* MSI-X of the device in slot dev + 1, unmasked for the most part. */
+/* MSI-X of the function in slot dev + 1, unmasked for the most part. */
 static void set_up_messages(struct rig *r, unsigned dev)
 {
     struct virtio_pci *p = &r->pci[dev];
@@ -310,8 +527,8 @@ static void bring_up(struct rig *r, unsigned dev)
     static const uint8_t zero[0xc00];
     for (unsigned n = 0; n < vdev->nr_queues; n++)
         write_mem(r, ring_base(dev, n), zero, sizeof(zero));
-    if (dev != ON_MMIO && below(4))
-        set_up_messages(r, dev == NET ? PCI_DEVICES - 1 : dev);
+    if (dev != BLK_ON_MMIO && below(4))
+        set_up_messages(r, pci_index(dev));
     virtio_set_status(vdev, 15);
 }
 
@@ -343,7 +560,7 @@ static void offer_request(struct rig *r, const struct virtio_queue *q)
     static const uint32_t types[] = { 0, 1, 4, 8, 11, 13, 99 };
     if (q->size < 4)
         return;
-    uint64_t at = RINGS + 0x8000 + below(64) * 64;
+    uint64_t at = DATA + below(64) * 64;
     uint32_t type = types[below(ARRAY_SIZE(types))], len = (uint32_t)(below(4) ? 512 * (1 + below(20)) : 16);
     const uint64_t header[] = { type, below(16) ? below(140) : roll(), below(130), (below(8) ? 0 : roll() << 32) | below(200) };
     write_mem(r, at, header, sizeof(header));
@@ -364,7 +581,7 @@ static void offer_frame(struct rig *r, const struct virtio_queue *q)
     if (q->size < 4)
         return;
     bool in = q == &r->net.vdev.queue[VIRTIO_NET_RX];
-    uint64_t at = RINGS + 0x8000 + below(64) * 64;
+    uint64_t at = DATA + below(64) * 64;
     uint32_t len = (uint32_t)(below(4) ? 14 + below(MTU) : below(0x4000));
     const uint16_t header[] = { (uint16_t)(below(2) | below(2) << 8 | (below(16) ? 0 : roll())),
                                 (uint16_t)below(100),
@@ -381,6 +598,103 @@ static void offer_frame(struct rig *r, const struct virtio_queue *q)
                { 0x1000 + below(64) * 256, len, in ? 2 : 0, 0 } };
     write_mem(r, q->desc_gpa, d, sizeof(d));
     put_avail(r, q, 0);
+}
+
+/* One or two pieces of memory, somewhere and of any length, to be read or written. */
+static void offer_pieces(struct rig *r, const struct virtio_queue *q, bool in, uint64_t at, uint32_t first, uint32_t second)
+{
+    if (q->size < 4)
+        return;
+    const struct {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t flags, next;
+    } d[2] = { { at, first, (uint16_t)((second ? 1 : 0) | (in ? 2 : 0)), 1 },
+               { 0x1000 + below(64) * 256, second, in ? 2 : 0, 0 } };
+    write_mem(r, q->desc_gpa, d, sizeof(d));
+    put_avail(r, q, 0);
+}
+
+/* Page numbers, a report, or statistics. */
+static void offer_balloon(struct rig *r, const struct virtio_queue *q)
+{
+    uint64_t at = DATA + below(64) * 64;
+    const unsigned n = (unsigned)(q - r->balloon.vdev.queue);
+    if (n >= 2 && below(2)) {
+        offer_pieces(r, q, true, below(4) ? RAM + 4096 * below(32) : address(),
+                     (uint32_t)(4096 * below(8) + below(2) * below(4096)), (uint32_t)(below(2) * below(9000)));
+        return;
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        uint32_t number = (uint32_t)(below(16) ? (below(2) ? 64 + i : below(100)) : roll());
+        if (n >= 2) {
+            uint16_t tag = (uint16_t)below(14);
+            write_mem(r, at + 10 * i, &tag, sizeof(tag));
+        } else {
+            write_mem(r, at + 4 * i, &number, sizeof(number));
+        }
+    }
+    offer_pieces(r, q, false, at, (uint32_t)(below(8) ? 80 : below(0x8000)), (uint32_t)(below(4) ? 0 : below(200)));
+}
+
+/* A packet of a connection there is, or of another. */
+static void offer_packet(struct rig *r, const struct virtio_queue *q)
+{
+    uint64_t at = DATA + below(64) * 64;
+    const struct virtio_vsock_conn *c = &r->vsock.conn[below(2) ? below(8) : 0];
+    const bool known = c->state != VIRTIO_VSOCK_FREE && below(4);
+    const uint32_t len = (uint32_t)(below(8) ? below(4096) : 0);
+    const struct {
+        uint64_t src_cid, dst_cid;
+        uint32_t src_port, dst_port, len;
+        uint16_t type, op;
+        uint32_t flags, buf_alloc, fwd_cnt;
+    } __attribute__((packed)) p = {
+        below(32) ? CID : roll(),
+        below(32) ? 2 : roll(),
+        known ? c->guest_port : (uint32_t)below(PORTS),
+        known ? c->host_port : (uint32_t)below(PORTS),
+        below(16) ? len : (uint32_t)roll(),
+        (uint16_t)(below(32) ? 1 : below(4)),
+        (uint16_t)(below(2) ? (known ? 5 : 1) : below(9)),
+        (uint32_t)below(5),
+        (uint32_t)(below(8) ? 0x40000 : roll()),
+        known && below(8) ? c->sent - (uint32_t)below(100) : (uint32_t)roll(),
+    };
+    write_mem(r, at, &p, sizeof(p));
+    offer_pieces(r, q, false, at, below(64) ? 44 : (uint32_t)below(60), len);
+}
+
+/* Packets, or room for some. */
+static void offer_packets(struct rig *r, const struct virtio_queue *q)
+{
+    for (uint64_t n = 1 + below(8); n > 0; n--)
+        if (q == &r->vsock.vdev.queue[VIRTIO_VSOCK_TX]) {
+            offer_packet(r, q);
+            virtio_notify(&r->vsock.vdev, VIRTIO_VSOCK_TX);
+        } else {
+            offer_pieces(r, q, true, DATA + below(64) * 64, below(64) ? 44 : (uint32_t)below(60),
+                         (uint32_t)(below(8) ? 1 + below(4096) : 0));
+        }
+}
+
+/* Something of the device's kind on one of its queues. */
+static void offer(struct rig *r, unsigned dev, const struct virtio_queue *q)
+{
+    switch ((enum device_nr)dev) {
+    case NET: offer_frame(r, q); break;
+    case BALLOON: offer_balloon(r, q); break;
+    case VSOCK: offer_packets(r, q); break;
+    case CONSOLE:
+        offer_pieces(r, q, q == &r->console.vdev.queue[VIRTIO_CONSOLE_RX], address(), (uint32_t)below(1000),
+                     (uint32_t)below(1000));
+        break;
+    case RNG:
+    case BLK:
+    case BLK_ON_MMIO:
+    case SHARE:
+    case DEVICES: offer_request(r, q); break; /* pieces to read, then to write */
+    }
 }
 
 static void access_bar(struct rig *r)
@@ -410,11 +724,52 @@ static void access_config(struct rig *r)
     pci_config_write(&r->bus, devfn, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
 }
 
+static void terminal_happens(struct rig *r)
+{
+    uint8_t bytes[TERMINAL];
+    memset(bytes, 'x', sizeof(bytes));
+    if (below(2))
+        (void)chardev_buffer_feed(r->terminal, bytes, below(TERMINAL));
+    else
+        (void)chardev_buffer_take(r->terminal, bytes, below(TERMINAL));
+    if (below(4) == 0)
+        virtio_console_resize(&r->console, (uint16_t)below(200), (uint16_t)below(200));
+}
+
+static void balloon_happens(struct rig *r)
+{
+    if (below(2))
+        virtio_balloon_ask(&r->balloon);
+    else
+        virtio_balloon_set_pages(&r->balloon, (uint32_t)below(64));
+}
+
 static void end_some(struct rig *r)
 {
+    if (below(3) == 0) {
+        for (uint64_t n = below(8); n > 0 && r->folder.nr > 0; n--)
+            end_request(&r->folder, (unsigned)below(r->folder.nr));
+        return;
+    }
     struct memory_disk *d = &r->disk[below(2)];
     for (uint64_t n = below(8); n > 0 && d->nr > 0; n--)
         end_one(d, (unsigned)below(d->nr));
+}
+
+/* What the host's side does. */
+static void happen(struct rig *r, unsigned dev)
+{
+    switch ((enum device_nr)dev) {
+    case NET: frames_come(r); break;
+    case CONSOLE: terminal_happens(r); break;
+    case BALLOON: balloon_happens(r); break;
+    case VSOCK: sockets_happen(r); break;
+    case RNG:
+    case BLK:
+    case BLK_ON_MMIO:
+    case SHARE:
+    case DEVICES: end_some(r); break;
+    }
 }
 
 static void act(struct rig *r)
@@ -431,22 +786,16 @@ static void act(struct rig *r)
     case 5:
     case 6:
     case 7:
-        if (dev == NET)
-            offer_frame(r, q);
-        else
-            offer_request(r, q);
+        offer(r, dev, q);
+        if (below(2))
+            virtio_notify(vdev, (uint32_t)(q - vdev->queue));
         break;
     case 8: put_avail(r, q, (uint16_t)below(q->size)); break;
     case 9:
     case 10:
     case 11: virtio_notify(vdev, (uint32_t)(q - vdev->queue)); break;
-    case 12:
-        if (dev == NET)
-            frames_come(r);
-        else
-            end_some(r);
-        break;
-    case 13: vm_clock_advance(&r->clock, (ns_t)below(1000)); break;
+    case 12: happen(r, dev); break;
+    case 13: vm_clock_advance(&r->clock, (ns_t)below(below(64) ? 1000 : 4 * NS_PER_S)); break;
     case 14:
         if (!virtio_live(vdev) || below(64) == 0)
             bring_up(r, dev);
@@ -462,15 +811,21 @@ static void act(struct rig *r)
 
 static const struct state_desc *part(struct rig *r, unsigned i, void **ret_object)
 {
-    void *const objects[] = { &r->rng, &r->blk[0], &r->blk[1], &r->net, &r->pci[0], &r->pci[1], &r->pci[2], &r->mm };
-    const struct state_desc *const descs[] = { virtio_rng_class.state, virtio_blk_class.state, virtio_blk_class.state,
-                                               virtio_net_class.state, virtio_pci_class.state, virtio_pci_class.state,
-                                               virtio_pci_class.state, virtio_mmio_class.state };
-    *ret_object = objects[i];
-    return descs[i];
+    static const struct device_class *const classes[DEVICES] = {
+        [RNG] = &virtio_rng_class,     [BLK] = &virtio_blk_class,         [BLK_ON_MMIO] = &virtio_blk_class,
+        [NET] = &virtio_net_class,     [CONSOLE] = &virtio_console_class, [BALLOON] = &virtio_balloon_class,
+        [VSOCK] = &virtio_vsock_class, [SHARE] = &virtio_fs_class,
+    };
+    if (i < DEVICES) {
+        *ret_object = device(r, i); /* what each begins with */
+        return classes[i]->state;
+    }
+    i -= DEVICES;
+    *ret_object = i < PCI_DEVICES ? (void *)&r->pci[i] : (void *)&r->mm;
+    return i < PCI_DEVICES ? virtio_pci_class.state : virtio_mmio_class.state;
 }
 
-enum { PARTS = 8 };
+enum { PARTS = DEVICES + PCI_DEVICES + 1 };
 
 static void save(struct rig *r, unsigned i, struct state_buf *buf)
 {
@@ -534,7 +889,7 @@ static void check_hostile_state(struct rig *r)
 int main(int argc, char **argv)
 {
     static struct rig rig;
-    uint64_t chains = 0, messages = 0, requests = 0, sent = 0, given = 0;
+    uint64_t chains = 0, messages = 0, requests = 0, sent = 0, given = 0, released = 0, moved = 0, served = 0;
     fuzz_start(&fuzz, argc, argv, 10);
     while (fuzz_more(&fuzz)) {
         (void)alarm(HANG_S);
@@ -550,6 +905,9 @@ int main(int argc, char **argv)
         requests += rig.disk[0].ended + rig.disk[1].ended;
         sent += rig.wire.sent;
         given += rig.wire.given;
+        released += rig.balloon.released;
+        moved += rig.sockets.moved;
+        served += rig.folder.ended;
         check_round_trip(&rig);
         if (below(2))
             check_hostile_state(&rig);
@@ -557,5 +915,7 @@ int main(int argc, char **argv)
     }
     printf("%lu chains on first queues, %lu disk requests, %lu frames sent, %lu given, %lu messages\n", (unsigned long)chains,
            (unsigned long)requests, (unsigned long)sent, (unsigned long)given, (unsigned long)messages);
+    printf("%lu KiB released, %lu bytes through sockets, %lu requests to the share\n", (unsigned long)(released >> 10),
+           (unsigned long)moved, (unsigned long)served);
     return 0;
 }

@@ -85,7 +85,7 @@ static int wrong(struct virtio_queue *q, const char *why)
 
 void virtio_queue_reset(struct virtio_queue *q)
 {
-    *q = (struct virtio_queue){ .gmem = q->gmem, .size_max = q->size_max, .size = q->size_max };
+    *q = (struct virtio_queue){ .gmem = q->gmem, .bytes_max = q->bytes_max, .size_max = q->size_max, .size = q->size_max };
 }
 
 static bool size_is_good(const struct virtio_queue *q)
@@ -144,7 +144,7 @@ static int add_piece(struct walk *w, const struct desc *d)
         return wrong(w->q, "readable descriptor behind a writable one");
     if (d->len == 0)
         return 0;
-    if (d->len > VIRTIO_CHAIN_BYTES_MAX - c->out_len - c->in_len)
+    if (d->len > (w->q->bytes_max ? w->q->bytes_max : VIRTIO_CHAIN_BYTES_MAX) - c->out_len - c->in_len)
         return wrong(w->q, "chain of too many bytes");
     void *host = gmem_pin(w->q->gmem, d->addr, d->len);
     if (!host)

@@ -4,7 +4,7 @@
  *
  * A chain is copied out of guest memory field by field, each field read once, validated, and handed on as iovecs of host
  * addresses: the device-readable part ("out") first, then the device-writable part ("in"). What is wrong with a chain is an
- * answer (-EINVAL and a reason), never a crash; walks are bounded by the queue's size, lengths by VIRTIO_CHAIN_BYTES_MAX, and
+ * answer (-EINVAL and a reason), never a crash; walks are bounded by the queue's size, lengths by bytes_max, and
  * chains that are out at once by the queue's size. Devices do not call this directly, but virtio_pop() and its like in
  * device/virtio/virtio.h, which mark the device broken.
  *
@@ -21,7 +21,7 @@
 
 /* Descriptors a queue can have, and so iovecs a chain can have. */
 enum { VIRTIO_QUEUE_MAX = 256 };
-/* Bytes a chain can have. */
+/* Bytes a chain can have, where the queue sets no other limit. */
 #define VIRTIO_CHAIN_BYTES_MAX (64U << 20)
 
 struct vring_desc;
@@ -44,6 +44,7 @@ struct virtio_queue {
     bool indirect;      /* VIRTIO_F_INDIRECT_DESC was negotiated */
     const char *why;    /* what pop found wrong; static text */
     uint16_t in_flight; /* chains popped and not pushed */
+    uint32_t bytes_max; /* bytes a chain can have; 0: VIRTIO_CHAIN_BYTES_MAX */
     uint16_t size_max;  /* a power of two up to VIRTIO_QUEUE_MAX; 0: the device does not have this queue */
     /* host addresses of the three areas while started, else NULL */
     struct vring_desc *desc;
@@ -61,7 +62,7 @@ struct virtio_queue {
 
 extern const struct state_desc virtio_queue_state;
 
-/* Power-on: size_max descriptors, not started, no addresses. size_max stays. */
+/* Power-on: size_max descriptors, not started, no addresses. The limits stay. */
 void virtio_queue_reset(struct virtio_queue *q);
 /* Finds the rings in guest memory. -EINVAL (q->why says why) when misaligned, outside of memory, or of a bad size. */
 MUST_CHECK int virtio_queue_start(struct virtio_queue *q);

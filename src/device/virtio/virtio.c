@@ -295,7 +295,7 @@ void virtio_init(struct virtio_device *vdev, const struct virtio_class *class, u
     *vdev = (struct virtio_device){ .class = class, .gmem = gmem, .offered = features | FEATURES_COMMON, .nr_queues = nr_queues };
     vm_timer_init(&vdev->again, clock, run_left_over, vdev);
     for (unsigned n = 0; n < nr_queues; n++) {
-        vdev->queue[n] = (struct virtio_queue){ .gmem = gmem, .size_max = class->queue_size };
+        vdev->queue[n] = (struct virtio_queue){ .gmem = gmem, .size_max = class->queue_size, .bytes_max = class->chain_bytes };
         virtio_queue_reset(&vdev->queue[n]);
     }
 }

@@ -51,6 +51,7 @@ enum virtio_id {
     VIRTIO_ID_BLOCK = 2,
     VIRTIO_ID_CONSOLE = 3,
     VIRTIO_ID_RNG = 4,
+    VIRTIO_ID_BALLOON = 5,
     VIRTIO_ID_9P = 9,
     VIRTIO_ID_VSOCK = 19,
     VIRTIO_ID_FS = 26
@@ -64,6 +65,7 @@ struct virtio_class {
     uint16_t id;          /* enum virtio_id */
     uint32_t pci_class;   /* for virtio-pci: class << 16 | subclass << 8 | interface */
     uint16_t queue_size;  /* descriptors of each queue at most: a power of two up to VIRTIO_QUEUE_MAX */
+    uint32_t chain_bytes; /* bytes a chain can have; 0: VIRTIO_CHAIN_BYTES_MAX */
     uint32_t config_size; /* bytes of configuration space; 0: none, and then no config hooks */
     /* Mandatory with config_size. Fills buf with `len` bytes from `offset` on, which lie inside config_size. */
     void (*config_read)(struct virtio_device *vdev, unsigned offset, void *buf, unsigned len);

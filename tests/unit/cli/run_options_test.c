@@ -110,6 +110,17 @@ static void bad_usage_is_refused_and_named(void **state)
         { "run --reboot -- ls", "--reboot" },
         { "run --memory 999999999999999999999999G", "too large" },
         { "run --cpuss 2", "'--cpuss'" },
+        { "run --console stdio --serial stdio", "--console" },
+        { "run --console stdio -- ls", "--console" },
+        { "run --console unix:", "'unix:'" },
+        { "run --balloon=31M", "'31M'" },
+        { "run --balloon=x", "'x'" },
+        { "run --balloon 64M", "'64M'" },
+        { "run --vsock ,cid=5", "no socket" },
+        { "run --vsock v,cid=2", "'2'" },
+        { "run --vsock v,cid=4294967295", "'4294967295'" },
+        { "run --vsock v,cid=", "''" },
+        { "run --vsock v,port=5", "'port=5'" },
     };
     (void)state;
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -253,6 +264,41 @@ static void bad_shares_are_refused(void **state)
     run_options_done(&o);
 }
 
+static void a_second_terminal_takes_stdio_from_the_first(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run --console stdio"), 0);
+    assert_string_equal(o.serial, "none");
+    assert_string_equal(o.console, "stdio");
+    assert_int_equal(parse(&o, &err, "run --console pty"), 0);
+    assert_string_equal(o.serial, "stdio");
+    assert_int_equal(parse(&o, &err, "run --console none"), 0);
+    assert_null(o.console);
+    assert_int_equal(parse(&o, &err, "run --console pty -- ls"), 0);
+    assert_string_equal(o.serial, "none");
+}
+
+static void balloon_and_vsock_are_there_when_asked_for(void **state)
+{
+    struct run_options o;
+    struct error err;
+    (void)state;
+    assert_int_equal(parse(&o, &err, "run"), 0);
+    assert_true(!o.vm.balloon && !o.vm.vsock.path);
+    assert_int_equal(parse(&o, &err, "run --balloon --vsock /tmp/v"), 0);
+    assert_true(o.vm.balloon && o.vm.balloon_keep == 0);
+    assert_string_equal(o.vm.vsock.path, "/tmp/v");
+    assert_int_equal(o.vm.vsock.cid, 3);
+    run_options_done(&o);
+    assert_int_equal(parse(&o, &err, "run --balloon=128M --vsock a --vsock b,,c,cid=77"), 0); /* the last counts */
+    assert_int_equal(o.vm.balloon_keep, 128 << 20);
+    assert_string_equal(o.vm.vsock.path, "b,c");
+    assert_int_equal(o.vm.vsock.cid, 77);
+    run_options_done(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +314,8 @@ int main(void)
         cmocka_unit_test(the_last_network_counts),
         cmocka_unit_test(shares_have_a_tag_and_may_be_read_only),
         cmocka_unit_test(bad_shares_are_refused),
+        cmocka_unit_test(a_second_terminal_takes_stdio_from_the_first),
+        cmocka_unit_test(balloon_and_vsock_are_there_when_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,10 +79,11 @@ static void the_monitor_takes_what_is_typed_until_it_is_left(void **state)
     assert_string_equal(entered[1], "pause");
     assert_string_equal(entered[2], "stop force");
     assert_int_equal(quits, 1);
-    static const char *const lines[] = { "info", "stop force", "console", "nonsense", "help", "" };
+    static const char *const lines[] = { "info", "stop force", "console",      "nonsense",  "help",
+                                         "",     "balloon",    "balloon 512M", "balloon x", "balloon 0M" };
     for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
         monitor_execute(&m, lines[i], refuse, &performed);
-    assert_int_equal(performed, 2);
+    assert_int_equal(performed, 4);
 }
 
 static void a_line_of_any_length_is_cut(void **state)

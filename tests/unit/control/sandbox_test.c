@@ -109,6 +109,18 @@ static int sockets_on_demand(void)
     return 0;
 }
 
+static int unix_sockets_on_demand(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/tmp/doppel-sandbox-none" };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    HOLDS(fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 && errno == ENOENT);
+    DENIED(bind(fd, (const struct sockaddr *)&address, sizeof(address)));
+    DENIED(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    DENIED(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    DENIED(open("/etc/passwd", O_RDONLY));
+    return 0;
+}
+
 static int files_below_a_folder_on_demand(void)
 {
     char path[64];
@@ -226,6 +238,8 @@ static void needs_are_granted_and_no_more(void **state)
     (void)state;
     needs = (struct sandbox_needs){ .sockets = true };
     assert_int_equal(in_child(sockets_on_demand, false), 0); /* early threads may read: Landlock is not theirs */
+    needs = (struct sandbox_needs){ .unix_sockets = true };
+    assert_int_equal(in_child(unix_sockets_on_demand, true), 0);
     needs = (struct sandbox_needs){ .files = true, .folder = { folder }, .nr_folders = 1 };
     assert_int_equal(in_child(files_below_a_folder_on_demand, false), 0);
     char path[64];

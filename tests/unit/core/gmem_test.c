@@ -123,6 +123,25 @@ static void reset_zeroes_and_makes_old_code_stale(void **state)
     assert_int_not_equal(gmem_code_gen(gm, 3), gen);
 }
 
+static void discarded_pages_read_as_zeroes_and_make_old_code_stale(void **state)
+{
+    struct gmem *gm = *state;
+    uint32_t gen[6];
+    memset(gm->host, 0xee, gm->size);
+    for (unsigned i = 1; i < 6; i++)
+        gen[i] = mark(gm, i);
+    assert_int_equal(gmem_discard(gm, gm->host + 2 * GPAGE_SIZE - 1, 3 * GPAGE_SIZE), 2 * GPAGE_SIZE); /* whole ones: 2 and 3 */
+    for (unsigned i = 1; i < 6; i++) {
+        const bool gone = i == 2 || i == 3;
+        assert_int_equal(gm->host[i * GPAGE_SIZE], gone ? 0 : 0xee);
+        assert_int_equal(gm->host[(i + 1) * GPAGE_SIZE - 1], gone ? 0 : 0xee);
+        assert_int_equal(gmem_code_gen(gm, i) != gen[i], gone);
+    }
+    assert_int_equal(gmem_discard(gm, gm->host + 1, GPAGE_SIZE), 0);
+    assert_int_equal(gmem_discard(gm, gm->host, 0), 0);
+    assert_int_equal(gmem_discard(gm, gm->host + (PAGES - 1) * GPAGE_SIZE, GPAGE_SIZE), GPAGE_SIZE);
+}
+
 static struct gmem_storer storer_of(_Atomic uint32_t *attention)
 {
     return (struct gmem_storer){ .attention = attention, .attention_bit = 4 };
@@ -228,6 +247,7 @@ int main(void)
         T(bad_slots_are_refused),
         T(only_writes_to_marked_pages_bump_the_generation),
         T(reset_zeroes_and_makes_old_code_stale),
+        T(discarded_pages_read_as_zeroes_and_make_old_code_stale),
         T(a_storer_enters_only_when_it_has_seen_all_marks),
         T(a_mark_is_in_force_when_no_storer_is_inside_from_before),
         T(a_write_to_a_marked_page_calls_every_storer),

@@ -5,7 +5,7 @@
 #include "device/acpipm.h"
 #include "support/chip.h"
 
-enum { STS = 0, EN = 2, CNT = 4, TMR = 8 };
+enum { STS = 0, EN = 2, CNT = 4, TMR = 8, GPE = 12, GPE_EN = 13 };
 enum { TMR_STS = 1, PWRBTN = 1 << 8, WAK = 1 << 15, SLP_EN = 1 << 13 };
 
 static struct vm_clock vclock;
@@ -98,6 +98,25 @@ static void power_button_raises_sci_only_when_enabled(void **state)
     assert_true(sci.level);
 }
 
+static void a_shutdown_is_asked_for_by_gpe_0_when_nobody_listens_to_the_button(void **state)
+{
+    (void)state;
+    out(GPE_EN, 0xff, 1);
+    assert_int_equal(in(GPE, 2), 0x0100); /* there is only one */
+    assert_true(acpipm_power_button(&pm));
+    assert_true(sci.level);
+    assert_int_equal(in(GPE, 1), 1);
+    out(GPE, 0xfe, 1); /* writing other ones leaves it */
+    assert_true(sci.level);
+    out(GPE, 1, 1);
+    assert_false(sci.level);
+    assert_int_equal(in(GPE, 2), 0x0100);
+    out(EN, PWRBTN, 2);
+    out(STS, PWRBTN, 2);
+    assert_true(acpipm_power_button(&pm)); /* now by the button alone */
+    assert_int_equal(in(GPE, 1), 0);
+}
+
 static void acpi_mode_is_always_on(void **state)
 {
     (void)state;
@@ -144,6 +163,8 @@ static void state_survives_save_and_load(void **state)
     (void)state;
     struct acpipm other;
     struct probe line = { 0 };
+    out(GPE_EN, 1, 1);
+    assert_true(acpipm_power_button(&pm));
     out(EN, PWRBTN, 2);
     out(CNT, 3 << 10, 2);
     assert_true(acpipm_power_button(&pm));
@@ -164,7 +185,7 @@ int main(void)
         T(top_bit_of_the_timer_raises_sci), T(power_button_raises_sci_only_when_enabled),
         T(acpi_mode_is_always_on),          T(s5_powers_off),
         T(other_sleep_states_wake_at_once), T(bytes_and_words_make_the_same_register),
-        T(state_survives_save_and_load),
+        T(state_survives_save_and_load),    T(a_shutdown_is_asked_for_by_gpe_0_when_nobody_listens_to_the_button),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
