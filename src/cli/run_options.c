@@ -59,7 +59,7 @@ static const struct option_row rows[] = {
     { "--cpus", OPT_CPUS, "N", "number of CPUs, 1 to 64 (1)" },
     { "--memory", OPT_MEMORY, "SIZE", "guest memory with a unit, 32M or more (512M)" },
     { "--code-cache", OPT_CODE_CACHE, "SIZE",
-      "memory for translated guest code, 1M a CPU or more (256M, and 16M for each further CPU)" },
+      "memory for translated guest code, 1M a CPU or more (512M, and 16M for each further CPU)" },
     { "--kernel", OPT_KERNEL, "FILE",
       "bzImage, vmlinux or Multiboot kernel (what is on the first disk, or `make guests` fetched)" },
     { "--initrd", OPT_INITRD, "FILE", "initial RAM disk" },

@@ -19,7 +19,7 @@ struct vcpu;
 enum {
     VM_MAX_VCPUS = 64,
     VM_CODE_CACHE_MIN = 1 << 20,
-    VM_CODE_CACHE_DEFAULT = 256 << 20,
+    VM_CODE_CACHE_DEFAULT = 512 << 20,
     VM_CODE_CACHE_MORE = 16 << 20,
     VM_CODE_CACHE_MAX = 2000 << 20
 };

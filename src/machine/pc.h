@@ -2,7 +2,8 @@
 /*
  * Board `pc`: an x86-64 machine with the chips of a PC, PCI, ACPI and no firmware of its own.
  *
- * The guest sees, by pc_regions below: RAM, a hole for legacy video, ACPI tables where a BIOS would be, a window for PCI
+ * The guest sees, by pc_regions below: RAM, a hole for legacy video, ACPI tables where a BIOS would be (and zeros where option
+ * ROMs would), a window for PCI
  * memory, ECAM, IOAPIC, local APICs, and the rest of RAM from 4 GiB on.
  */
 #ifndef DOPPEL_MACHINE_PC_H
@@ -11,7 +12,8 @@
 #include "machine/board.h"
 
 enum {
-    PC_LOW_RAM_END = 0xa0000, /* video memory and option ROMs up to the tables: nothing */
+    PC_LOW_RAM_END = 0xa0000, /* video memory: nothing */
+    PC_ROMS = 0xc0000,        /* where option ROMs would be: shadow RAM, zeros. Kernels search it 16 bytes at a time */
     PC_TABLES = 0xe0000,      /* ACPI tables, written by us at power-on */
     PC_TABLES_END = 0x100000,
 };

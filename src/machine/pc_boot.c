@@ -25,7 +25,7 @@ struct region {
 
 static const struct region regions[] = {
     { 0, PC_LOW_RAM_END, true, MEM_TYPE_RAM },
-    { PC_TABLES, PC_TABLES_END, true, MEM_TYPE_RESERVED },
+    { PC_ROMS, PC_TABLES_END, true, MEM_TYPE_RESERVED },
     { PC_TABLES_END, PC_RAM_HOLE, true, MEM_TYPE_RAM },
     { PC_ECAM, PC_ECAM + PCIHOST_ECAM_SIZE, false, MEM_TYPE_RESERVED },
     { PC_IOAPIC, PC_IOAPIC + IOAPIC_IO_SIZE, false, MEM_TYPE_RESERVED },

@@ -266,7 +266,7 @@ static void put_straddle(struct xl *x, const struct tail *t)
         return;
     if (x->note[t->k].flags_dead) {
         xl_lea(x, 4, H_RCX, H_R11, H_RSP, 1, (int32_t)t->size - 1);
-        XL_BYTES(x, 0x44, 0x31, 0xd9);               /* xor ecx, r11d */
+        XL_BYTES(x, 0x44, 0x31, 0xd9);                     /* xor ecx, r11d */
         XL_BYTES(x, 0xf6, 0xc5, GPAGE_SIZE >> 8, 0x74, 0); /* test ch, the bit of the page; jz */
         within = x->cb->pos;
     } else {

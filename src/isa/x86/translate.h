@@ -14,9 +14,9 @@
  *
  * A block has five entries. The cross one expects in r11 the linear address that was jumped to from another page; it checks that
  * the block's page is there. The jump one expects that address, too, and its index in the jump cache in rcx; it checks that the
- * entry there is of that address. Both run into the far one, which sets frame.page_va; that runs into the near one, for backward jumps
- * within the guest page, which leaves when the vCPU has requests; that runs into the inner one, for forward jumps within the
- * page. (Any cycle of jumps has a backward or a far one.) They are valid only under the page's generation: to invalidate,
+ * entry there is of that address. Both run into the far one, which sets frame.page_va; that runs into the near one, for backward
+ * jumps within the guest page, which leaves when the vCPU has requests; that runs into the inner one, for forward jumps within
+ * the page. (Any cycle of jumps has a backward or a far one.) They are valid only under the page's generation: to invalidate,
  * x86_code_kill() overwrites the near and the inner entry with jumps to the block's exit.
  */
 #ifndef DOPPEL_ISA_X86_TRANSLATE_H
@@ -228,8 +228,8 @@ struct x86_code {
     unsigned nr_regions, now;
     bool retired; /* x86_code_retire() was called since the last region was begun */
     void (*enter)(struct x86_frame *frame, const void *code);
-    const uint8_t *stub_exit, *stub_plain, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS], *stub_callout,
-        *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
+    const uint8_t *stub_exit, *stub_plain, *stub_bail, *stub_fault, *stub_miss, *stub_site[X86_BANK_NR][2][XL_SITE_KINDS],
+        *stub_callout, *stub_light, *stub_fpu_load, *stub_x87_load, *stub_jump[X86_BANK_NR], *stub_cross[X86_BANK_NR];
     struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */

@@ -122,8 +122,8 @@ struct xl {
         int32_t off; /* insn_off, or TAIL_EXIT: target */
         uint8_t bank;
         uint32_t branch; /* TAIL_CROSS: frame.branch */
-        int32_t fip;  /* TAIL_MISS, TAIL_SITE, TAIL_BAIL: x->fip where they left; xl_tail() fills it in, and k */
-        unsigned k;   /* the instruction's index */
+        int32_t fip;     /* TAIL_MISS, TAIL_SITE, TAIL_BAIL: x->fip where they left; xl_tail() fills it in, and k */
+        unsigned k;      /* the instruction's index */
         bool link;
         bool back; /* TAIL_EXIT: of a backward jump */
     } tail[XL_INSNS * 6];

@@ -165,8 +165,8 @@ void xl_jump_stubs(struct xl *x)
     (void)xl_jmp(x, x->code->stub_exit);
 }
 
-/* Goes on when rcx is 0, else to `other`; where that is near (it must be before here) and the host's LOOP is cheap, by that, which
- * is then a branch that is never taken. rcx is made by lea rcx, [rcx + r11 + disp]. */
+/* Goes on when rcx is 0, else to `other`; where that is near (it must be before here) and the host's LOOP is cheap, by that,
+ * which is then a branch that is never taken. rcx is made by lea rcx, [rcx + r11 + disp]. */
 static void put_unless(struct xl *x, size_t island, const uint8_t *other, int32_t disp)
 {
     bool loops = island && x->code->loops;

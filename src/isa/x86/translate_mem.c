@@ -221,7 +221,12 @@ static void check_table(struct xl *x, struct tail t, unsigned size, enum x86_acc
     t.again = x->cb->pos;
     t.size = size;
     t.sub = tags_offset(x, access);
-    put_index(x, H_RCX);
+    if (x->code->loops) { /* AMD's BEXTR takes one cycle, the others' two */
+        asm_mov_imm(x->cb, HOST_RCX, 16 << 8 | GPAGE_SHIFT);
+        XL_BYTES(x, 0xc4, 0xc2, 0x70, 0xf7, 0xcb); /* bextr ecx, r11d, ecx */
+    } else {
+        put_index(x, H_RCX);
+    }
     XL_BYTES(x, 0x4c, 0x03, 0x9c, 0xcc); /* add r11, [rsp + rcx * 8 + tags] */
     codebuf_put4(x->cb, (uint32_t)t.sub);
     XL_BYTES(x, 0x49, 0x81, 0xfb); /* cmp r11, 4096 - size */

@@ -91,7 +91,7 @@ static uint64_t miss(struct x86_frame *f, gva_t lin, uint32_t what)
     f->misses_of[access]++;
     bool wanders = (what & MISS_SITE) && sites_miss_much(f, lin); /* first of all: it sets the count anew */
     if ((what >> 20) && (lin & ((what >> 20) - 1)))
-        return bail(f, FRAME_BAIL_CROSSING);               /* #GP before anything of the page is looked at */
+        return bail(f, FRAME_BAIL_CROSSING);             /* #GP before anything of the page is looked at */
     if ((lin & ~GPAGE_MASK) + f->miss_size > GPAGE_SIZE) /* whether it gets to access any page is for the interpreter to see */
         return bail(f, what & MISS_GROUP ? FRAME_BAIL_GROUP : FRAME_BAIL_CROSSING);
     if (what & MISS_SITE) {
