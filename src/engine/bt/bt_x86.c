@@ -640,14 +640,14 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         "bt_cold_blocks %lu\nbt_links %lu\nbt_tlb_misses %lu\nbt_light_calls %lu\nbt_callouts %lu\nbt_bails_crossing "
         "%lu\nbt_bails_group "
         "%lu\nbt_bails_no_ram %lu\nbt_bails_code_page %lu\nbt_bails_wanders %lu\nbt_bails_early %lu\nbt_frame_choices %lu\n"
-        "bt_frame_renewals %lu\nbt_kills %lu\n"
+        "bt_frame_renewals %lu\nbt_write_drops %lu\nbt_kills %lu\n"
         "bt_revivals %lu\nbt_resets %lu\nbt_evictions %lu\nbt_evicted %lu\nbt_exits_next %lu\nbt_exits_link %lu\nbt_exits_bail "
         "%lu\nbt_exits_fault "
         "%lu\nbt_plain %lu\nbt_wanderers %lu\n",
         e->code.blocks, e->code.nr_traces, e->code.insns, e->code.native_insns, x86_code_bytes(&e->code), e->entries,
         e->cold_blocks, e->links, f->misses, f->lights, f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP],
         f->bails[FRAME_BAIL_NO_RAM], f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY],
-        e->code.frames.choices, e->code.frames.renewals, e->kills, e->revivals, e->resets, e->evictions, e->evicted,
+        e->code.frames.choices, e->code.frames.renewals, e->code.frames.write_drops, e->kills, e->revivals, e->resets, e->evictions, e->evicted,
         e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS],
         e->exits[FRAME_EXIT_BAIL], e->exits[FRAME_EXIT_FAULT], e->plain, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;

@@ -196,7 +196,7 @@ struct x86_frames {
     } space[FRAME_NR];
     struct x86_space *now;
     uint64_t drops, flushes; /* what was last seen of the TLB's */
-    uint64_t choices, renewals;
+    uint64_t choices, renewals, write_drops;
 };
 
 struct xl;
@@ -233,7 +233,7 @@ struct x86_code {
     struct x86_place (*places)[CODE_PLACES]; /* owned; by bank */
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */
-    bool loops;                              /* the host's LOOP is a branch like others: AMD's is, Intel's takes several cycles */
+    bool loops;                              /* the host's LOOP is a branch like others and its BEXTR takes one cycle: AMD's */
     struct x86_code_log *log;                /* owned; NULL unless the vm's trace_code is set */
     struct x86_counts *counts;               /* owned; NULL unless that or `stats` is set */
     struct x86_clock *clock;                 /* owned; NULL unless the vm's `stats` is set */

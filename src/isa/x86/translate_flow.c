@@ -444,10 +444,10 @@ static bool indirect_target(struct xl *x, const struct x86_insn *i)
 
 static bool call_indirect(struct xl *x, const struct x86_insn *i)
 {
-    if (!indirect_target(x, i))
+    bool stays = i->op[0].kind == OPND_REG && i->op[0].reg != RSP && xr_host(i->op[0].reg) != XR_MEM && i->opsize == 8;
+    if (!stays && !indirect_target(x, i))
         return false;
-    bool again = i->op[0].kind == OPND_REG && i->op[0].reg != RSP && xr_host(i->op[0].reg) != XR_MEM; /* it is still there */
-    if (!again)
+    if (!stays)
         xl_store(x, FRAME(tmp), H_R11);
     /* an address that is none faults before anything is pushed: what was there is kept until it has proved to be one */
     struct xl_place p = xl_stack(x, RSP, -8, X86_WRITE);
@@ -463,7 +463,7 @@ static bool call_indirect(struct xl *x, const struct x86_insn *i)
     xl_store_rcx_at(x, p, FRAME(page_va), next_off(x, i));
     push_done(x);
     xl_settle_rsp(x);
-    if (again)
+    if (stays)
         asm_mov(x->cb, 8, HOST_R11, hg(xr_host(i->op[0].reg)));
     else
         xl_load(x, H_R11, FRAME(tmp));

@@ -388,6 +388,7 @@ static void miss_marks(struct x86_frames *fs)
 void x86_frames_drop_writes_of(struct x86_frames *fs, const uint8_t *page)
 {
     miss_marks(fs);
+    fs->write_drops++;
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         drop_writes_of(&fs->now->frame->bank[b], (uintptr_t)page);
 }
@@ -395,6 +396,7 @@ void x86_frames_drop_writes_of(struct x86_frames *fs, const uint8_t *page)
 void x86_frames_drop_writes(struct x86_frames *fs)
 {
     miss_marks(fs);
+    fs->write_drops++;
     for (unsigned b = 0; b < X86_BANK_NR; b++)
         drop_writes(&fs->now->frame->bank[b]);
 }
