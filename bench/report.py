@@ -167,7 +167,8 @@ def chart(data):
 
 def write_docs(data, folder):
     """docs/benchmarks.md and .svg."""
-    out = ['# Benchmarks', '', 'Written by `scripts/run-bench --docs` (bench/run.py) from one run; do not edit.', '', *(f'- {h}' for h in heading(data)), '',
+    out = ['# Benchmarks', '', 'Written by `scripts/run-bench --docs` (bench/run.py) from one run; do not edit. Disks, networks and shares: [benchmarks-io.md](benchmarks-io.md).', '',
+           *(f'- {h}' for h in heading(data)), '',
            '![chart](benchmarks.svg)', '',
            ('Seconds of host CPU' if data['clock'] == 'cpu' else 'Seconds inside the guest') + '; smaller is better. "doppel/native": how many times slower than on the bare '
            'host. "QEMU/doppel": how many times faster doppel is. "First 100 ms": work done in a program\'s first 100 ms, translation and all.', '',

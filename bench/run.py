@@ -115,6 +115,7 @@ class Run:
         start = time.monotonic()
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             timer = threading.Timer(TIMEOUT, process.kill)
+            timer.daemon = True  # an error below is not to wait for it
             timer.start()
             for raw in process.stdout:
                 line, now = raw.decode(errors='replace').strip(), time.monotonic()

@@ -2,8 +2,9 @@
 /*
  * A disk of the host, as a disk controller (front end) uses it: requests that end later, by a callback.
  *
- * The front end calls with its lock (the machine's) held. Nothing ends inside blockdev_submit(); requests end on the loop's
- * thread, with the lock taken, or inside blockdev_drain(). They may end in any order. A flush covers the writes that had ended
+ * The front end calls with its lock (the machine's) held. Nothing ends inside blockdev_submit(); requests end inside
+ * blockdev_kick() (what the host has in memory), or on the loop's or another thread of ours with the lock taken, or inside
+ * blockdev_drain(). They may end in any order. A flush covers the writes that had ended
  * when it was submitted. Back ends: a file or block device (blockdev_file.c by threads, blockdev_uring.c by io_uring), and writes
  * kept apart from a base that is only read (blockdev_overlay.c).
  */
@@ -89,13 +90,17 @@ MUST_CHECK int blockdev_open(const struct blockdev_config *config, struct loop *
                              struct error *err);
 /* `lock` is taken around the ends of requests. Before the loop runs. */
 void blockdev_attach(struct blockdev *dev, pthread_mutex_t *lock);
-/* Begins a request; blockdev_kick() after the last of some. */
+/* Begins a request; blockdev_kick() after the last of some. Both are fine in a callback. */
 void blockdev_submit(struct blockdev *dev, struct blockdev_request *req);
 void blockdev_kick(struct blockdev *dev);
 /* Waits for all requests and ends them. Their callbacks must not submit for ever. */
 void blockdev_drain(struct blockdev *dev);
 /* Drains, flushes what an overlay has to remember, and closes. NULL is fine. No loop may run. */
 void blockdev_free(struct blockdev *dev);
+
+/* --- for back ends --- */
+/* Carries the request out, blocking; 0 or a negative errno. No lock held. */
+MUST_CHECK int blockdev_perform(int fd, struct blockdev_request *req);
 
 /* --- the back ends; they take the descriptor on success --- */
 MUST_CHECK int blockdev_file_new(struct loop *loop, int fd, struct blockdev **ret_dev, struct error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file or block device as a disk, by threads that do blocking I/O: for hosts without io_uring.
+ * A file or block device as a disk, by threads that do blocking I/O: for hosts without io_uring, and for what it would
+ * give to threads of the kernel anyway.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -24,7 +25,7 @@ static struct file_dev *to_file(struct blockdev *dev)
     return (struct file_dev *)dev;
 }
 
-static int perform(int fd, struct blockdev_request *req)
+int blockdev_perform(int fd, struct blockdev_request *req)
 {
     switch (req->op) {
     case BLOCKDEV_READ: return hostfile_read(fd, req->iov, req->nr_iov, req->offset);
@@ -40,7 +41,7 @@ static void run(void *opaque, struct work *work)
 {
     struct file_dev *d = opaque;
     struct blockdev_request *req = blockdev_request_of(work);
-    req->result = perform(d->fd, req);
+    req->result = blockdev_perform(d->fd, req);
 }
 
 static void done(void *opaque, struct work *work)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file or block device as a disk, by io_uring.
+ * A file or block device as a disk, by io_uring, and by threads what the kernel would do by threads of its own.
  *
- * Up to DEPTH requests are with the kernel, the others wait in a list. The ring tells of ends by an eventfd that the loop
- * watches. A transfer that came back short goes in again with the rest; an operation that the file does not have is done without
- * (discard), or by writing zeroes.
+ * Up to DEPTH requests are with the kernel, the others wait in a list. What it can do at once (a read of what is in its page
+ * cache) has ended when it was handed over, and is ended by the kick. Of later ends the ring tells by an eventfd that the loop
+ * watches. For a regular file everything but reads, and reads too where the file system cannot say that it would have to wait
+ * (tmpfs), blocks: our own threads do it, who are quicker to begin and to tell than the kernel's. A transfer that came back short
+ * goes in again with the rest; an operation that the file does not have is done without (discard), or by writing zeroes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +16,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "backend/blockdev.h"
@@ -22,7 +26,7 @@
 #include "base/checked.h"
 #include "base/loop.h"
 
-enum { DEPTH = 128, ZEROES = 64 << 10 };
+enum { DEPTH = 128, ZEROES = 64 << 10, THREADS = 4, TURNS = 4 };
 
 static const uint8_t zeroes[ZEROES];
 static const int used_ops[] = { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE };
@@ -35,6 +39,9 @@ struct uring_dev {
     bool watched;
     struct io_uring ring; /* owned */
     bool ring_made;
+    struct workers *workers;          /* owned; NULL: the ring does all */
+    bool reads_block;                 /* reads are for workers, too */
+    bool reaping;                     /* inside reap() */
     unsigned under_way;               /* requests with the kernel */
     struct work *waiting, **wait_end; /* requests behind them */
 };
@@ -128,8 +135,8 @@ static bool is_over(struct blockdev_request *req, int *result)
     return req->len == 0;
 }
 
-/* Ends what the kernel has done. Front end's lock held. */
-static void reap(struct uring_dev *d)
+/* Ends what the kernel has done by now. Front end's lock held. */
+static void end_some(struct uring_dev *d)
 {
     struct io_uring_cqe *cqe;
     while (io_uring_peek_cqe(&d->ring, &cqe) == 0) {
@@ -144,8 +151,23 @@ static void reap(struct uring_dev *d)
         free(req->owned_iov);
         req->done(req, result);
     }
-    if (d->waiting || io_uring_sq_ready(&d->ring))
-        feed(d);
+}
+
+/* Ends what the kernel has done, also of what is handed on meanwhile, which the eventfd would not tell of. */
+static void reap(struct uring_dev *d)
+{
+    const uint64_t one = 1;
+    if (d->reaping)
+        return; /* a callback handed something on: the outer one sees to it */
+    d->reaping = true;
+    for (int turn = 0; turn < TURNS && io_uring_cq_ready(&d->ring) > 0; turn++) {
+        end_some(d);
+        if (d->waiting || io_uring_sq_ready(&d->ring))
+            feed(d);
+    }
+    d->reaping = false;
+    if (io_uring_cq_ready(&d->ring) > 0 && write(d->event_fd, &one, sizeof(one)) < 0)
+        return; /* the counter is full: the loop comes anyway */
 }
 
 static void on_event(void *opaque, uint32_t events)
@@ -162,24 +184,55 @@ static void on_event(void *opaque, uint32_t events)
         (void)pthread_mutex_unlock(d->head.lock);
 }
 
+/* ---- by threads ---- */
+
+static void run(void *opaque, struct work *work)
+{
+    struct uring_dev *d = opaque;
+    struct blockdev_request *req = blockdev_request_of(work);
+    req->result = blockdev_perform(d->fd, req);
+}
+
+static void done(void *opaque, struct work *work)
+{
+    struct blockdev_request *req = blockdev_request_of(work);
+    (void)opaque;
+    req->done(req, req->result);
+}
+
+static const struct workers_ops work_ops = { .run = run, .done = done };
+
+/* ---- the back end's operations ---- */
+
 static void uring_submit(struct blockdev *dev, struct blockdev_request *req)
 {
-    enqueue(to_uring(dev), req);
+    struct uring_dev *d = to_uring(dev);
+    if (d->workers && (req->op != BLOCKDEV_READ || d->reads_block))
+        workers_add(d->workers, &req->work);
+    else
+        enqueue(d, req);
 }
 
 static void uring_kick(struct blockdev *dev)
 {
-    feed(to_uring(dev));
+    struct uring_dev *d = to_uring(dev);
+    if (d->waiting)
+        feed(d);
+    reap(d);
 }
 
 static void uring_drain(struct blockdev *dev)
 {
     struct uring_dev *d = to_uring(dev);
-    feed(d);
-    while (d->under_way || d->waiting) {
-        (void)io_uring_submit_and_wait(&d->ring, 1); /* on a signal or a full kernel: again */
-        reap(d);
-    }
+    do {
+        feed(d);
+        while (d->under_way || d->waiting) {
+            (void)io_uring_submit_and_wait(&d->ring, 1); /* on a signal or a full kernel: again */
+            reap(d);
+        }
+        if (d->workers)
+            workers_drain(d->workers);
+    } while (d->under_way || d->waiting);
 }
 
 static void uring_free(struct blockdev *dev)
@@ -187,6 +240,7 @@ static void uring_free(struct blockdev *dev)
     struct uring_dev *d = to_uring(dev);
     if (d->watched)
         loop_remove_fd(d->loop, d->event_fd);
+    workers_free(d->workers);
     if (d->ring_made)
         io_uring_queue_exit(&d->ring);
     if (d->event_fd >= 0)
@@ -235,8 +289,20 @@ static int make_ring(struct uring_dev *d)
     if (!knows_all(&d->ring))
         return -ENOTSUP;
     d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    bool good = d->event_fd >= 0 && io_uring_register_eventfd(&d->ring, d->event_fd) == 0 && restrict_ring(&d->ring) == 0;
+    bool good = d->event_fd >= 0 && io_uring_register_eventfd_async(&d->ring, d->event_fd) == 0 && restrict_ring(&d->ring) == 0;
     return good ? 0 : -ENOTSUP;
+}
+
+/* Finds out what of this file would block. */
+static int make_workers(struct uring_dev *d, int fd, struct error *err)
+{
+    uint8_t byte;
+    const struct iovec iov = { .iov_base = &byte, .iov_len = sizeof(byte) };
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    d->reads_block = preadv2(fd, &iov, 1, 0, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP;
+    return workers_new(d->loop, THREADS, &work_ops, d, &d->head.lock, &d->workers, err);
 }
 
 int blockdev_uring_new(struct loop *loop, int fd, struct blockdev **ret_dev, struct error *err)
@@ -251,11 +317,13 @@ int blockdev_uring_new(struct loop *loop, int fd, struct blockdev **ret_dev, str
         error_set(err, r, "io_uring does not work here");
     if (r == 0)
         r = loop_add_fd(loop, d->event_fd, EPOLLIN, on_event, d, err);
+    d->watched = r == 0;
+    if (r == 0)
+        r = make_workers(d, fd, err);
     if (r < 0) {
         uring_free(&d->head);
         return r;
     }
-    d->watched = true;
     d->fd = fd;
     *ret_dev = &d->head;
     return 0;

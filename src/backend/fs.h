@@ -3,7 +3,7 @@
  * A folder of the host as a guest uses it: FUSE requests in, answers out.
  *
  * The front end (virtio-fs) submits requests with its lock (the machine's) held; they run on a few threads, may block there, and
- * end on the loop's thread with the lock taken, or inside fs_drain(), in any order. Contents of files move straight between the
+ * end on a thread of ours with the lock taken, or inside fs_drain(), in any order. Contents of files move straight between the
  * host's kernel and the request's memory; everything else is copied once, then validated.
  *
  * Containment. The guest names files by numbers that we gave out, each with an O_PATH descriptor behind it, and by single names

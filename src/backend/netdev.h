@@ -33,6 +33,8 @@ enum {
     NETDEV_ETH_HEADER = 14,
     NETDEV_VLAN_TAG = 4,
     NETDEV_MTU = 1500,
+    NETDEV_USER_MTU = 16384,                                        /* at most, and where none is asked for: see netdev_slirp.c */
+    NETDEV_USER_MTU_MIN = 1280,                                     /* of IPv6 */
     NETDEV_FRAME_MAX = 65535 + NETDEV_ETH_HEADER + NETDEV_VLAN_TAG, /* with segments to cut */
     NETDEV_FORWARDS_MAX = 64,
     NETDEV_QUEUE_BYTES = 512 << 10,
@@ -107,6 +109,8 @@ struct netdev_forward {
 struct netdev_config {
     enum netdev_kind kind;
     bool restricted; /* USER: the guest reaches nothing but what is forwarded to it */
+    bool ipv6;       /* USER: the network has it, too, unless it is restricted */
+    unsigned mtu;    /* USER: NETDEV_USER_MTU_MIN to NETDEV_USER_MTU */
     bool has_mac;
     uint8_t mac[NETDEV_MAC_LEN];
     char tap[IFNAMSIZ]; /* TAP: the interface */
@@ -120,10 +124,16 @@ struct netdev_config {
 #define NETDEV_USER_GATEWAY "10.0.2.2"
 #define NETDEV_USER_DNS "10.0.2.3"
 #define NETDEV_USER_GUEST "10.0.2.15"
+/* The same for IPv6; the guest's address is of its own making, in the network that the gateway announces. */
+#define NETDEV_USER_PREFIX6 "fec0::"
+#define NETDEV_USER_PREFIX6_LEN 64
+#define NETDEV_USER_GATEWAY6 "fec0::2"
+#define NETDEV_USER_DNS6 "fec0::3"
 
 /* ---- options ---- */
 
-/* "user[,hostfwd=tcp|udp:[ADDR:]HOSTPORT:GUESTPORT]...[,restrict][,mac=MAC]", "tap=INTERFACE[,mac=MAC]", "none". -EINVAL. */
+/* "user[,hostfwd=tcp|udp:[ADDR:]HOSTPORT:GUESTPORT]...[,restrict][,ipv6=on|off][,mtu=N][,mac=MAC]", "tap=INTERFACE[,mac=MAC]",
+ * "none". -EINVAL. */
 MUST_CHECK int netdev_config_parse(const char *text, struct netdev_config *ret_config, struct error *err);
 /* The card's address: the one that was asked for, or a locally administered one, the same in each run. */
 void netdev_config_mac(const struct netdev_config *config, uint8_t ret_mac[NETDEV_MAC_LEN]);

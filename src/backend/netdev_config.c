@@ -97,9 +97,18 @@ static int parse_kind(struct netdev_config *c, const char *text, struct error *e
     return 0;
 }
 
+static int parse_mtu(struct netdev_config *c, const char *text, struct error *err)
+{
+    c->mtu = parse_port(text, text + strlen(text)); /* the numbers are of one size */
+    if (c->mtu < NETDEV_USER_MTU_MIN || c->mtu > NETDEV_USER_MTU)
+        return error_set(err, -EINVAL, "mtu '%s' is not a number from %d to %d", text, NETDEV_USER_MTU_MIN, NETDEV_USER_MTU);
+    return 0;
+}
+
 static int parse_field(struct netdev_config *c, const char *text, struct error *err)
 {
-    static const char *const known[] = { "no options", "hostfwd=tcp:HOSTPORT:GUESTPORT, restrict, mac=MAC", "mac=MAC" };
+    static const char *const known[] = { "no options", "hostfwd=tcp:HOSTPORT:GUESTPORT, restrict, ipv6=on|off, mtu=N, mac=MAC",
+                                         "mac=MAC" };
     if (c->kind != NETDEV_NONE && strncmp(text, "mac=", 4) == 0)
         return parse_mac(c, text + 4, err);
     if (c->kind == NETDEV_USER && strncmp(text, "hostfwd=", 8) == 0)
@@ -108,12 +117,18 @@ static int parse_field(struct netdev_config *c, const char *text, struct error *
         c->restricted = true;
         return 0;
     }
+    if (c->kind == NETDEV_USER && (strcmp(text, "ipv6=on") == 0 || strcmp(text, "ipv6=off") == 0)) {
+        c->ipv6 = strcmp(text, "ipv6=on") == 0;
+        return 0;
+    }
+    if (c->kind == NETDEV_USER && strncmp(text, "mtu=", 4) == 0)
+        return parse_mtu(c, text + 4, err);
     return error_set(err, -EINVAL, "unknown '%s' (this network has %s)", text, known[c->kind]);
 }
 
 int netdev_config_parse(const char *text, struct netdev_config *ret_config, struct error *err)
 {
-    struct netdev_config c = { 0 };
+    struct netdev_config c = { .ipv6 = true, .mtu = NETDEV_USER_MTU };
     int r = 0;
     for (unsigned i = 0; r == 0; i++) {
         char field[FIELD_MAX];

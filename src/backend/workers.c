@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The workers' threads, their queue of jobs, and the way back to the loop, by an eventfd.
+ * The workers' threads and their queues of jobs.
+ *
+ * A thread that has run work ends it itself, under the front end's lock: the loop need not be woken for it. Where there is no
+ * such lock (tests without threads of their own), and where no thread could be started, the loop ends it, called by an eventfd. A
+ * thread without work looks for some for a while before it sleeps, one at a time.
  *
  * `mutex` guards the queues and is a leaf: nothing else is locked while it is held.
  */
@@ -9,6 +13,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/loop.h"
+#include "base/spin.h"
 
 enum { THREADS_MAX = 8 };
 
@@ -39,8 +45,11 @@ struct workers {
     pthread_cond_t idle; /* a piece of work has run */
     /* guarded by mutex */
     struct list todo, ran;
+    _Atomic unsigned nr_todo; /* a thread that looks reads it without mutex, relaxed: it looks again with it */
     unsigned running;
+    bool looking; /* a thread does, and needs no signal */
     bool stop;
+    struct spin spin; /* from when a thread was out of work to when new work came */
 };
 
 static void list_init(struct list *list)
@@ -81,31 +90,6 @@ static void wake_loop(struct workers *w)
         assert(errno == EAGAIN); /* the counter is full: it is awake */
 }
 
-static void *thread_body(void *opaque)
-{
-    struct workers *w = opaque;
-    lock(w);
-    for (;;) {
-        struct work *work = take(&w->todo);
-        if (!work && w->stop)
-            break;
-        if (!work) {
-            (void)pthread_cond_wait(&w->more, &w->mutex);
-            continue;
-        }
-        w->running++;
-        unlock(w);
-        w->ops->run(w->opaque, work);
-        lock(w);
-        w->running--;
-        append(&w->ran, work);
-        (void)pthread_cond_broadcast(&w->idle);
-        wake_loop(w);
-    }
-    unlock(w);
-    return NULL;
-}
-
 /* Ends what has run. Front end's lock held. */
 static void end_all(struct workers *w)
 {
@@ -117,6 +101,64 @@ static void end_all(struct workers *w)
             return;
         w->ops->done(w->opaque, work);
     }
+}
+
+/* What has run is in the list: sees to its end. */
+static void bring_to_end(struct workers *w)
+{
+    pthread_mutex_t *front = *w->lock;
+    if (!front) {
+        wake_loop(w);
+        return;
+    }
+    (void)pthread_mutex_lock(front); /* workers_drain() holds it, and ends all itself */
+    end_all(w);
+    (void)pthread_mutex_unlock(front);
+}
+
+/* Waits for work, or the end. mutex held, and let go of meanwhile. */
+static void wait_for_work(struct workers *w)
+{
+    spin_begin(&w->spin);
+    if (!w->looking) {
+        struct spin spin = w->spin;
+        w->looking = true;
+        unlock(w);
+        while (atomic_load_explicit(&w->nr_todo, memory_order_relaxed) == 0 && spin_again(&spin)) {
+        }
+        lock(w);
+        w->looking = false;
+    }
+    while (!w->todo.first && !w->stop)
+        (void)pthread_cond_wait(&w->more, &w->mutex);
+}
+
+static void *thread_body(void *opaque)
+{
+    struct workers *w = opaque;
+    lock(w);
+    for (;;) {
+        struct work *work = take(&w->todo);
+        if (!work && w->stop)
+            break;
+        if (!work) {
+            wait_for_work(w);
+            continue;
+        }
+        atomic_fetch_sub_explicit(&w->nr_todo, 1, memory_order_relaxed);
+        w->running++;
+        unlock(w);
+        w->ops->run(w->opaque, work);
+        lock(w);
+        append(&w->ran, work);
+        if (--w->running == 0)
+            (void)pthread_cond_broadcast(&w->idle);
+        unlock(w);
+        bring_to_end(w);
+        lock(w);
+    }
+    unlock(w);
+    return NULL;
 }
 
 static void on_event(void *opaque, uint32_t events)
@@ -166,9 +208,14 @@ void workers_add(struct workers *w, struct work *work)
         return;
     }
     lock(w);
+    if (!w->todo.first)
+        spin_end(&w->spin);
     append(&w->todo, work);
-    (void)pthread_cond_signal(&w->more);
+    unsigned before = atomic_fetch_add_explicit(&w->nr_todo, 1, memory_order_relaxed);
+    bool seen = w->looking && before == 0;
     unlock(w);
+    if (!seen)
+        (void)pthread_cond_signal(&w->more);
 }
 
 void workers_drain(struct workers *w)
@@ -202,6 +249,7 @@ int workers_new(struct loop *loop, unsigned threads, const struct workers_ops *o
     (void)pthread_mutex_init(&w->mutex, NULL); /* without attributes these cannot fail */
     (void)pthread_cond_init(&w->more, NULL);
     (void)pthread_cond_init(&w->idle, NULL);
+    spin_init(&w->spin);
     w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int r = w->event_fd < 0 ? error_set(err, -errno, "eventfd: %s", strerror(errno)) : 0;
     if (r == 0)

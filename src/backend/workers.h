@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A few threads that do blocking work for the loop: jobs go in, run on a thread, and end on the loop's thread.
+ * A few threads that do blocking work for the loop: jobs go in, run on a thread, and end there.
  *
- * With one thread, jobs run one after another in the order in which they came. workers_add() and workers_drain() are called with
- * the front end's lock held, which is also taken around ends.
+ * Without a front end's lock they end on the loop's thread. With one thread, jobs run one after another in the order in which
+ * they came. workers_add() and workers_drain() are called with the front end's lock held, which is also taken around ends.
  */
 #ifndef DOPPEL_BACKEND_WORKERS_H
 #define DOPPEL_BACKEND_WORKERS_H
@@ -22,7 +22,7 @@ struct work {
 
 struct workers_ops {
     void (*run)(void *opaque, struct work *work);  /* on a worker's thread, no lock held; may block */
-    void (*done)(void *opaque, struct work *work); /* on the loop's thread or in workers_drain(), front end's lock held */
+    void (*done)(void *opaque, struct work *work); /* any thread, front end's lock held */
 };
 
 /* The threads start with the first work; where none can start, work is done in workers_add(). lock: where the front end's lock

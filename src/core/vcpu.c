@@ -3,8 +3,9 @@
  * A virtual CPU's life: creation, requests, sleep and the thread that drives the engine.
  *
  * No wake-up is lost: the sleeper stores `sleeping` and then reads `requests`, a requester sets `requests` and then
- * reads `sleeping`, all sequentially consistent, so at least one of them sees the other. The requester broadcasts with
- * sleep_lock held, so the sleeper either has not yet looked or is already waiting.
+ * reads `sleeping`, all sequentially consistent, so at least one of them sees the other. The requester takes sleep_lock between
+ * the two and its broadcast, so the sleeper either has not yet looked or is already waiting; it has let go of it before, for
+ * whoever is woken wants it. Before a vCPU sleeps it looks for a while, which costs requesters nothing.
  */
 #include "core/vcpu.h"
 
@@ -30,6 +31,7 @@ int vcpu_new(struct vm *vm, unsigned id, const struct isa_ops *isa, const struct
     vcpu->id = id;
     vcpu->isa = isa;
     vcpu->engine = engine;
+    spin_init(&vcpu->spin);
     (void)pthread_mutex_init(&vcpu->sleep_lock, NULL); /* default attributes: cannot fail on Linux */
     (void)pthread_cond_init(&vcpu->sleep_cond, NULL);
     int r = isa->cpu_new(vcpu, isa_config, err);
@@ -63,8 +65,8 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits)
     if (!(bits & VCPU_REQ_END) && !atomic_load_explicit(&vcpu->sleeping, memory_order_seq_cst))
         return;
     (void)pthread_mutex_lock(&vcpu->sleep_lock);
-    (void)pthread_cond_broadcast(&vcpu->sleep_cond);
     (void)pthread_mutex_unlock(&vcpu->sleep_lock);
+    (void)pthread_cond_broadcast(&vcpu->sleep_cond);
 }
 
 static bool may_sleep(struct vcpu *vcpu)
@@ -72,16 +74,34 @@ static bool may_sleep(struct vcpu *vcpu)
     return atomic_load_explicit(&vcpu->requests, memory_order_seq_cst) == 0; /* pairs with vcpu_request */
 }
 
-/* Nothing to execute: wait for any request. */
+/* Looks for a request for a while; false: it takes longer. */
+static bool look_for_request(struct vcpu *vcpu)
+{
+    do {
+        if (!may_sleep(vcpu))
+            return true;
+    } while (spin_again(&vcpu->spin));
+    return false;
+}
+
 static void sleep_until_request(struct vcpu *vcpu)
 {
-    vcpu->halts++;
     (void)pthread_mutex_lock(&vcpu->sleep_lock);
     atomic_store_explicit(&vcpu->sleeping, true, memory_order_seq_cst); /* pairs with the load in vcpu_request */
     while (may_sleep(vcpu))
         (void)pthread_cond_wait(&vcpu->sleep_cond, &vcpu->sleep_lock);
     atomic_store_explicit(&vcpu->sleeping, false, memory_order_relaxed); /* a needless broadcast does no harm */
     (void)pthread_mutex_unlock(&vcpu->sleep_lock);
+}
+
+/* Nothing to execute: wait for any request. */
+static void wait_for_request(struct vcpu *vcpu)
+{
+    vcpu->halts++;
+    spin_begin(&vcpu->spin);
+    if (!look_for_request(vcpu))
+        sleep_until_request(vcpu);
+    spin_end(&vcpu->spin);
 }
 
 /* Told to stop: stand until STOP is taken back (vm_resume) or the thread shall end. */
@@ -110,7 +130,7 @@ void *vcpu_thread(void *opaque)
         }
         switch (vcpu->engine->run(vcpu)) {
         case VCPU_EXIT_REQUEST: break;
-        case VCPU_EXIT_SLEEP: sleep_until_request(vcpu); break;
+        case VCPU_EXIT_SLEEP: wait_for_request(vcpu); break;
         case VCPU_EXIT_SHUTDOWN: /* the engine has said more; this only makes sure of the end */
             vm_request_end(vcpu->vm, VM_END_SHUTDOWN, 0, "CPU %u shut down", vcpu->id);
             break;

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/spin.h"
 #include "core/engine.h"
 #include "core/isa.h"
 #include "core/types.h"
@@ -61,7 +62,8 @@ struct vcpu {
     pthread_cond_t sleep_cond;
     bool standing;         /* stopped at an instruction boundary because of VCPU_REQ_STOP */
     _Atomic bool sleeping; /* in HLT or waiting for SIPI */
-    uint64_t halts;        /* times it went to sleep */
+    struct spin spin;      /* the vCPU's thread's: whether to look for requests first */
+    uint64_t halts;        /* times it had nothing to execute */
 };
 
 /* Makes a vCPU in its reset state. -ENOMEM, or what the engine says. */

@@ -144,11 +144,13 @@ void vm_clock_set(struct vm_clock *clock, ns_t now, uint64_t tsc)
         clock->wall_base = clock_host_wall_ns() - now;
 }
 
-/* Host ns of the nearest deadline; the caller holds the lock. */
+/* Host ns of the nearest deadline, or of an earlier one that the loop was told before: guests move their timers all the time, and
+ * a turn too many when the old time comes costs less than setting the host's timer each time. The caller holds the lock. */
 static int64_t next_locked(struct vm_clock *clock)
 {
-    clock->told = clock->head ? clock->head->deadline : VM_TIME_NEVER;
-    ns_t host;
+    ns_t next = clock->head ? clock->head->deadline : VM_TIME_NEVER, host;
+    bool early = !clock->manual && clock->told > vm_clock_now(clock) && clock->told < next;
+    clock->told = early ? clock->told : next;
     if (clock->told == VM_TIME_NEVER || ckd_add(&host, clock->told, clock->manual ? 0 : clock->host_base))
         return INT64_MAX;
     return host;

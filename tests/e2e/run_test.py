@@ -4,7 +4,8 @@
 `disk`, `net`, `share` or `devices`.
 
 `board` and `control` use the small guest tests/guests/board.S; the others the Debian guest that `make guests` fetched (skipped with exit
-77 when it is not there), and in it STRESS and PEER, tests/guests/smp_stress.c and vsock_peer.c. Each law is a function; its name is printed with the verdict.
+77 when it is not there), and in it STRESS and PEER, tests/guests/smp_stress.c and vsock_peer.c; `disk` and `net`
+use disk_writer and udp_echo beside STRESS, too. Each law is a function; its name is printed with the verdict.
 """
 import fcntl
 import hashlib
@@ -791,6 +792,13 @@ class Server(http.server.ThreadingHTTPServer):
         return hashlib.sha256(self.data[:size]).hexdigest().encode()
 
 
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+    def __init__(self):
+        super().__init__('::1')
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, body):
         self.send_response(200)
@@ -830,6 +838,14 @@ def the_guest_reaches_the_hosts_loopback_through_the_gateway():
         expect(out[5:].split()[0], server.sha256(3000000), 'many bytes')
         if ENGINE == 'bt' and time.monotonic() - begin > 30:
             raise AssertionError('it took more than 30 s')
+
+
+def transfers_do_not_stand_still():
+    # each is done in a fraction of a second, unless two ends wait for each other: TCP then goes on after 5 s
+    with Server() as server:
+        script = ('for i in $(seq 30); do begin=$(date +%s); ' f'wget -q -O- http://10.0.2.2:{server.port}/3000000 | sha256sum >/dev/null; '
+                  'end=$(date +%s); [ $((end - begin)) -lt 4 ] || echo slow; done')
+        expect(guest(script, '--net', 'user'), (0, b'', b''), 'transfers')
 
 
 def what_the_guest_sends_arrives_whole():
@@ -880,6 +896,54 @@ def ports_of_the_host_lead_into_the_guest():
         expect(sum(b'from the guest\n' in a for a in answers), 8, 'connections at once')
         p.stdin.close()
         expect(p.wait(timeout=60), 0, 'end')
+
+
+def datagrams_of_any_size_pass_through_a_forwarded_port():
+    with open(os.path.join(os.path.dirname(STRESS), 'udp_echo'), 'rb') as f:
+        program = f.read()
+    port = free_port()
+    sizes = (1, 0, 100, 1472, 1473, 9000, 16000, 2)
+    script = f'head -c {len(program)} >/tmp/echo; chmod +x /tmp/echo; /tmp/echo 5353 {len(sizes)}'
+    with subprocess.Popen([*RUN, '--timeout', '100', '--net', f'user,hostfwd=udp:{port}:5353', '--', 'sh', '-c', script], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as p, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        p.stdin.write(program)
+        p.stdin.close()
+        expect(p.stdout.readline(), b'ready\n', 'guest')
+        s.connect(('127.0.0.1', port))
+        s.settimeout(20)
+        for size in sizes:
+            data = os.urandom(size)
+            s.send(data)
+            expect(s.recv(65536), bytes((b + 1) & 255 for b in data), f'{size} bytes')
+        expect(p.wait(timeout=60), 0, 'end')
+
+
+def the_guest_has_ipv6_and_can_do_without():
+    wait = 'for i in $(seq 100); do ip -6 route | grep -q ^default && break; sleep 0.1; done; '
+    try:
+        server = Server6()
+    except OSError:
+        print('  (left out: the host has no ::1)')
+        return
+    with server:
+        script = wait + f'ip -6 addr show eth0; wget -q -O- "http://[fec0::2]:{server.port}/3000000" | sha256sum'
+        status, out, err = guest(script, '--net', 'user')
+        expect((status, err), (0, b''), out)
+        expect_in(b'inet6 fec0::', out)
+        expect(out.split()[-2], server.sha256(3000000), 'bytes')
+    status, out, _ = guest('sleep 3; ip -6 addr show eth0; ip -6 route', '--net', 'user,ipv6=off')
+    expect((status, b'fec0:' in out, b'default' in out), (0, False, False), out)
+
+
+def questions_without_a_name_server_are_told_of_once():
+    if os.path.exists('/etc/resolv.conf'):
+        print('  (left out: the host has a name server)')
+        return
+    script = 'for i in 1 2; do nslookup nowhere.invalid >/dev/null; done; ping -c 1 10.0.2.2'
+    status, out, err = guest(script, '--net', 'user')
+    expect(status, 0, out)
+    one_line(err)
+    expect_in(b'/etc/resolv.conf', err)
 
 
 def an_idle_network_uses_little_host_cpu():
@@ -1289,9 +1353,10 @@ SUITES = {
              a_read_only_disk_is_not_written, an_overlay_leaves_the_disk_alone, interrupts_work_without_msi,
              a_restarted_machine_has_its_disk_again, sixteen_disks_are_possible, bad_disks_are_refused_in_one_line,
              a_full_host_is_an_io_error_and_nothing_is_lost, a_limit_of_file_sizes_is_an_io_error_of_the_guest, what_was_said_to_be_safe_outlives_a_kill],
-    'net': [a_machine_has_no_network_unless_asked_for, the_guest_reaches_the_hosts_loopback_through_the_gateway,
+    'net': [a_machine_has_no_network_unless_asked_for, the_guest_reaches_the_hosts_loopback_through_the_gateway, transfers_do_not_stand_still,
             what_the_guest_sends_arrives_whole, dhcp_and_the_gateway_answer, a_restricted_guest_reaches_nothing,
-            ports_of_the_host_lead_into_the_guest, an_idle_network_uses_little_host_cpu, a_restarted_machine_has_its_network_again,
+            ports_of_the_host_lead_into_the_guest, datagrams_of_any_size_pass_through_a_forwarded_port,
+            the_guest_has_ipv6_and_can_do_without, questions_without_a_name_server_are_told_of_once, an_idle_network_uses_little_host_cpu, a_restarted_machine_has_its_network_again,
             an_interface_of_the_host_is_a_network, bad_networks_are_refused_in_one_line],
     'share': [a_share_is_at_the_same_place_and_so_is_the_command, files_of_a_share_are_written_renamed_and_run,
               a_big_file_arrives_whole_in_both_directions, a_read_only_share_is_not_changed, links_are_followed_in_the_guest_only,

@@ -2,10 +2,10 @@
 /*
  * virtio-blk: a disk.
  *
- * A notification hands all chains of a queue on to the back end; each ends by the back end's callback, on the loop's thread with
- * the machine's lock held, in any order. A flush ends when what was written before is on stable storage; for a driver without
- * FLUSH each write is flushed. Requests that make no sense end with an error status, chains without room for a status break the
- * device. Spec: virtio 1.2, 5.2.
+ * A notification hands all chains of a queue on to the back end; each ends by the back end's callback, with the machine's
+ * lock held, in any order: at once, or on a thread of the back end. A flush ends when what was written before is on stable
+ * storage; for a driver without FLUSH each write is flushed. Requests that make no sense end with an error status, chains without
+ * room for a status break the device. Spec: virtio 1.2, 5.2.
  */
 #ifndef DOPPEL_DEVICE_VIRTIO_BLK_H
 #define DOPPEL_DEVICE_VIRTIO_BLK_H

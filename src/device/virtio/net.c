@@ -218,8 +218,7 @@ static void net_notify(struct virtio_device *vdev, unsigned n)
 {
     if (n == VIRTIO_NET_TX)
         notify_tx(to_net(vdev));
-    else
-        notify_rx(to_net(vdev));
+    notify_rx(to_net(vdev)); /* after transmission, too: the network may have answered at once */
 }
 
 void virtio_net_frames(void *opaque)

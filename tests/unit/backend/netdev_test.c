@@ -32,6 +32,11 @@ static void a_network_is_described_in_words(void **state)
     assert_int_equal(c.kind, NETDEV_USER);
     assert_int_equal(c.nr_forwards, 0);
     assert_false(c.restricted);
+    assert_true(c.ipv6);
+    assert_int_equal(c.mtu, 16384);
+    assert_int_equal(netdev_config_parse("user,ipv6=off,mtu=1280", &c, NULL), 0);
+    assert_false(c.ipv6);
+    assert_int_equal(c.mtu, 1280);
     assert_int_equal(netdev_config_parse("tap=vm0", &c, NULL), 0);
     assert_int_equal(c.kind, NETDEV_TAP);
     assert_string_equal(c.tap, "vm0");
@@ -69,6 +74,11 @@ static void nonsense_is_refused_and_named(void **state)
         { "user,hostfwd=tcp:localhost:80:80", "'localhost'" },
         { "user,hostfwd=tcp:1.2.3.4.5.6.7.8.9.10:80:80", "IPv4" },
         { "user,hostfwd=tcp:127.0.0.1:1:2:3", "tcp|udp" },
+        { "user,ipv6=yes", "'ipv6=yes'" },
+        { "user,mtu=1279", "'1279'" },
+        { "user,mtu=16385", "'16385'" },
+        { "user,mtu=", "''" },
+        { "tap=x,mtu=1500", "'mtu=1500'" },
         { "user,mac=", "''" },
         { "user,mac=02:00:00:00:00", "'02:00:00:00:00'" },
         { "user,mac=02:00:00:00:00:0g", "0g" },
@@ -193,11 +203,11 @@ static void what_nobody_takes_is_bounded(void **state)
     struct netdev_frame f;
     unsigned nr = 0;
     open_user("user");
-    for (unsigned i = 0; i < 2000; i++)
+    for (unsigned i = 0; i < 20000; i++)
         send_bytes(arp, sizeof(arp));
     for (; netdev_next(dev, &f); nr++)
         netdev_taken(dev);
-    assert_true(nr > 100 && nr * 1500 <= NETDEV_QUEUE_BYTES);
+    assert_true(nr > 1000 && nr * sizeof(arp) <= NETDEV_QUEUE_BYTES);
     send_bytes(arp, sizeof(arp));
     assert_true(netdev_next(dev, &f));
 }
@@ -253,6 +263,115 @@ static uint16_t ip_sum(const uint8_t *header)
         sum += (uint32_t)(header[i] << 8 | header[i + 1]);
     sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t) ~(sum + (sum >> 16));
+}
+
+enum { PING_HEAD = 14 + 20 + 8 };
+
+/* The payload's byte k of ping number seq, of which the length depends, too. */
+static uint8_t ping_byte(unsigned seq, unsigned k)
+{
+    return (uint8_t)(seq * 31 + k * 7);
+}
+
+static unsigned ping_len(unsigned seq)
+{
+    return seq * 7919 % (NETDEV_USER_MTU - 28 + 1);
+}
+
+/* Pings the gateway; the checksum is left to the network. */
+static void send_ping(unsigned seq)
+{
+    static uint8_t f[PING_HEAD + NETDEV_USER_MTU];
+    const unsigned len = ping_len(seq), ip = 20 + 8 + len;
+    const uint8_t head[PING_HEAD] = {
+        2, 0, 0,  0, 0, 2,  2,  0, 0, 0, 0, 1, 8, 0, 0x45, 0, (uint8_t)(ip >> 8),  (uint8_t)ip, 0, 1, 0, 0, 64, 1,
+        0, 0, 10, 0, 2, 15, 10, 0, 2, 2, 8, 0, 0, 0, 0,    1, (uint8_t)(seq >> 8), (uint8_t)seq
+    };
+    memcpy(f, head, sizeof(head));
+    const uint16_t sum = ip_sum(f + 14);
+    f[24] = (uint8_t)(sum >> 8);
+    f[25] = (uint8_t)sum;
+    for (unsigned k = 0; k < len; k++)
+        f[PING_HEAD + k] = ping_byte(seq, k);
+    const struct netdev_header h = { .flags = NETDEV_NEEDS_CSUM, .csum_start = 34, .csum_offset = 2 };
+    const struct iovec iov = { f, PING_HEAD + len };
+    netdev_send(dev, &h, &iov, 1, iov.iov_len);
+}
+
+/* Takes an answer: its number, or -1. */
+static int take_ping(void)
+{
+    struct netdev_frame f;
+    if (!netdev_next(dev, &f))
+        return -1;
+    if (f.data[12] == 8 && f.data[13] == 6) { /* ARP: slirp asks who we are */
+        netdev_taken(dev);
+        return take_ping();
+    }
+    assert_true(f.len >= PING_HEAD);
+    const unsigned seq = (unsigned)(f.data[40] << 8 | f.data[41]);
+    assert_int_equal(f.data[34], 0); /* an answer */
+    assert_int_equal(f.len, PING_HEAD + ping_len(seq));
+    for (unsigned k = 0; k < ping_len(seq); k++)
+        assert_int_equal(f.data[PING_HEAD + k], ping_byte(seq, k));
+    netdev_taken(dev);
+    return (int)seq;
+}
+
+/* Also: checksums that are left out are filled in, for slirp answers only what is right. */
+static void frames_of_any_size_come_in_order_and_whole(void **state)
+{
+    (void)state;
+    unsigned sent = 0, want = 0;
+    open_user("user");
+    send_bytes(arp, sizeof(arp)); /* it knows us now */
+    srand(2);
+    for (unsigned turn = 0; turn < 400; turn++) {
+        for (unsigned n = (unsigned)rand() % 8; n > 0; n--)
+            send_ping(sent++);
+        for (unsigned n = sent - want > 20 ? 100 : (unsigned)rand() % 3; n > 0 && want < sent; n--)
+            assert_int_equal(take_ping(), want++);
+    }
+    for (; want < sent; want++)
+        assert_int_equal(take_ping(), want);
+    assert_int_equal(take_ping(), -1);
+}
+
+/* Asks for a router; the checksum is left to the network, but for the pseudo-header's part. */
+static void solicit_router(void)
+{
+    uint8_t f[14 + 40 + 8] = { 0x33, 0x33, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 8, 58, 255 };
+    f[22] = 0xfe; /* fe80::1 */
+    f[23] = 0x80;
+    f[37] = 1;
+    f[38] = 0xff; /* ff02::2 */
+    f[39] = 2;
+    f[53] = 2;
+    f[54] = 133;
+    const uint32_t sum = 0xfe80 + 1 + 0xff02 + 2 + 8 + 58;
+    f[56] = (uint8_t)((sum + (sum >> 16)) >> 8);
+    f[57] = (uint8_t)(sum + (sum >> 16));
+    const struct netdev_header h = { .flags = NETDEV_NEEDS_CSUM, .csum_start = 54, .csum_offset = 2 };
+    const struct iovec iov = { f, sizeof(f) };
+    netdev_send(dev, &h, &iov, 1, sizeof(f));
+}
+
+static void ipv6_has_a_router_unless_switched_off(void **state)
+{
+    static const char *const nets[] = { "user", "user,ipv6=off", "user,restrict" };
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(nets); i++) {
+        struct netdev_frame f;
+        open_user(nets[i]);
+        solicit_router();
+        assert_int_equal(netdev_next(dev, &f), i == 0);
+        if (i == 0)
+            assert_memory_equal(f.data + 12, "\x86\xdd\x60", 3);
+        if (i == 0)
+            assert_int_equal(f.data[54], 134); /* router advertisement */
+        netdev_free(dev);
+        dev = NULL;
+    }
 }
 
 static void datagrams_go_through_a_port_both_ways(void **state)
@@ -336,6 +455,8 @@ int main(void)
         T(the_gateway_answers_and_the_loop_says_so),
         T(what_nobody_takes_is_bounded),
         T(noise_is_survived),
+        T(frames_of_any_size_come_in_order_and_whole),
+        T(ipv6_has_a_router_unless_switched_off),
         T(datagrams_go_through_a_port_both_ways),
         T(a_port_that_is_taken_is_refused),
         T(an_interface_that_is_not_there_is_refused),
