@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-from serial_guest import Guest, GuestError, doppel_command, qemu_command
+from serial_guest import Guest, GuestError, doppel_command, end_on_signals, qemu_command
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CMDLINE = "console=ttyS0 panic=-1 quiet cryptomgr.notests rcupdate.rcu_expedited=1 root=/dev/vda"  # src/cli/run.c's
@@ -89,6 +89,7 @@ def main():
 
 
 if __name__ == "__main__":
+    end_on_signals()
     try:
         sys.exit(main())
     except (GuestError, subprocess.CalledProcessError, OSError) as e:

@@ -7,6 +7,7 @@ The image is never written: both work on an overlay that is forgotten.
 import os
 import re
 import select
+import signal
 import subprocess
 import time
 
@@ -17,15 +18,33 @@ class GuestError(Exception):
     """What went wrong, with the end of the console."""
 
 
+class GuestTimeout(GuestError):
+    """What was waited for did not come; the guest still runs."""
+
+
+running = set()  # the guests' processes
+
+
+def end_on_signals():
+    """Has SIGTERM and SIGHUP end the guests, and then this program; by default they would leave the guests running."""
+    def end(number, _):
+        for process in list(running):
+            process.terminate()
+        os._exit(128 + number)  # at once: other threads may be waiting for their guests
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+
 def doppel_command(doppel, image, memory, options=()):
     return [doppel, "run", "--engine", "bt", "--memory", memory, "--disk", image.replace(",", ",,") + ",overlay", *options]
 
 
 def qemu_command(image, kernel, initrd, append, memory):
-    """The same machine as near as QEMU has it, by its translator; the same kernel, initrd and command line."""
+    """The same machine as near as QEMU has it, by its translator; the same kernel, initrd and command line. The image is only read, so it
+    is not locked: doppel may have it open, too."""
     return ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", memory, "-nodefaults", "-display", "none", "-no-reboot",
             "-serial", "stdio", "-kernel", kernel, "-initrd", initrd, "-append", append, "-device", "virtio-rng-pci",
-            "-drive", f"file={image.replace(',', ',,')},if=virtio,format=raw,snapshot=on"]
+            "-drive", f"file={image.replace(',', ',,')},if=virtio,format=raw,file.locking=off,snapshot=on"]
 
 
 class Guest:
@@ -34,6 +53,7 @@ class Guest:
     def __init__(self, command):
         self.begin = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+        running.add(self.process)
         self.console = b""
         self.commands = 0
 
@@ -48,15 +68,16 @@ class Guest:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        running.discard(self.process)
         self.process.stdin.close()
         self.process.stdout.close()
 
     def seconds(self):
         return time.monotonic() - self.begin
 
-    def fail(self, what):
+    def fail(self, what, kind=GuestError):
         tail = self.console[-800:].decode("utf-8", "replace")
-        return GuestError(f"{what}; the console ends with:\n{tail}")
+        return kind(f"{what}; the console ends with:\n{tail}")
 
     def wait_for(self, pattern, limit, start=0):
         """The first match of a regular expression (bytes) in the console from offset start; reads on until there is one."""
@@ -67,7 +88,7 @@ class Guest:
                 return found
             left = end - time.monotonic()
             if left <= 0:
-                raise self.fail(f"waited {limit} s for {pattern!r}")
+                raise self.fail(f"waited {limit} s for {pattern!r}", GuestTimeout)
             if select.select([self.process.stdout], [], [], left)[0]:
                 data = os.read(self.process.stdout.fileno(), 65536)
                 if not data:
@@ -97,3 +118,8 @@ class Guest:
         found = self.wait_for(re.escape(mark).encode() + rb" (\d+)\r?\n", limit, start)
         output = self.console[start:found.start()].decode("utf-8", "replace").replace("\r\n", "\n")
         return int(found.group(1)), output, time.monotonic() - begin
+
+    def interrupt(self, limit=60):
+        """Ends the command that run() gave up waiting for."""
+        self.send("\x03\n")
+        self.run("true", limit)
