@@ -647,9 +647,10 @@ size_t bt_x86_stats(const struct bt_x86 *e, const struct x86_cpu *c, char *text,
         e->code.blocks, e->code.nr_traces, e->code.insns, e->code.native_insns, x86_code_bytes(&e->code), e->entries,
         e->cold_blocks, e->links, f->misses, f->lights, f->callouts, f->bails[FRAME_BAIL_CROSSING], f->bails[FRAME_BAIL_GROUP],
         f->bails[FRAME_BAIL_NO_RAM], f->bails[FRAME_BAIL_CODE], f->bails[FRAME_BAIL_WANDERS], f->bails[FRAME_BAIL_EARLY],
-        e->code.frames.choices, e->code.frames.renewals, e->code.frames.write_drops, e->kills, e->revivals, e->resets, e->evictions, e->evicted,
-        e->exits[FRAME_EXIT_NEXT], e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS],
-        e->exits[FRAME_EXIT_BAIL], e->exits[FRAME_EXIT_FAULT], e->plain, e->wanderers);
+        e->code.frames.choices, e->code.frames.renewals, e->code.frames.write_drops, e->kills, e->revivals, e->resets,
+        e->evictions, e->evicted, e->exits[FRAME_EXIT_NEXT],
+        e->exits[FRAME_EXIT_LINK] + e->exits[FRAME_EXIT_LINK_BACK] + e->exits[FRAME_EXIT_LINK_CROSS], e->exits[FRAME_EXIT_BAIL],
+        e->exits[FRAME_EXIT_FAULT], e->plain, e->wanderers);
     n = m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
     n += x86_count_stats(e->code.counts, e->code.clock, f->misses_of, text + n, cap - n);
     return n + callout_stats(f, text + n, cap - n);
