@@ -24,7 +24,7 @@ static inline bool decode_at(const struct x86_cpu *c, gva_t rip, struct x86_insn
 }
 
 /* As many as a trace has, and what the translator looks at behind it. */
-enum { DEAD_FLAGS_INSNS = 64 + 24 };
+enum { DEAD_FLAGS_INSNS = 64 + 64 };
 
 /* The flags of `open` that instructions from rip on write before any of them reads them; through `branches` direct branches, on
  * all their ways. */
