@@ -8,19 +8,20 @@
 #include "emit/codebuf.h"
 
 #include <errno.h>
+#include <linux/mman.h> /* MADV_COLLAPSE is not in every libc */
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 
-enum { CODEBUF_INT3 = 0xcc };
+enum { CODEBUF_INT3 = 0xcc, LARGE_PAGE = 2 << 20 };
 static const size_t codebuf_max = 1UL << 30;
 
 /* Maps the executable view within reach of `near` if there is room, else anywhere. */
 static uint8_t *map_rx(size_t size, int fd, const void *near)
 {
     enum { STEP = 64 << 20, TRIES = 24 };
-    uintptr_t at = ((uintptr_t)near & ~(uintptr_t)4095) + STEP; /* what `near` lies in may grow, too */
+    uintptr_t at = ((uintptr_t)near & ~(uintptr_t)(LARGE_PAGE - 1)) + STEP; /* what `near` lies in may grow, too */
     for (unsigned k = 0; near && k < TRIES; k++, at += STEP) {
         void *rx = mmap((void *)at, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
         if (rx == (void *)at)
@@ -29,6 +30,24 @@ static uint8_t *map_rx(size_t size, int fd, const void *near)
             (void)munmap(rx, size); /* a kernel that takes it for a hint: our own mapping */
     }
     return mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+}
+
+/* Maps the writable view at a multiple of large pages: the host makes no large ones where the views differ in that. */
+static uint8_t *map_rw(size_t size, int fd)
+{
+    uint8_t *room = mmap(NULL, size + LARGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return MAP_FAILED;
+    size_t before = -(uintptr_t)room & (LARGE_PAGE - 1);
+    uint8_t *rw = mmap(room + before, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (rw == MAP_FAILED) {
+        (void)munmap(room, size + LARGE_PAGE); /* our own mapping, as below: cannot fail */
+        return MAP_FAILED;
+    }
+    if (before)
+        (void)munmap(room, before);
+    (void)munmap(rw + size, LARGE_PAGE - before);
+    return rw;
 }
 
 int codebuf_init(struct codebuf *cb, size_t size, const void *near, struct error *err)
@@ -42,7 +61,7 @@ int codebuf_init(struct codebuf *cb, size_t size, const void *near, struct error
     fd = memfd_create("doppel-code", MFD_CLOEXEC);
     if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
         return error_set(err, -errno, "code memory: cannot make %zu bytes: %s", size, strerror(errno));
-    rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    rw = map_rw(size, fd);
     if (rw == MAP_FAILED)
         return error_set(err, -errno, "code memory: cannot map %zu bytes writable: %s", size, strerror(errno));
     rx = map_rx(size, fd, near);
@@ -73,6 +92,13 @@ int codebuf_init_named(struct codebuf *cb, size_t size, struct error *err)
     }
     *cb = (struct codebuf){ .rw = rw, .rx = rx, .size = size, .end = size };
     return 0;
+}
+
+void codebuf_went(struct codebuf *cb, size_t from, size_t to)
+{
+    size_t full = from & ~(size_t)(LARGE_PAGE - 1);
+    if (to - full >= LARGE_PAGE && cb->size - full >= LARGE_PAGE)
+        (void)madvise(cb->rx + full, LARGE_PAGE, MADV_COLLAPSE); /* small pages do as well, only slower */
 }
 
 void codebuf_done(struct codebuf *cb)

@@ -14,7 +14,7 @@
 
 #include "isa/x86/decode.h"
 
-enum { BLOCK_MAX_INSNS = 48 };
+enum { BLOCK_MAX_INSNS = 96 };
 
 /* A block found before, and under what it was. ctx is everything but the linear address that the answer depends on. */
 struct x86_block_ref {

@@ -22,6 +22,7 @@ struct copy {
     int32_t rm_at;
     bool high;     /* an operand is AH, CH, DH or BH: no REX possible */
     bool ch;       /* it is CH: rcx is guest RCX meanwhile */
+    bool fresh;    /* a register in the frame is written as a whole, and not read */
     bool byte_rex; /* an operand is SPL..DIL: REX needed */
     unsigned nr_frame;
     struct {
@@ -127,6 +128,22 @@ static bool plan_flipped(struct copy *p, const struct x86_insn *i, uint8_t flip)
     return true;
 }
 
+/* The instruction's only general register that it writes is its first operand, all of it, whatever was there. */
+static bool writes_afresh(const struct x86_insn *i)
+{
+    static const x86_step_fn moves[] = { step_mov, step_movzx, step_movsx, step_movsxd, step_imul_3op };
+    const struct x86_opnd *to = &i->op[0];
+    bool moved = xl_kind(i) == XL_VECTOR;
+    for (unsigned k = 0; k < sizeof(moves) / sizeof(moves[0]); k++)
+        moved |= i->step == moves[k];
+    if (!moved || to->kind != OPND_REG || to->size < 4 || to->access != OPND_W || xr_host(to->reg) != XR_MEM)
+        return false;
+    for (unsigned n = 1; n < i->nr_opnds; n++)
+        if (i->op[n].kind == OPND_REG && i->op[n].reg == to->reg)
+            return false;
+    return true;
+}
+
 static bool plan(struct copy *p, const struct x86_insn *i, bool cl)
 {
     uint8_t flip = flip_of(i);
@@ -159,7 +176,8 @@ static bool plan(struct copy *p, const struct x86_insn *i, bool cl)
             return false;
         slot_set(p, o, h);
     }
-    p->folded = p->mem && (p->nr_frame || cl);
+    p->fresh = p->nr_frame == 1 && writes_afresh(i);
+    p->folded = p->mem && ((p->nr_frame && !p->fresh) || cl); /* what is loaded afresh may be what it is loaded by */
     if (p->ch && (p->mem || p->nr_frame || cl))
         return false;
     /* without REX there are only the low eight, and r11 is not one of them */
@@ -318,7 +336,7 @@ static bool copy(struct xl *x, const struct x86_insn *i, enum x86_access access,
         if (p.folded)
             xl_fold(x, p.place);
     }
-    for (unsigned k = 0; k < p.nr_frame; k++)
+    for (unsigned k = 0; k < p.nr_frame && !p.fresh; k++)
         xl_load(x, p.frame[k].host, xr_frame(p.frame[k].guest));
     if (p.ch)
         asm_mov(x->cb, 8, HOST_RCX, HOST_R10);
@@ -333,7 +351,8 @@ static bool copy(struct xl *x, const struct x86_insn *i, enum x86_access access,
             xl_store(x, xr_frame(p.frame[k].guest), p.frame[k].host);
     if (p.ch)
         asm_mov(x->cb, 8, HOST_R10, HOST_RCX);
-    x->rcx_next = cl || p.ch ? -1 : x->rcx_group;
+    bool rcx_lost = cl || p.ch || (p.mem && p.fresh);
+    x->rcx_next = rcx_lost ? -1 : x->rcx_group;
     return true;
 }
 

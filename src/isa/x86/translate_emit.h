@@ -54,7 +54,7 @@ enum {
 };
 
 enum { XL_GROUPS = 12 };
-enum { XL_INSNS = 64 }; /* in a trace */
+enum { XL_INSNS = 96 }; /* in a trace */
 static_assert((int)BLOCK_MAX_INSNS <= (int)XL_INSNS, "a trace begins with a whole block");
 
 /* Where a trace goes on behind an instruction that ends a block. */
@@ -236,7 +236,7 @@ void xl_early_checks(struct xl *x);
 
 /* ---- translate_cache.c ---- */
 /* Longest a translated block can get in each of its two parts, bytes: so much must be free before one is begun. */
-enum { XL_CODE_MAX = XL_INSNS * 420 };
+enum { XL_CODE_MAX = XL_INSNS * 400 };
 /* Divides what is behind the stubs; then, and whenever all is to go: begins with the first region. */
 void xl_make_regions(struct x86_code *code);
 void xl_forget_code(struct x86_code *code);
