@@ -456,6 +456,7 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
     enum x86_frame_exit last = (enum x86_frame_exit)f->exit;
     bool in_page = last == FRAME_EXIT_LINK || last == FRAME_EXIT_LINK_BACK || last == FRAME_EXIT_LINK_PLAIN;
     in_page = in_page && f->link_page == b->page;
+    x86_blocks_lose_track(e->run->blocks);
     if ((in_page || last == FRAME_EXIT_LINK_CROSS) && f->rip == c->rip) { /* else an interrupt came between */
         x86_code_link(&e->code, f->link, last, n);
         e->links++;

@@ -332,6 +332,7 @@ static struct x86_block *find_elsewhere(struct x86_blocks *b, struct x86_cpu *c,
     if (b->last) {
         struct x86_block *from = b->last;
         from->after[from->oldest] = *r;
+        from->times[from->oldest] = 1;
         from->oldest = (uint8_t)((from->oldest + 1) % BLOCK_SUCCESSORS);
     }
     b->last = r->block;
@@ -345,9 +346,17 @@ struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c)
     struct x86_block *from = blocks->last;
     if (__builtin_expect(from != NULL, 1))
         for (unsigned k = 0; k < BLOCK_SUCCESSORS; k++)
-            if (ref_holds(c, &from->after[k], lin, ctx))
+            if (ref_holds(c, &from->after[k], lin, ctx)) {
+                from->oldest = (uint8_t)((k + 1) % BLOCK_SUCCESSORS);
+                from->times[k] += from->times[k] < UINT8_MAX;
                 return blocks->last = from->after[k].block;
+            }
     return find_elsewhere(blocks, c, lin, ctx);
+}
+
+void x86_blocks_lose_track(struct x86_blocks *blocks)
+{
+    blocks->last = NULL;
 }
 
 /* Decodes what lies within the first page; NULL when that is not all of it. */

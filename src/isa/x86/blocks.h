@@ -35,6 +35,7 @@ struct x86_block {
     uint16_t heat;     /* times an engine that translates has met it; the engine's */
     void *translation; /* the engine's; NULL: none. Gone, like the block, when x86_blocks_drop() was called, or was evicted */
     struct x86_block_ref after[BLOCK_SUCCESSORS]; /* where execution went on, lately */
+    uint8_t times[BLOCK_SUCCESSORS];              /* how often there, at most 255 */
     struct x86_insn *insn;                        /* nr of them; NULL: this is no block any more */
 };
 
@@ -58,6 +59,8 @@ void x86_blocks_evict(struct x86_blocks *blocks);
  * the block as the one that runs now; the next call looks among its successors first.
  */
 struct x86_block *x86_blocks_find(struct x86_blocks *blocks, struct x86_cpu *c);
+/* The next block found is no successor of the last one: others have run in between. */
+void x86_blocks_lose_track(struct x86_blocks *blocks);
 /* The one instruction at c->rip, from one page or two. Raises #PF. Valid until the next call on these blocks. */
 const struct x86_insn *x86_blocks_fetch_one(struct x86_blocks *blocks, struct x86_cpu *c);
 

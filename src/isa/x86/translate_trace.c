@@ -40,17 +40,21 @@ static const struct x86_block *last_after(const struct x86_block *b, unsigned to
     return NULL;
 }
 
-/* Which of two offsets in the page execution went to last; -1 when it is not known. */
-static int last_of(const struct x86_block *b, int32_t taken, int32_t next)
+/* Which of two offsets in the page execution went to more often, lately, or if that is the same, last; -1 when it is not known.
+ */
+static int mostly_of(const struct x86_block *b, int32_t taken, int32_t next)
 {
+    int to = -1, most = 0;
     for (unsigned k = 0; k < BLOCK_SUCCESSORS; k++) {
-        const struct x86_block_ref *r = &b->after[(b->oldest + 1 + k) % BLOCK_SUCCESSORS];
-        if (!r->block || r->block->page != b->page || r->block->gen != b->gen)
+        unsigned n = (b->oldest + 1 + k) % BLOCK_SUCCESSORS;
+        const struct x86_block_ref *r = &b->after[n];
+        if (!r->block || r->block->page != b->page || r->block->gen != b->gen || b->times[n] <= most)
             continue;
-        if ((int32_t)offset_of(r->block) == taken || (int32_t)offset_of(r->block) == next)
-            return (int)offset_of(r->block);
+        int off = (int)offset_of(r->block);
+        if (off == taken || off == next)
+            to = off, most = b->times[n];
     }
-    return -1;
+    return to;
 }
 
 /* The trace got back to its beginning: a short loop is in it several times. */
@@ -72,7 +76,7 @@ static int32_t way_on(struct xl *x, const struct x86_block *b)
     else if ((i->step != step_jcc && i->step != step_jmp_near) || __builtin_add_overflow(next, (int32_t)i->imm, &to))
         return -1;
     if (i->step == step_jcc)
-        to = b ? last_of(b, to, next) : -1;
+        to = b ? mostly_of(b, to, next) : -1;
     x->falls_mostly = to == next;
     if (to < 0 || to >= (int32_t)GPAGE_SIZE)
         return -1;
