@@ -12,6 +12,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -136,6 +137,10 @@ static const int file_calls[] = {
     SCMP_SYS(copy_file_range), SCMP_SYS(flock),     SCMP_SYS(fchdir),     SCMP_SYS(umask),      SCMP_SYS(syncfs),
     SCMP_SYS(setfsuid),        SCMP_SYS(setfsgid),
 };
+/* What a child of ours does before it is nothing but guest memory is among them; it can do as little as we. */
+static const int process_calls[] = {
+    SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(pidfd_send_signal), SCMP_SYS(close_range),
+};
 static const int clean_calls[] = { SCMP_SYS(unlink) };
 
 /* Nobody asks for these by mistake. */
@@ -170,6 +175,8 @@ static int add_conditional(scmp_filter_ctx ctx, const struct sandbox_needs *need
     if (r == 0) /* new threads, not new processes; clone3, which cannot be looked into, does not exist: libc takes clone then */
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
+    if (r == 0 && needs->processes)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_EQ, CLONE_PIDFD | SIGCHLD));
     if (r == 0)
         r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     if (r == 0) /* signals to ourselves: raise(3), pthread_kill(3) */
@@ -202,6 +209,8 @@ static int apply_seccomp(const struct sandbox_needs *needs, bool clean, struct e
         r = ADD(ctx, SCMP_ACT_ALLOW, unix_socket_calls);
     if (r == 0 && needs->files)
         r = ADD(ctx, SCMP_ACT_ALLOW, file_calls);
+    if (r == 0 && needs->processes)
+        r = ADD(ctx, SCMP_ACT_ALLOW, process_calls);
     if (r == 0 && clean)
         r = ADD(ctx, SCMP_ACT_ALLOW, clean_calls);
     if (r == 0)
