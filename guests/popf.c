@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What Popek and Goldberg's theorem is about, in one page: a kernel that turns interrupts off with POPF and reads its mode from CS.
+ * What Popek and Goldberg's theorem is about, in one page: a kernel that turns interrupts off with POPF and reads its mode from
+ * CS.
  *
  * Both instructions are sensitive and neither traps in user mode. The native build believes them; the paravirtualized one asks
- * the shared page and the monitor. It says what it saw and ends with 0 if a kernel on the bare machine would have seen that, else 1.
+ * the shared page and the monitor. It says what it saw and ends with 0 if a kernel on the bare machine would have seen that,
+ * else 1.
  */
 #include "tiny/tiny.h"
 

@@ -134,9 +134,11 @@ syscall_entry:
         pop %rsp
         sysretq
 
-/* int run_user(void (*entry)(void), void *stack): until end_user(status). Calls do not nest. */
+/* int run_user(void (*entry)(void), void *stack): until end_user(status). Calls do not nest;
+ * interrupts are on before, in between and afterwards. */
         .globl run_user, end_user
 run_user:
+        cli /* not on the user's stack */
         push %rbx
         push %rbp
         push %r12
@@ -157,6 +159,7 @@ end_user:
         pop %r12
         pop %rbp
         pop %rbx
+        sti
         ret
 
 /* void switch_stack(void **save_rsp, void *rsp) */
@@ -206,8 +209,8 @@ gdt_pointer:
         .word gdt_end - gdt - 1
         .quad gdt
         .globl kernel_rsp
-kernel_rsp:
-        .quad stack_top
+kernel_rsp: /* for entries from ring 3: the kernel's own stack has what called run_user() */
+        .quad entry_stack_top
 
         .bss
         .align 4096
@@ -219,6 +222,8 @@ pd_high:
         .skip 4096
         .skip STACK_SIZE
 stack_top:
+        .skip STACK_SIZE
+entry_stack_top:
 user_rsp:
         .skip 8
 user_return:

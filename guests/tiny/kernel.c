@@ -8,7 +8,7 @@
 #include "tiny.h"
 #include "user.h"
 
-enum { THREADS = 3, THREAD_STACK = 8192, WORK = 400, WINDOW_ROUNDS = 20, WINDOW_PAGES = 64, DEMAND_PAGES = 24 };
+enum { THREADS = 3, THREAD_STACK = 8192, WORK = 1000, WINDOW_ROUNDS = 20, WINDOW_PAGES = 64, DEMAND_PAGES = 24 };
 enum { DE = 0, UD = 6, GP = 13, PF = 14 };
 #define WINDOW 0x48000000UL
 #define DEMAND 0x50000000UL
@@ -23,7 +23,7 @@ extern uint8_t user_pages[], user_size[];
 
 static struct thread thread[THREADS + 1]; /* 0: the first, kmain */
 static uint8_t thread_stack[THREADS][THREAD_STACK] __attribute__((aligned(16)));
-static unsigned current, preemptions;
+static unsigned current;
 static volatile uint64_t shared_sum;
 static uint64_t user_faults, demand_faults;
 
@@ -177,9 +177,7 @@ uint64_t on_syscall(uint64_t nr, uint64_t a, uint64_t b)
     irq_depth++;
     uint64_t result = ~0ULL;
     switch (nr) {
-    case SYS_EXIT:
-        irq_depth--;
-        end_user((int)a);
+    case SYS_EXIT: irq_depth--; end_user((int)a);
     case SYS_WRITE:
         if (a >= USER && b < PAGE && a - USER < (uint64_t)user_size) {
             console((const char *)((uintptr_t)user_pages + (a - USER)), b);
@@ -199,9 +197,7 @@ static void run_program(void)
     for (uintptr_t at = 0; at < (uintptr_t)user_size; at += PAGE)
         pte_set(pte_of(USER + at), ((uintptr_t)user_pages + at) | PTE_P | PTE_W | PTE_U, USER + at);
     pte_flush();
-    irq_off(); /* SYSRET turns them on */
     int status = run_user((uintptr_t)user_main, USER_STACK - 8);
-    irq_on();
     if (status)
         fail("the user program");
     print("user: ");
@@ -215,7 +211,8 @@ static void run_program(void)
 static bool skip_in_user(struct frame *f)
 {
     uint8_t opcode = ((const uint8_t *)user_pages)[f->rip - USER];
-    if (f->cs != USER_CS || f->rip - USER >= (uint64_t)user_size || (f->vector != DE && f->vector != UD && f->vector != GP && f->vector != PF))
+    if (f->cs != USER_CS || f->rip - USER >= (uint64_t)user_size
+        || (f->vector != DE && f->vector != UD && f->vector != GP && f->vector != PF))
         return false;
     user_faults++;
     f->rip += opcode == 0xfa || opcode == 0xf4 ? 1 : 2;
@@ -228,8 +225,9 @@ void on_trap(struct frame *f)
     irq_depth++;
     if (timer_interrupt(f)) {
         if (f->cs == KERNEL_CS && thread[0].rsp) {
-            preemptions++;
+            preempt_begin();
             schedule();
+            preempt_end();
         }
     } else if (f->vector == PF) {
         __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));

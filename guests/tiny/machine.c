@@ -59,9 +59,15 @@ static void tables_init(void)
 
 static void timer_init(void)
 {
-    static const uint8_t program[][2] = { { PIC1, 0x11 }, { PIC1 + 1, TIMER_VECTOR }, { PIC1 + 1, 4 }, { PIC1 + 1, 1 },
-                                          { PIC1 + 1, 0xfe }, { PIC2 + 1, 0xff }, { PIT + 3, 0x34 },
-                                          { PIT, (PIT_HZ / TIMER_HZ) & 0xff }, { PIT, PIT_HZ / TIMER_HZ >> 8 } };
+    static const uint8_t program[][2] = { { PIC1, 0x11 },
+                                          { PIC1 + 1, TIMER_VECTOR },
+                                          { PIC1 + 1, 4 },
+                                          { PIC1 + 1, 1 },
+                                          { PIC1 + 1, 0xfe },
+                                          { PIC2 + 1, 0xff },
+                                          { PIT + 3, 0x34 },
+                                          { PIT, (PIT_HZ / TIMER_HZ) & 0xff },
+                                          { PIT, PIT_HZ / TIMER_HZ >> 8 } };
     for (unsigned k = 0; k < sizeof(program) / sizeof(program[0]); k++)
         outb(program[k][0], program[k][1]);
 }

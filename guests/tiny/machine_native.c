@@ -24,6 +24,14 @@ void irq_on(void)
         __asm__ volatile("sti" : : : "memory");
 }
 
+void preempt_begin(void)
+{
+}
+
+void preempt_end(void)
+{
+}
+
 void idle(void)
 {
     __asm__ volatile("sti; hlt" : : : "memory");

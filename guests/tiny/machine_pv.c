@@ -29,7 +29,7 @@ static int64_t hypercall(uint64_t nr, uint64_t a, uint64_t b, uint64_t c)
 void machine_init_pv(void)
 {
     if ((uint64_t)hypercall(HC_IDENTIFY, 0, 0, 0) >> 32 != MAGIC || hypercall(HC_SHARED_PAGE, (uintptr_t)&shared, 0, 0) < 0)
-        power_off(98); /* there is no monitor, or not this one: nobody to print through */
+        power_off(98);                      /* there is no monitor, or not this one: nobody to print through */
     __asm__ volatile("sti" : : : "memory"); /* for good; from now on the shared flag decides */
 }
 
@@ -52,6 +52,18 @@ void irq_on(void)
 {
     if (--irq_depth == 0)
         enable();
+}
+
+/* The gate has cleared RFLAGS.IF, which is this frame's; the flag is the CPU's. */
+void preempt_begin(void)
+{
+    shared.irq_enabled = 0;
+    __asm__ volatile("sti" : : : "memory");
+}
+
+void preempt_end(void)
+{
+    enable();
 }
 
 void idle(void)

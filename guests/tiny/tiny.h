@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PAGE = 4096, TIMER_HZ = 250, TIMER_VECTOR = 0x20 };
+enum { PAGE = 4096, TIMER_HZ = 100, TIMER_VECTOR = 0x20 };
 enum { KERNEL_CS = 0x08, TSS_SEL = 0x18, USER_DS = 0x43, USER_CS = 0x4b };
 #define USER 0x40000000UL /* where the user's part of the address space begins; all below is mapped one to one */
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4 };
@@ -50,6 +50,10 @@ void machine_init(void);
 void machine_init_pv(void); /* machine_pv.c's part of it */
 void irq_off(void);
 void irq_on(void);
+/* Around what may switch threads in an interrupt's handler, which was entered with interrupts on: makes them off in the way that
+ * irq_off() does. */
+void preempt_begin(void);
+void preempt_end(void);
 /* Interrupts on, and sleep until one came. Not within irq_off(). */
 void idle(void);
 /* Whether interrupts can come now, and the privilege level we run at, as the kernel sees them. */

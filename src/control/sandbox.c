@@ -139,7 +139,10 @@ static const int file_calls[] = {
 };
 /* What a child of ours does before it is nothing but guest memory is among them; it can do as little as we. */
 static const int process_calls[] = {
-    SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(pidfd_send_signal), SCMP_SYS(close_range),
+    SCMP_SYS(ptrace),
+    SCMP_SYS(wait4),
+    SCMP_SYS(pidfd_send_signal),
+    SCMP_SYS(close_range),
 };
 static const int clean_calls[] = { SCMP_SYS(unlink) };
 

@@ -51,7 +51,7 @@ struct gmem {
     pthread_mutex_t mark_lock; /* who marks: guards the order of nr_marks, code and marked */
     unsigned nr_storers;
     struct gmem_storer *storer[GMEM_STORERS]; /* borrowed (they are taken out before they go) */
-    int fd; /* owned; the memfd behind the mapping once gmem_share() was called, else -1 */
+    int fd;                                   /* owned; the memfd behind the mapping once gmem_share() was called, else -1 */
     bool need_fence; /* no membarrier(2) here: writers fence before they look at the code mark (see gmem_mark_code) */
 };
 

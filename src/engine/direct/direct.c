@@ -3,10 +3,10 @@
  * Engine `direct`: the loop of trap and emulate, the shadow of the guest's page tables, and the vtable.
  *
  * The guest runs in processes of its own at their ring 3, one for each set of rights that memory accesses can have (user,
- * supervisor, supervisor with AC): what a level may not touch is not mapped there. A page is mapped when it is first touched, with the rights
- * that the guest's tables give; what the architecture drops from a TLB is unmapped before the next entry. Whatever stops the
- * process is settled by the definition: the instruction at rip is executed, or raises, in the interpreter's step functions.
- * Modes that the host's ring 3 cannot have (16 and 32 bits, single steps, breakpoints) are interpreted, too.
+ * supervisor, supervisor with AC): what a level may not touch is not mapped there. A page is mapped when it is first touched,
+ * with the rights that the guest's tables give; what the architecture drops from a TLB is unmapped before the next entry.
+ * Whatever stops the process is settled by the definition: the instruction at rip is executed, or raises, in the interpreter's
+ * step functions. Modes that the host's ring 3 cannot have (16 and 32 bits, single steps, breakpoints) are interpreted, too.
  *
  * RFLAGS.IF, IOPL, CPL and the segment registers are ours; the process has the host's. An instruction that shows them
  * without a trap shows the host's: that is the theorem, not a fault of ours.
@@ -68,11 +68,11 @@ struct space {
 };
 
 struct direct_cpu {
-    struct x86_run *run;           /* owned; for the boundaries */
+    struct x86_run *run; /* owned; for the boundaries */
     struct space space[X86_BANK_NR];
-    struct space *fpu_at;          /* who has the x87 and vector registers; NULL: vcpu->cpu */
+    struct space *fpu_at;            /* who has the x87 and vector registers; NULL: vcpu->cpu */
     struct process *_Atomic running; /* whom to kick */
-    gva_t last_addr, last_rip;     /* of the last fault on a page that was mapped */
+    gva_t last_addr, last_rip;       /* of the last fault on a page that was mapped */
     uint64_t trap[TRAP_NR], hypercalls, interpreted, maps, flushes;
     uint64_t *by_row; /* owned; instructions that trapped, by row of the table; hypercalls apart */
 };
@@ -128,7 +128,7 @@ static void fetch(struct x86_cpu *c, struct x86_insn *ret_insn)
         return;
     host = x86_fetch_page(c, lin + n, &left);
     if (host)
-        memcpy(bytes + n, host, X86_INSN_MAX - n); /* at most 14 bytes of a page */
+        memcpy(bytes + n, host, X86_INSN_MAX - n);             /* at most 14 bytes of a page */
     (void)x86_blocks_decode(c, bytes, X86_INSN_MAX, ret_insn); /* cannot be short */
 }
 
@@ -343,9 +343,25 @@ static void load_regs(const struct x86_cpu *c, struct user_regs_struct *r)
 {
     const uint64_t *g = c->gpr;
     *r = (struct user_regs_struct){
-        .rax = g[RAX], .rcx = g[RCX], .rdx = g[RDX], .rbx = g[RBX], .rsp = g[RSP], .rbp = g[RBP], .rsi = g[RSI], .rdi = g[RDI],
-        .r8 = g[R8], .r9 = g[R9], .r10 = g[R10], .r11 = g[R11], .r12 = g[R12], .r13 = g[R13], .r14 = g[R14], .r15 = g[R15],
-        .rip = c->rip, .fs_base = c->seg[SEG_FS].base, .gs_base = c->seg[SEG_GS].base,
+        .rax = g[RAX],
+        .rcx = g[RCX],
+        .rdx = g[RDX],
+        .rbx = g[RBX],
+        .rsp = g[RSP],
+        .rbp = g[RBP],
+        .rsi = g[RSI],
+        .rdi = g[RDI],
+        .r8 = g[R8],
+        .r9 = g[R9],
+        .r10 = g[R10],
+        .r11 = g[R11],
+        .r12 = g[R12],
+        .r13 = g[R13],
+        .r14 = g[R14],
+        .r15 = g[R15],
+        .rip = c->rip,
+        .fs_base = c->seg[SEG_FS].base,
+        .gs_base = c->seg[SEG_GS].base,
     };
     r->eflags = (c->rflags & NATIVE_FLAGS) | FLAG_ONE | FLAG_IF | (c->align_check ? FLAG_AC : 0);
 }
@@ -446,8 +462,9 @@ static enum vcpu_exit direct_run(struct vcpu *vcpu)
         if (can_be_native(c)) {
             run_native(e, c);
         } else if (is_out_of_reach(c)) {
-            give_up(c, "the guest executes in the upper half of the address space, as Linux does, where this host maps nothing for "
-                       "a process; use --engine bt");
+            give_up(c,
+                    "the guest executes in the upper half of the address space, as Linux does, where this host maps nothing for "
+                    "a process; use --engine bt");
         } else {
             e->interpreted++;
             emulate(e, c, false);

@@ -102,7 +102,8 @@ static int wait_stop(struct process *p, int *ret_signal)
 }
 
 /* Makes a system call in the process from the stub at `stub`. The registers it has afterwards are of no use. */
-static int64_t inject(struct process *p, gva_t stub, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+static int64_t inject(struct process *p, gva_t stub, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                      uint64_t f)
 {
     struct user_regs_struct r = { .rip = stub, .rax = (uint64_t)nr, .rdi = a, .rsi = b, .rdx = c, .r10 = d, .r8 = e, .r9 = f };
     int sig = 0;
@@ -140,7 +141,8 @@ static int clear(struct process *p, gva_t first_stub, int stub_fd)
     if (r == 0)
         r = inject(p, first_stub, SYS_munmap, after, HOST_END - after, 0, 0, 0, 0);
     if (r == 0)
-        r = inject(p, first_stub, SYS_mmap, STUB, GPAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, (uint64_t)stub_fd, 0);
+        r = inject(p, first_stub, SYS_mmap, STUB, GPAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, (uint64_t)stub_fd,
+                   0);
     if (r == (int64_t)STUB)
         r = process_unmap(p, first_stub, GPAGE_SIZE);
     return r < 0 ? (int)r : 0;

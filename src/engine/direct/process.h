@@ -2,8 +2,8 @@
 /*
  * A traced process that holds nothing but guest memory, and executes what it is given until the CPU stops it.
  *
- * It has one page of ours, at its address space's end: a SYSCALL instruction by which the tracer maps and unmaps guest memory. The
- * guest may read and jump to it; a system call made there, like any other of the guest's, is stopped before it is one. It is
+ * It has one page of ours, at its address space's end: a SYSCALL instruction by which the tracer maps and unmaps guest memory.
+ * The guest may read and jump to it; a system call made there, like any other of the guest's, is stopped before it is one. It is
  * owned by the thread that started it; only process_kick() may be called by others.
  */
 #ifndef DOPPEL_ENGINE_DIRECT_PROCESS_H
@@ -25,7 +25,7 @@ struct process {
     pid_t pid;        /* 0: not started */
     _Atomic int kick; /* owned: pidfd, valid when `started` */
     bool started;
-    uint8_t *xstate;  /* owned: the processor's extended state as the host has it, xstate_len bytes */
+    uint8_t *xstate; /* owned: the processor's extended state as the host has it, xstate_len bytes */
     size_t xstate_len;
 };
 
