@@ -84,6 +84,14 @@ static void give_up(struct x86_cpu *c, const char *why)
     vm_request_end(c->vcpu->vm, VM_END_ERROR, 0, "engine direct: %s (%s)", why, where);
 }
 
+static void refuse(struct x86_cpu *c)
+{
+    vm_request_end(c->vcpu->vm, VM_END_ERROR, 0,
+                   "engine direct: the guest, like Linux, runs in the upper half of the address space (%#" PRIx64
+                   "), which no process can (use --engine bt)",
+                   c->rip);
+}
+
 /* ---- floating point ---- */
 
 static void fpu_pull(struct direct_cpu *e, struct x86_cpu *c)
@@ -462,9 +470,7 @@ static enum vcpu_exit direct_run(struct vcpu *vcpu)
         if (can_be_native(c)) {
             run_native(e, c);
         } else if (is_out_of_reach(c)) {
-            give_up(c,
-                    "the guest executes in the upper half of the address space, as Linux does, where this host maps nothing for "
-                    "a process; use --engine bt");
+            refuse(c);
         } else {
             e->interpreted++;
             emulate(e, c, false);
