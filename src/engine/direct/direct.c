@@ -292,6 +292,10 @@ static void on_page(struct direct_cpu *e, struct x86_cpu *c, struct space *s, gv
 {
     bool fetched = addr - c->rip < X86_INSN_MAX, again = mapped && addr == e->last_addr && c->rip == e->last_rip;
     enum x86_access access = mapped ? X86_WRITE : X86_READ;
+    if (!mappable(c->rip)) { /* it jumped to where it cannot execute: the loop's to say what then */
+        e->trap[TRAP_MEMORY]++;
+        return;
+    }
     if (mapped) {
         e->last_addr = addr;
         e->last_rip = c->rip;
