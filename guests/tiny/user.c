@@ -6,7 +6,7 @@
 
 static uint64_t call(uint64_t nr, uint64_t a, uint64_t b)
 {
-    __asm__ volatile("syscall" : "+a"(nr) : "D"(a), "S"(b) : "rcx", "r11", "rdx", "r8", "r9", "r10", "memory");
+    __asm__ volatile("syscall" : "+a"(nr), "+D"(a), "+S"(b) : : "rcx", "r11", "rdx", "r8", "r9", "r10", "memory");
     return nr;
 }
 

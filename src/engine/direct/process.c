@@ -206,6 +206,7 @@ int process_start(struct process *p, int memory_fd, struct error *err)
     p->pid = (pid_t)pid;
     atomic_store_explicit(&p->kick, pidfd, memory_order_seq_cst);
     p->started = true;
+    xstate_layout_init(&p->layout);
     int r = adopt(p, stub_fd);
     if (r < 0) {
         process_stop(p);
@@ -289,13 +290,13 @@ int process_get_fpu(struct process *p, struct x86_fpu *ret_fpu)
 {
     int r = get_xstate(p);
     if (r == 0)
-        xstate_get(p->xstate, p->xstate_len, ret_fpu);
+        xstate_get(&p->layout, p->xstate, p->xstate_len, ret_fpu);
     return r;
 }
 
 int process_set_fpu(struct process *p, const struct x86_fpu *fpu)
 {
     struct iovec io = { p->xstate, p->xstate_len };
-    xstate_put(p->xstate, p->xstate_len, fpu);
+    xstate_put(&p->layout, p->xstate, p->xstate_len, fpu);
     return ptrace(PTRACE_SETREGSET, p->pid, NT_XSTATE, &io) < 0 ? -errno : 0;
 }

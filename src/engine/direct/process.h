@@ -19,7 +19,12 @@
 #define PROCESS_LOW 0x10000ULL
 #define PROCESS_TOP 0x7fffffffe000ULL
 
-enum { PROCESS_XSTATE_MAX = 16384 };
+enum { PROCESS_XSTATE_MAX = 16384, XSTATE_COMPONENTS = 8 };
+
+/* Where this host keeps the components of the extended state; size 0: it has no such. */
+struct xstate_layout {
+    uint32_t offset[XSTATE_COMPONENTS], size[XSTATE_COMPONENTS]; /* bytes */
+};
 
 struct process {
     pid_t pid;        /* 0: not started */
@@ -27,6 +32,7 @@ struct process {
     bool started;
     uint8_t *xstate; /* owned: the processor's extended state as the host has it, xstate_len bytes */
     size_t xstate_len;
+    struct xstate_layout layout;
 };
 
 enum process_stop {
@@ -64,7 +70,8 @@ MUST_CHECK int process_get_fpu(struct process *p, struct x86_fpu *ret_fpu);
 MUST_CHECK int process_set_fpu(struct process *p, const struct x86_fpu *fpu);
 
 /* xstate.c: between the standard XSAVE image of this host and our form. */
-void xstate_get(const uint8_t *image, size_t len, struct x86_fpu *ret_fpu);
-void xstate_put(uint8_t *image, size_t len, const struct x86_fpu *fpu);
+void xstate_layout_init(struct xstate_layout *layout);
+void xstate_get(const struct xstate_layout *l, const uint8_t *image, size_t len, struct x86_fpu *ret_fpu);
+void xstate_put(const struct xstate_layout *l, uint8_t *image, size_t len, const struct x86_fpu *fpu);
 
 #endif

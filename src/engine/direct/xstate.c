@@ -2,7 +2,8 @@
 /*
  * The extended state of a host thread (XSAVE image, standard form) to and from the guest's x87 and vector registers.
  *
- * Where a component lies in the image is the host's CPUID leaf 0xd to say: AMD's and Intel's differ.
+ * Where a component lies in the image is the host's CPUID leaf 0xd to say: AMD's and Intel's differ. It is asked
+ * once: in a virtual machine CPUID takes tens of microseconds.
  *
  * Spec: SDM 1 10.5.1, 13.4, 13.5
  */
@@ -12,15 +13,20 @@
 #include "engine/direct/process.h"
 
 enum { LEG_FTW = 4, LEG_FOP = 6, LEG_FIP = 8, LEG_FDP = 16, LEG_MXCSR = 24, LEG_ST = 32, LEG_XMM = 160, LEG_END = 512 };
-enum { HEADER_BV = 512, AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7, COMPONENTS = 8 };
+enum { HEADER_BV = 512, AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7 };
+
+void xstate_layout_init(struct xstate_layout *layout)
+{
+    unsigned ecx, edx;
+    for (unsigned n = 0; n < XSTATE_COMPONENTS; n++)
+        if (n < AVX || !__get_cpuid_count(0xd, n, &layout->size[n], &layout->offset[n], &ecx, &edx))
+            layout->size[n] = layout->offset[n] = 0;
+}
 
 /* Place of component n in the image, or NULL where the host has no such. */
-static uint8_t *component(uint8_t *image, size_t len, unsigned n)
+static uint8_t *component(const struct xstate_layout *l, uint8_t *image, size_t len, unsigned n)
 {
-    unsigned size, offset, ecx, edx;
-    if (!__get_cpuid_count(0xd, n, &size, &offset, &ecx, &edx) || size == 0 || (size_t)offset + size > len)
-        return NULL;
-    return image + offset;
+    return l->size[n] == 0 || (size_t)l->offset[n] + l->size[n] > len ? NULL : image + l->offset[n];
 }
 
 /* Bytes [from, from+size) of `nr` vector registers from `first` on. */
@@ -35,7 +41,7 @@ static void vectors(struct x86_fpu *f, uint8_t *image, unsigned first, unsigned 
     }
 }
 
-static void move(uint8_t *image, size_t len, struct x86_fpu *f, uint64_t in_use, bool put)
+static void move(const struct xstate_layout *l, uint8_t *image, size_t len, struct x86_fpu *f, uint64_t in_use, bool put)
 {
     static const struct {
         uint8_t n, first, nr, from, size;
@@ -44,15 +50,15 @@ static void move(uint8_t *image, size_t len, struct x86_fpu *f, uint64_t in_use,
         vectors(f, image + LEG_XMM, 0, 16, 0, 16, put);
     for (unsigned k = 0; k < sizeof(part) / sizeof(part[0]); k++)
         if (in_use >> part[k].n & 1)
-            vectors(f, component(image, len, part[k].n), part[k].first, part[k].nr, part[k].from, part[k].size, put);
-    uint8_t *masks = in_use >> OPMASK & 1 ? component(image, len, OPMASK) : NULL;
+            vectors(f, component(l, image, len, part[k].n), part[k].first, part[k].nr, part[k].from, part[k].size, put);
+    uint8_t *masks = in_use >> OPMASK & 1 ? component(l, image, len, OPMASK) : NULL;
     if (masks && put)
         memcpy(masks, f->k, sizeof(f->k));
     else if (masks)
         memcpy(f->k, masks, sizeof(f->k));
 }
 
-void xstate_get(const uint8_t *image, size_t len, struct x86_fpu *ret_fpu)
+void xstate_get(const struct xstate_layout *l, const uint8_t *image, size_t len, struct x86_fpu *ret_fpu)
 {
     struct x86_fpu *f = ret_fpu;
     uint64_t in_use = 3;
@@ -71,15 +77,15 @@ void xstate_get(const uint8_t *image, size_t len, struct x86_fpu *ret_fpu)
         for (unsigned n = 0; n < 8; n++)
             memcpy(f->st[n], image + LEG_ST + 16 * n, 10);
     }
-    move((uint8_t *)image, len, f, in_use, false); /* which reads only */
+    move(l, (uint8_t *)image, len, f, in_use, false); /* which reads only */
 }
 
-void xstate_put(uint8_t *image, size_t len, const struct x86_fpu *fpu)
+void xstate_put(const struct xstate_layout *l, uint8_t *image, size_t len, const struct x86_fpu *fpu)
 {
     struct x86_fpu f = *fpu;
     uint64_t in_use = 3;
-    for (unsigned n = AVX; len > LEG_END && n < COMPONENTS; n++)
-        if ((n == AVX || n >= OPMASK) && component(image, len, n))
+    for (unsigned n = AVX; len > LEG_END && n < XSTATE_COMPONENTS; n++)
+        if ((n == AVX || n >= OPMASK) && component(l, image, len, n))
             in_use |= 1ULL << n;
     memcpy(image, &f.fcw, 2);
     memcpy(image + 2, &f.fsw, 2);
@@ -90,7 +96,7 @@ void xstate_put(uint8_t *image, size_t len, const struct x86_fpu *fpu)
     memcpy(image + LEG_MXCSR, &f.mxcsr, 4);
     for (unsigned n = 0; n < 8; n++)
         memcpy(image + LEG_ST + 16 * n, f.st[n], 10);
-    move(image, len, &f, in_use, true);
+    move(l, image, len, &f, in_use, true);
     if (len > LEG_END)
         memcpy(image + HEADER_BV, &in_use, 8);
 }
