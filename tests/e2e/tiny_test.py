@@ -98,9 +98,28 @@ def the_demo_shows_it():
         expect((p.returncode, p.stderr.count('\n')), (2, 1), args)
 
 
+def the_benchmark_measures_every_operation():
+    p = subprocess.run([DOPPEL, 'bench', 'exits'], stdin=subprocess.DEVNULL, capture_output=True, timeout=200, check=False, text=True)
+    print(p.stdout)
+    expect((p.returncode, p.stderr), (0, ''), 'bench exits')
+    columns = p.stdout.splitlines()[0].split()[4:]
+    expect({'host', 'interp', 'direct'} <= set(columns), True, columns)
+    rows = {line[:24].strip(): dict(zip(columns, line[24:].split())) for line in p.stdout.splitlines()[1:]}
+    expect(len(rows), 8, 'rows')
+    for name, row in rows.items():
+        expect(len(row), len(columns), name)
+        if name != 'call and return': # which does not leave the guest
+            expect(int(row['direct']) > 0, True, name)
+    traps = ('system call', 'in', 'CR8 write', 'page fault', 'divide by zero', 'page-table change')
+    for name in traps:  # two context switches of the host are more than any interpretation
+        expect(int(rows[name]['direct']) > int(rows[name]['interp']), True, name)
+    expect(int(rows['the same, paravirtual']['direct']) < int(rows['page-table change']['direct']), True, 'a batch')
+
+
 LAWS = [the_tiny_kernel_works_native_and_paravirtual, popf_is_right_or_as_wrong_as_the_theorem_says]
 if ENGINE == 'direct':
-    LAWS += [a_paravirtual_kernel_traps_a_fifth_as_often, it_runs_in_the_sandbox, no_process_is_left, the_demo_shows_it]
+    LAWS += [a_paravirtual_kernel_traps_a_fifth_as_often, it_runs_in_the_sandbox, no_process_is_left, the_demo_shows_it,
+             the_benchmark_measures_every_operation]
 
 
 def main():

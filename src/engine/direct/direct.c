@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine `direct`: the loop of trap and emulate, the shadow of the guest's page tables, and the vtable.
+ * Engine `direct`: the loop of trap and emulate, and the vtable.
  *
  * The guest runs in processes of its own at their ring 3, one for each set of rights that memory accesses can have (user,
  * supervisor, supervisor with AC): what a level may not touch is not mapped there. A page is mapped when it is first touched,
@@ -22,11 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "core/vcpu.h"
 #include "core/vm.h"
-#include "engine/direct/process.h"
+#include "engine/direct/shadow.h"
 #include "isa/x86/hypercall.h"
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/isa.h"
@@ -34,8 +33,6 @@
 #include "isa/x86/probe.h"
 #include "isa/x86/run.h"
 #include "isa/x86/step.h"
-#include "isa/x86/sysreg.h"
-#include "isa/x86/tlb.h"
 
 enum reason {
     TRAP_PRIVILEGED, /* #GP: what the host's ring 3 may not do, and what the guest may not do either */
@@ -55,16 +52,13 @@ static const char *const reason_name[TRAP_NR] = {
     "privileged", "syscall", "guest_fault", "shadow", "memory", "undefined", "arithmetic", "debug", "alignment", "kick",
 };
 
-enum { LARGE = 2 << 20, MAPPED_BITS = 8192, DR6_SINGLE_STEP = 1 << 14 };
+enum { DR6_SINGLE_STEP = 1 << 14 };
 /* Flags that an instruction of the guest's changes in the process, and that we take from there. */
 enum { NATIVE_FLAGS = FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_ID };
 
-/* A process, and what of the TLB's history it has followed. */
 struct space {
     struct process p;
-    uint64_t flushes, switches, drops, page_flushes;
-    uint64_t mapped[MAPPED_BITS / 64]; /* by hash: which 4 KiB pages may be mapped */
-    bool large;                        /* pieces of large pages may be, too */
+    struct shadow shadow;
 };
 
 struct direct_cpu {
@@ -73,7 +67,7 @@ struct direct_cpu {
     struct space *fpu_at;            /* who has the x87 and vector registers; NULL: vcpu->cpu */
     struct process *_Atomic running; /* whom to kick */
     gva_t last_addr, last_rip;       /* of the last fault on a page that was mapped */
-    uint64_t trap[TRAP_NR], hypercalls, interpreted, maps, flushes;
+    uint64_t trap[TRAP_NR], hypercalls, interpreted;
     uint64_t *by_row; /* owned; instructions that trapped, by row of the table; hypercalls apart */
 };
 
@@ -177,109 +171,6 @@ static void emulate(struct direct_cpu *e, struct x86_cpu *c, bool trapped)
     execute(e, c, trapped);
 }
 
-/* ---- the shadow ---- */
-
-static unsigned hash(gva_t va)
-{
-    uint64_t page = va >> GPAGE_SHIFT;
-    return (unsigned)((page ^ page >> 13) % MAPPED_BITS);
-}
-
-static bool mappable(gva_t va)
-{
-    return va >= PROCESS_LOW && va < PROCESS_TOP;
-}
-
-static int flush_space(struct direct_cpu *e, struct space *s)
-{
-    e->flushes++;
-    memset(s->mapped, 0, sizeof(s->mapped));
-    s->large = false;
-    return process_unmap(&s->p, PROCESS_LOW, PROCESS_TOP - PROCESS_LOW);
-}
-
-static void follow(struct space *s, const struct x86_tlb *t)
-{
-    s->flushes = t->flushes;
-    s->switches = t->switches;
-    s->drops = t->drops;
-    s->page_flushes = t->page_flushes;
-}
-
-static int flush_page(struct space *s, const struct x86_tlb_flushed *f)
-{
-    uint64_t len = s->large && f->shift < 21 ? LARGE : 1ULL << f->shift;
-    gva_t va = f->lin & ~(len - 1), end = va + len;
-    if (len == GPAGE_SIZE && !(s->mapped[hash(va) / 64] >> hash(va) % 64 & 1))
-        return 0;
-    va = va < PROCESS_LOW ? PROCESS_LOW : va;
-    end = end > PROCESS_TOP ? PROCESS_TOP : end;
-    return va < end ? process_unmap(&s->p, va, end - va) : 0;
-}
-
-/* Drops from the process what was dropped from the TLB since it ran last. */
-static int catch_up(struct direct_cpu *e, struct x86_cpu *c, struct space *s)
-{
-    const struct x86_tlb *t = c->tlb;
-    int r = 0;
-    uint64_t pages = t->page_flushes - s->page_flushes;
-    if (s->flushes != t->flushes || s->switches != t->switches || s->drops != t->drops || pages > TLB_FLUSHED)
-        r = flush_space(e, s);
-    else
-        for (uint64_t n = s->page_flushes; n != t->page_flushes && r == 0; n++)
-            r = flush_page(s, &t->flushed[n % TLB_FLUSHED]);
-    follow(s, t);
-    return r;
-}
-
-/* The part of the guest page around va that is mapped at once: all of a large one, if it is RAM, else 4 KiB. NULL: not RAM. */
-static uint8_t *extent(const struct x86_cpu *c, gva_t va, const struct x86_walk *w, gva_t *ret_va, uint64_t *ret_len)
-{
-    uint64_t size = w->page_size > LARGE ? LARGE : w->page_size;
-    for (;;) {
-        gva_t begin = va & ~(size - 1), end = begin + size;
-        gpa_t gpa = w->gpa & ~(size - 1);
-        uint64_t cut = begin < PROCESS_LOW ? PROCESS_LOW - begin : 0;
-        end = end > PROCESS_TOP ? PROCESS_TOP : end;
-        uint8_t *host = gmem_pin(c->gmem, gpa + cut, end - begin - cut);
-        if (host || size == GPAGE_SIZE) {
-            *ret_va = begin + cut;
-            *ret_len = end - begin - cut;
-            return host;
-        }
-        size = GPAGE_SIZE;
-    }
-}
-
-/* Maps what the guest's tables say of va, for the access. False: they, or the host, do not allow it, or it is not RAM. */
-static bool map(struct direct_cpu *e, struct x86_cpu *c, struct space *s, gva_t va, enum x86_access access)
-{
-    enum x86_tlb_bank bank = (enum x86_tlb_bank)c->bank;
-    struct x86_walk w, x;
-    gva_t begin;
-    uint64_t len;
-    int prot = PROT_READ;
-    if (!mappable(va) || x86_walk(c, va, access, bank, &w))
-        return false;
-    if (access == X86_WRITE || (w.dirty && w.writable))
-        prot |= PROT_WRITE;
-    if (!w.nx && x86_walk(c, va, X86_FETCH, bank, &x) == 0)
-        prot |= PROT_EXEC;
-    uint8_t *host = extent(c, va, &w, &begin, &len);
-    if (!host)
-        return false;
-    s->mapped[hash(va) / 64] |= 1ULL << hash(va) % 64;
-    s->large |= len > GPAGE_SIZE;
-    e->maps++;
-    int r = process_map(&s->p, begin, len, prot, c->gmem->fd, (uint64_t)(host - c->gmem->host));
-    if (r == -ENOMEM && flush_space(e, s) == 0) { /* too many pieces */
-        s->mapped[hash(va) / 64] |= 1ULL << hash(va) % 64;
-        s->large = len > GPAGE_SIZE;
-        r = process_map(&s->p, begin, len, prot, c->gmem->fd, (uint64_t)(host - c->gmem->host));
-    }
-    return r == 0;
-}
-
 /* ---- traps ---- */
 
 static bool tables_allow(struct x86_cpu *c, gva_t va, enum x86_access access)
@@ -292,7 +183,7 @@ static void on_page(struct direct_cpu *e, struct x86_cpu *c, struct space *s, gv
 {
     bool fetched = addr - c->rip < X86_INSN_MAX, again = mapped && addr == e->last_addr && c->rip == e->last_rip;
     enum x86_access access = mapped ? X86_WRITE : X86_READ;
-    if (!mappable(c->rip)) { /* it jumped to where it cannot execute: the loop's to say what then */
+    if (!shadow_mappable(c->rip)) { /* it jumped to where it cannot execute: the loop's to say what then */
         e->trap[TRAP_MEMORY]++;
         return;
     }
@@ -300,10 +191,10 @@ static void on_page(struct direct_cpu *e, struct x86_cpu *c, struct space *s, gv
         e->last_addr = addr;
         e->last_rip = c->rip;
     }
-    bool allowed = mappable(addr) && tables_allow(c, addr, X86_READ);
+    bool allowed = shadow_mappable(addr) && tables_allow(c, addr, X86_READ);
     if (allowed && mapped) /* it fetched, or it wrote */
         allowed = !again && (!fetched || tables_allow(c, addr, X86_FETCH));
-    if (allowed && map(e, c, s, addr, access)) {
+    if (allowed && shadow_map(&s->shadow, &s->p, c, addr, access)) {
         e->trap[TRAP_SHADOW]++;
         return;
     }
@@ -405,11 +296,9 @@ static int prepare(struct direct_cpu *e, struct x86_cpu *c, struct space *s, str
         int r = process_start(&s->p, c->gmem->fd, err);
         if (r < 0)
             return r;
-        memset(s->mapped, 0, sizeof(s->mapped));
-        s->large = false;
-        follow(s, c->tlb);
+        shadow_reset(&s->shadow, c);
     }
-    int r = catch_up(e, c, s);
+    int r = shadow_catch_up(&s->shadow, &s->p, c);
     if (r == 0)
         r = fpu_push(e, c, s);
     return r < 0 ? error_set(err, r, "the guest's process is gone") : 0;
@@ -443,7 +332,7 @@ static void run_native(struct direct_cpu *e, struct x86_cpu *c)
 
 static bool can_be_native(const struct x86_cpu *c)
 {
-    return c->mode == X86_MODE_64 && c->long_mode && !c->slow && mappable(c->rip);
+    return c->mode == X86_MODE_64 && c->long_mode && !c->slow && shadow_mappable(c->rip);
 }
 
 /* What can never be native, unlike boot code and single steps: a kernel up there would be interpreted for good. */
@@ -544,10 +433,14 @@ static uint64_t of_name(const struct direct_cpu *e, unsigned row)
 static size_t direct_stats(const struct vcpu *vcpu, char *text, size_t cap)
 {
     const struct direct_cpu *e = vcpu->engine_cpu;
-    uint64_t total = 0;
+    uint64_t total = 0, maps = 0, flushes = 0;
     size_t at = 0;
     for (unsigned k = 0; k < TRAP_NR; k++)
         total += e->trap[k];
+    for (unsigned k = 0; k < X86_BANK_NR; k++) {
+        maps += e->space[k].shadow.nr_maps;
+        flushes += e->space[k].shadow.nr_flushes;
+    }
     at += (size_t)snprintf(text, cap, "traps %" PRIu64 "\n", total);
     for (unsigned k = 0; k < TRAP_NR && at < cap; k++)
         at += (size_t)snprintf(text + at, cap - at, "traps_%s %" PRIu64 "\n", reason_name[k], e->trap[k]);
@@ -555,7 +448,7 @@ static size_t direct_stats(const struct vcpu *vcpu, char *text, size_t cap)
         at += (size_t)snprintf(text + at, cap - at,
                                "hypercalls %" PRIu64 "\ninterpreted %" PRIu64 "\ninterrupts %" PRIu64 "\nshadow_maps %" PRIu64
                                "\nshadow_flushes %" PRIu64 "\n",
-                               e->hypercalls, e->interpreted, e->run->nr_irqs, e->maps, e->flushes);
+                               e->hypercalls, e->interpreted, e->run->nr_irqs, maps, flushes);
     for (unsigned row = 0; row < x86_nr_rows && at < cap; row++) {
         uint64_t n = of_name(e, row);
         if (n)
