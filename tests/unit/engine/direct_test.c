@@ -288,6 +288,33 @@ static void system_calls_are_not_the_hosts(void **state)
     assert_int_equal(b->vm.end, VM_END_NONE);
 }
 
+/* Linux would take INT 80h for a system call of its own, too. */
+static void int_80_enters_the_guests_handler(void **state)
+{
+    struct bare *b = *state;
+    if (!b)
+        skip();
+    make_handler(b, 0x80, false);
+    CODE(b, 0xb8, 0x01, 0x00, 0x00, 0x00, 0xcd, 0x80); /* mov eax, 1 (exit); int 80h */
+    run(b);
+    assert_int_equal(b->c->rip, HANDLER + 4);
+    assert_int_equal(bare_peek64(b, b->c->gpr[RSP]), BARE_CODE + 7);
+}
+
+/* A guest that jumps to the SYSCALL there has one, and then finds that it has no such page. */
+static void the_page_that_is_ours_is_not_in_the_guests_tables(void **state)
+{
+    struct bare *b = *state;
+    if (!b)
+        skip();
+    make_handler(b, X86_PF, true);
+    CODE(b, 0xb8, SYS_exit_group, 0x00, 0x00, 0x00, 0xff, 0xe3); /* mov eax, ...; jmp rbx */
+    b->c->gpr[RBX] = PROCESS_TOP;
+    run(b);
+    assert_int_equal(b->c->gpr[RCX], PROCESS_TOP);
+    assert_int_equal(stat(b, "traps_syscall"), 1);
+}
+
 /* Mappings of our children that are neither guest memory nor the page we need. */
 static void the_process_holds_nothing_but_guest_memory(void **state)
 {
@@ -369,6 +396,8 @@ int main(void)
         T(what_hosts_do_not_map_is_emulated),
         T(the_upper_half_is_refused_with_the_reason),
         T(system_calls_are_not_the_hosts),
+        T(int_80_enters_the_guests_handler),
+        T(the_page_that_is_ours_is_not_in_the_guests_tables),
         T(the_process_holds_nothing_but_guest_memory),
         T(a_request_ends_an_endless_loop),
         T(a_hypercall_is_one_trap),
