@@ -162,23 +162,19 @@ static int bench_exits(void)
     struct error err = { 0 };
     if (registry_find_arch("x86-64", &arch, &err) < 0)
         return cli_fail(&err);
-    AUTO_FREE struct table *t = calloc(1, sizeof(*t));
-    if (!t) {
-        (void)error_set(&err, -ENOMEM, "out of memory");
-        return cli_fail(&err);
-    }
-    t->column[t->nr++].name = "host";
-    for (const struct engine_ops *const *e = arch->engines; *e && t->nr <= ENGINES_MAX; e++) {
+    struct table t = { .nr = 0 };
+    t.column[t.nr++].name = "host";
+    for (const struct engine_ops *const *e = arch->engines; *e && t.nr <= ENGINES_MAX; e++) {
         struct engine_probe probe = { .usable = false };
         (*e)->probe(&probe);
         if (probe.usable)
-            t->column[t->nr++].name = (*e)->name;
+            t.column[t.nr++].name = (*e)->name;
         else
             (void)printf("%s does not work here: %s\n", (*e)->name, probe.why);
     }
-    if (measure_all(t, &err) < 0)
+    if (measure_all(&t, &err) < 0)
         return cli_fail(&err);
-    print_table(t);
+    print_table(&t);
     return EXIT_OK;
 }
 

@@ -275,7 +275,7 @@ static enum process_stop stop_of(struct process *p, int sig, gva_t *ret_addr, bo
 
 enum process_stop process_run(struct process *p, struct user_regs_struct *regs, gva_t *ret_addr, bool *ret_mapped)
 {
-    int sig;
+    int sig = 0;
     regs->cs = HOST_CS;
     regs->ss = HOST_SS;
     regs->ds = regs->es = regs->fs = regs->gs = 0;
