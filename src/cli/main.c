@@ -31,6 +31,8 @@ static const struct verb verbs[] = {
     { "balloon", verb_balloon, "see, or set, how much of its memory a machine's guest keeps" },
     { "console", verb_console, "see a machine's console and type on it" },
     { "doctor", verb_doctor, "show which engines work on this host, and what the host offers" },
+    { "bench", verb_bench, "measure what leaves the guest, in cycles, under every engine" },
+    { "demo", verb_demo, "show what the theory of virtualization predicts, by running it" },
     { "version", verb_version, "print the version" },
     { "help", verb_help, "print this" },
     { NULL, NULL, NULL },

@@ -331,6 +331,8 @@ static int enter_sandbox(struct run *run, struct error *err)
     needs.sockets = vm->net.kind == NETDEV_USER;
     needs.unix_sockets = vm->vsock.path;
     needs.files = vm->nr_shares > 0;
+    const char *why;
+    needs.processes = strcmp(machine_engine(run->machine, &why), "direct") == 0;
     for (unsigned i = 0; i < vm->nr_shares; i++)
         needs.folder[needs.nr_folders++] = run->share_path[i];
     watcher_stop();

@@ -14,6 +14,8 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TIMED_OUT = 124, EXIT_
 int verb_run(int argc, char **argv);
 int verb_image(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
+int verb_bench(int argc, char **argv);
+int verb_demo(int argc, char **argv);
 int verb_ps(int argc, char **argv);
 int verb_pause(int argc, char **argv);
 int verb_resume(int argc, char **argv);

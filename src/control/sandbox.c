@@ -12,10 +12,12 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -136,6 +138,17 @@ static const int file_calls[] = {
     SCMP_SYS(copy_file_range), SCMP_SYS(flock),     SCMP_SYS(fchdir),     SCMP_SYS(umask),      SCMP_SYS(syncfs),
     SCMP_SYS(setfsuid),        SCMP_SYS(setfsgid),
 };
+/* What a child of ours does before it is nothing but guest memory is among them; it can do as little as we. */
+static const int process_calls[] = {
+    SCMP_SYS(wait4),
+    SCMP_SYS(pidfd_send_signal),
+    SCMP_SYS(close_range),
+};
+/* Of ptrace(2): nothing that attaches, so that it is about children that asked for it. */
+static const int trace_requests[] = {
+    PTRACE_TRACEME, PTRACE_SETOPTIONS, PTRACE_CONT,      PTRACE_SYSEMU,     PTRACE_GETREGS,
+    PTRACE_SETREGS, PTRACE_GETREGSET,  PTRACE_SETREGSET, PTRACE_GETSIGINFO,
+};
 static const int clean_calls[] = { SCMP_SYS(unlink) };
 
 /* Nobody asks for these by mistake. */
@@ -160,6 +173,17 @@ static int add_list(scmp_filter_ctx ctx, uint32_t action, const int *calls, size
     return r;
 }
 #define ADD(ctx, action, list) add_list(ctx, action, list, ARRAY_SIZE(list))
+
+/* Processes of which we are the tracer: engine direct. */
+static int add_processes(scmp_filter_ctx ctx)
+{
+    int r = ADD(ctx, SCMP_ACT_ALLOW, process_calls);
+    for (unsigned i = 0; i < ARRAY_SIZE(trace_requests) && r == 0; i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ptrace), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)trace_requests[i]));
+    if (r == 0)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_EQ, CLONE_PIDFD | SIGCHLD));
+    return r;
+}
 
 /* Calls of which only some arguments are good. */
 static int add_conditional(scmp_filter_ctx ctx, const struct sandbox_needs *needs)
@@ -202,6 +226,8 @@ static int apply_seccomp(const struct sandbox_needs *needs, bool clean, struct e
         r = ADD(ctx, SCMP_ACT_ALLOW, unix_socket_calls);
     if (r == 0 && needs->files)
         r = ADD(ctx, SCMP_ACT_ALLOW, file_calls);
+    if (r == 0 && needs->processes)
+        r = add_processes(ctx);
     if (r == 0 && clean)
         r = ADD(ctx, SCMP_ACT_ALLOW, clean_calls);
     if (r == 0)

@@ -37,6 +37,9 @@ struct engine_ops {
     enum vcpu_exit (*run)(struct vcpu *vcpu);
     /* Mandatory. The architectural state was changed from outside: drop all that was derived from it. */
     void (*state_changed)(struct vcpu *vcpu);
+    /* Optional. A request was made: makes a run() that executes guest code outside this process look at it soon. Any thread, any
+     * lock; does not block. */
+    void (*kick)(struct vcpu *vcpu);
     /* Optional. Adds lines "name value" about this vCPU to text for --stats. */
     size_t (*stats)(const struct vcpu *vcpu, char *text, size_t cap);
 };

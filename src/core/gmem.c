@@ -59,7 +59,7 @@ static uint8_t *map_aligned(uint64_t size)
 
 int gmem_init(struct gmem *gm, uint64_t size, struct error *err)
 {
-    *gm = (struct gmem){ 0 };
+    *gm = (struct gmem){ .fd = -1 };
     if (size == 0 || size % GPAGE_SIZE != 0 || size > INT64_MAX)
         return error_set(err, -EINVAL, "guest memory of %llu bytes: not a number of pages", (unsigned long long)size);
     gm->size = size;
@@ -84,9 +84,48 @@ void gmem_done(struct gmem *gm)
         return;
     if (gm->host)
         (void)munmap(gm->host, gm->size); /* our own mapping: cannot fail */
+    if (gm->host && gm->fd >= 0)
+        (void)close(gm->fd);
     free((void *)gm->code);
     free((void *)gm->code_gen);
-    *gm = (struct gmem){ 0 };
+    *gm = (struct gmem){ .fd = -1 };
+}
+
+/* Writes what is not zero; holes read as zeroes. */
+static int copy_to(int fd, const uint8_t *from, uint64_t size)
+{
+    static const uint8_t zero[GPAGE_SIZE];
+    for (uint64_t at = 0; at < size; at += GPAGE_SIZE)
+        if (memcmp(from + at, zero, GPAGE_SIZE) != 0 && pwrite(fd, from + at, GPAGE_SIZE, (off_t)at) != (ssize_t)GPAGE_SIZE)
+            return errno ? -errno : -ENOSPC;
+    return 0;
+}
+
+int gmem_share(struct gmem *gm, struct error *err)
+{
+    if (gm->fd >= 0)
+        return 0;
+    int fd = memfd_create("guest-memory", MFD_CLOEXEC), r = fd < 0 ? -errno : 0;
+    if (r == 0 && ftruncate(fd, (off_t)gm->size) < 0)
+        r = -errno;
+    if (r == 0)
+        r = copy_to(fd, gm->host, gm->size);
+    if (r == 0 && mmap(gm->host, gm->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+        r = -errno;
+    if (r < 0) {
+        if (fd >= 0)
+            (void)close(fd);
+        return error_set(err, r, "guest memory of %llu MiB: sharing it: %s", (unsigned long long)(gm->size >> 20), strerror(-r));
+    }
+    (void)madvise(gm->host, gm->size, MADV_DONTDUMP);
+    gm->fd = fd;
+    return 0;
+}
+
+/* The advice that makes pages go and read as zeroes. */
+static int discard_advice(const struct gmem *gm)
+{
+    return gm->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED;
 }
 
 int gmem_add_slot(struct gmem *gm, gpa_t base, uint64_t size, uint64_t offset, struct error *err)
@@ -199,7 +238,7 @@ uint64_t gmem_discard(struct gmem *gm, void *host, uint64_t len)
 {
     uint8_t *begin = (uint8_t *)ALIGN_UP((uintptr_t)host, (uintptr_t)GPAGE_SIZE),
             *end = (uint8_t *)ALIGN_DOWN((uintptr_t)host + len, (uintptr_t)GPAGE_SIZE);
-    if (begin >= end || madvise(begin, (size_t)(end - begin), MADV_DONTNEED) < 0)
+    if (begin >= end || madvise(begin, (size_t)(end - begin), discard_advice(gm)) < 0)
         return 0;
     note_range(gm, begin, (uint64_t)(end - begin)); /* behind it, as behind any store: code that was there is gone */
     return (uint64_t)(end - begin);
@@ -208,7 +247,7 @@ uint64_t gmem_discard(struct gmem *gm, void *host, uint64_t len)
 void gmem_reset(struct gmem *gm)
 {
     /* What is given back reads as zeroes; should the host not take it, write them. */
-    if (madvise(gm->host, gm->size, MADV_DONTNEED) < 0)
+    if (madvise(gm->host, gm->size, discard_advice(gm)) < 0)
         memset(gm->host, 0, gm->size);
     for (uint64_t page = 0; page < gm->size >> GPAGE_SHIFT; page++)
         if (atomic_load_explicit(&gm->code[page], memory_order_relaxed)) {

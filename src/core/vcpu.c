@@ -61,6 +61,8 @@ void vcpu_free(struct vcpu *vcpu)
 void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 {
     atomic_fetch_or_explicit(&vcpu->requests, bits, memory_order_seq_cst); /* pairs with the load in may_sleep */
+    if (vcpu->engine && vcpu->engine->kick)
+        vcpu->engine->kick(vcpu);
     /* A standing vCPU is not asleep, but must hear of its end. */
     if (!(bits & VCPU_REQ_END) && !atomic_load_explicit(&vcpu->sleeping, memory_order_seq_cst))
         return;

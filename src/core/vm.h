@@ -46,6 +46,9 @@ struct vm {
     bool stats;             /* engines keep counts that cost time, too */
     const char *trace_code; /* borrowed (outlives us: the config's); folder for the translator's log, NULL: none */
     uint64_t code_cache;    /* bytes an engine may take for code that it decoded or translated, a vCPU; 0: the default */
+    /* What a guest's hypercall writes to its console: the board's; NULL: nowhere. Machine's lock held; returns bytes taken. */
+    size_t (*console_write)(void *console, const uint8_t *data, size_t len);
+    void *console; /* borrowed (outlives us: the board's caller's) */
     unsigned nr_vcpus;
     struct vcpu *vcpu[VM_MAX_VCPUS]; /* owned by the machine */
     /* how it ended; guarded by end_lock, end_cond signals the control thread */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "backend/chardev.h"
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "core/vcpu.h"
@@ -220,6 +221,11 @@ static int make_cpus(struct pc *pc, const struct engine_ops *engine, struct erro
     return 0;
 }
 
+static size_t hypercall_console(void *console, const uint8_t *data, size_t len)
+{
+    return chardev_write(console, data, len);
+}
+
 static int pc_check(const struct vm_config *config, struct error *err)
 {
     struct x86_profile profile;
@@ -247,6 +253,8 @@ static int pc_new(const struct vm_config *config, const struct machine_ports *po
     if (r < 0)
         return r;
     init_chips(pc, ports);
+    vm->console = ports->serial[0]; /* none: they go nowhere, as COM1's would */
+    vm->console_write = hypercall_console;
     r = make_cpus(pc, engine, err);
     if (r == 0)
         r = pc_virtio_init(&pc->virtio, config, ports, vm, &pc->pci.bus, &pc->ioapic, &pc->lapics, err);

@@ -1370,6 +1370,8 @@ if ENGINE == 'interp': # chips are the same for all engines
     SUITES['disk'] = [random_bytes_come_from_the_host, guests_read_and_write_a_disk, a_disk_works_in_a_sandbox, a_restarted_machine_has_its_disk_again]
     SUITES['share'] = [files_of_a_share_are_written_renamed_and_run]
     SUITES['devices'] = [hvc0_is_a_terminal_that_knows_its_size, sockets_connect_guest_and_host]
+if ENGINE == 'direct': # nobody counts what the bare CPU executes
+    SUITES['board'].remove(stats_go_to_stderr_and_count_instructions)
 if ENGINE == 'bt':
     SUITES['linux'] += [stats_say_what_bt_did_and_where_time_went, traced_code_names_guest_and_host_instructions]
 

@@ -15,6 +15,7 @@
 
 #include "core/vcpu.h"
 #include "core/vm.h"
+#include "isa/x86/hypercall.h"
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/run.h"
 #include "isa/x86/tlb.h"
@@ -487,7 +488,7 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
 /* A request for an interrupt that cannot be taken now would make translated code leave at every block: put it aside. */
 static void hold_irq(struct bt_x86 *e, struct x86_cpu *c)
 {
-    bool interruptible = (c->rflags & FLAG_IF) && !c->int_shadow;
+    bool interruptible = x86_interruptible(c);
     if (e->code.frame->irq_held && interruptible) {
         e->code.frame->irq_held = 0;
         vcpu_request(c->vcpu, VCPU_REQ_IRQ);

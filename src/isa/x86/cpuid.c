@@ -16,6 +16,7 @@
 #include "base/checked.h"
 #include "core/vcpu.h"
 #include "core/vm.h"
+#include "isa/x86/hypercall.h"
 #include "isa/x86/kvmpv.h"
 #include "isa/x86/profile.h"
 #include "isa/x86/sysreg.h"
@@ -293,6 +294,21 @@ static void leaf_kvm_timing(const struct x86_cpu *c, uint32_t sub, uint32_t ret[
     ret[EBX] = X86_APIC_HZ / 1000;
 }
 
+static void leaf_hypercalls(const struct x86_cpu *c, uint32_t sub, uint32_t ret[4])
+{
+    (void)c, (void)sub;
+    ret[EAX] = X86_HC_CPUID_CALLS;
+    memcpy(&ret[EBX], X86_HC_SIGNATURE, 12);
+}
+
+static void leaf_hypercall_list(const struct x86_cpu *c, uint32_t sub, uint32_t ret[4])
+{
+    (void)c, (void)sub;
+    ret[EAX] = X86_HC_VERSION;
+    ret[EBX] = (1U << X86_HC_NR) - 1;
+    ret[ECX] = X86_HC_PORT;
+}
+
 static const struct {
     uint32_t leaf;
     void (*fn)(const struct x86_cpu *c, uint32_t sub, uint32_t ret[4]);
@@ -309,6 +325,8 @@ static const struct {
     { KVM_CPUID_SIGNATURE, leaf_kvm },
     { KVM_CPUID_FEATURES, leaf_kvm_features },
     { KVM_CPUID_TIMING, leaf_kvm_timing },
+    { X86_HC_CPUID_SIGNATURE, leaf_hypercalls },
+    { X86_HC_CPUID_CALLS, leaf_hypercall_list },
     { EXTENDED, leaf_extended },
     { 0x80000002, leaf_brand0 },
     { 0x80000003, leaf_brand1 },
@@ -326,7 +344,7 @@ static bool has_subleaves(uint32_t leaf)
 static bool in_range(uint32_t leaf)
 {
     return leaf <= BASIC_MAX || (leaf >= KVM_CPUID_SIGNATURE && leaf <= KVM_CPUID_TIMING)
-           || (leaf >= EXTENDED && leaf <= EXTENDED_MAX);
+           || (leaf >= X86_HC_CPUID_SIGNATURE && leaf <= X86_HC_CPUID_CALLS) || (leaf >= EXTENDED && leaf <= EXTENDED_MAX);
 }
 
 void x86_cpuid(const struct x86_cpu *c, uint32_t leaf, uint32_t sub, uint32_t ret_regs[4])

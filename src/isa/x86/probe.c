@@ -2,7 +2,8 @@
 /*
  * A tiny guest that shows whether an engine works on this host, and how fast it is.
  *
- * Its memory is 2 MiB: page tables that map it one to one, code, a word of data, a stack.
+ * Its memory is 2 MiB: page tables that map it one to one, code, a word of data, a stack; all above 64 KiB, below which no host
+ * lets a process map.
  */
 #include "isa/x86/probe.h"
 
@@ -16,16 +17,16 @@
 #include "isa/x86/isa.h"
 #include "isa/x86/state.h"
 
-enum { RAM = 2 << 20, CODE = 0x1000, DATA = 0x500, STACK = 0x3000, TABLES = 0x4000, ROUNDS = 250000, INSNS_A_ROUND = 9 };
+enum { RAM = 2 << 20, CODE = 0x21000, DATA = 0x20500, STACK = 0x23000, TABLES = 0x24000, ROUNDS = 250000, INSNS_A_ROUND = 9 };
 enum { PTE_RW = 3, PTE_LARGE = 0x80 };
 
 static const uint8_t GUEST[] = {
     0xb9, 0x90, 0xd0, 0x03, 0x00,                   /* mov ecx, 250000 */
     0x48, 0x01, 0xd8,                               /* 1: add rax, rbx */
     0x48, 0x31, 0xc2,                               /* xor rdx, rax */
-    0x48, 0x89, 0x14, 0x25, 0x00, 0x05, 0x00, 0x00, /* mov [500h], rdx */
+    0x48, 0x89, 0x14, 0x25, 0x00, 0x05, 0x02, 0x00, /* mov [20500h], rdx */
     0x48, 0xff, 0xc0,                               /* inc rax */
-    0x48, 0x03, 0x04, 0x25, 0x00, 0x05, 0x00, 0x00, /* add rax, [500h] */
+    0x48, 0x03, 0x04, 0x25, 0x00, 0x05, 0x02, 0x00, /* add rax, [20500h] */
     0xe8, 0x05, 0x00, 0x00, 0x00,                   /* call 2f */
     0xff, 0xc9,                                     /* dec ecx */
     0x75, 0xde,                                     /* jnz 1b */

@@ -15,6 +15,7 @@
 
 #include "core/vcpu.h"
 #include "core/vm.h"
+#include "isa/x86/hypercall.h"
 #include "isa/x86/mmu.h"
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
@@ -112,11 +113,6 @@ static void start_up(struct x86_cpu *c, uint8_t vector)
     x86_mode_update(c);
 }
 
-static bool interruptible(const struct x86_cpu *c)
-{
-    return (c->rflags & FLAG_IF) && !c->int_shadow;
-}
-
 /* Takes one interrupt from the controller if there is one. */
 static bool take_irq(struct x86_run *e, struct x86_cpu *c)
 {
@@ -164,7 +160,7 @@ static bool must_sleep(struct x86_run *e, struct x86_cpu *c)
 {
     if (c->activity == X86_RUNNING)
         return false;
-    if (c->activity == X86_HALTED && interruptible(c)) {
+    if (c->activity == X86_HALTED && x86_interruptible(c)) {
         while (vcpu_requests(c->vcpu) & VCPU_REQ_IRQ)
             if (take_irq(e, c))
                 return false;
@@ -204,7 +200,7 @@ static bool boundary(struct x86_run *e, struct x86_cpu *c, uint32_t reqs, enum v
         take_startup(c, reqs);
     if ((reqs & VCPU_REQ_NMI) || c->nmi_pending)
         take_nmi(c);
-    if (c->activity == X86_RUNNING && (reqs & VCPU_REQ_IRQ) && interruptible(c))
+    if (c->activity == X86_RUNNING && (reqs & VCPU_REQ_IRQ) && x86_interruptible(c))
         (void)take_irq(e, c);
     if (was != X86_RUNNING)
         wake_up_check(c);
@@ -227,7 +223,7 @@ bool x86_run_boundary(struct x86_run *e, struct x86_cpu *c, enum vcpu_exit *ret_
 {
     for (;;) {
         uint32_t reqs = vcpu_requests(c->vcpu);
-        bool calm = !(reqs & ~(uint32_t)VCPU_REQ_IRQ) && (!reqs || !interruptible(c));
+        bool calm = !(reqs & ~(uint32_t)VCPU_REQ_IRQ) && (!reqs || !x86_interruptible(c));
         if (__builtin_expect(calm && c->activity == X86_RUNNING && !c->pending_dbg && !c->nmi_pending, 1))
             return false;
         if (boundary(e, c, reqs, ret_exit)) {

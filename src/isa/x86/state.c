@@ -67,6 +67,7 @@ static void reset_common(struct x86_cpu *c)
     c->debugctl = 0;
     memset(c->pdpte, 0, sizeof(c->pdpte));
     c->kvm_wall_clock = c->kvm_system_time = c->kvm_steal_time = c->kvm_pv_eoi = c->kvm_poll_control = 0;
+    c->hc_shared = 0;
     c->activity = c->vcpu && c->vcpu->id != 0 ? X86_WAIT_SIPI : X86_RUNNING;
     c->int_shadow = 0;
     c->nmi_blocked = c->nmi_pending = false;
@@ -282,6 +283,7 @@ static const struct state_field cpu_fields[] = {
     STATE_U64(struct x86_cpu, kvm_steal_time),
     STATE_U64(struct x86_cpu, kvm_pv_eoi),
     STATE_U64(struct x86_cpu, kvm_poll_control),
+    STATE_U64(struct x86_cpu, hc_shared),
     STATE_U32(struct x86_cpu, kvm_clock_version),
     STATE_ARRAY(struct x86_cpu, pdpte, STATE_U64),
     STATE_U8(struct x86_cpu, activity),
@@ -294,7 +296,7 @@ static const struct state_field cpu_fields[] = {
 
 const struct state_desc x86_state_desc = {
     .name = "x86-cpu",
-    .version = 1,
+    .version = 2,
     .fields = cpu_fields,
     .post_load = cpu_post_load,
 };

@@ -151,6 +151,7 @@ struct x86_cpu {
     uint64_t mcg_status;
     /* KVM paravirtual MSRs. Spec: Linux Documentation/virt/kvm/x86/msr.rst */
     uint64_t kvm_wall_clock, kvm_system_time, kvm_steal_time, kvm_pv_eoi, kvm_poll_control;
+    uint64_t hc_shared; /* page shared with a guest that makes hypercalls: physical address | 1, 0: none (hypercall.h) */
     uint32_t kvm_clock_version;
     uint64_t pdpte[4]; /* PAE paging: loaded with CR3 */
 

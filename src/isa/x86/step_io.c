@@ -9,6 +9,7 @@
  */
 #include "core/vcpu.h"
 #include "core/vm.h"
+#include "isa/x86/hypercall.h"
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/step.h"
 
@@ -74,7 +75,10 @@ void step_out(struct x86_cpu *c, const struct x86_insn *i)
     unsigned size = i->op[1].size;
     uint16_t port = port_of(c, &i->op[0], i);
     check_permission(c, port, size);
-    port_out(c, port, c->gpr[RAX], size);
+    if (x86_is_hypercall(c, port, size))
+        x86_hypercall(c);
+    else
+        port_out(c, port, c->gpr[RAX], size);
 }
 
 /* After one element: moves the index register and counts; false when the loop ends (done, or wanted elsewhere: begun again). */

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
@@ -146,6 +147,27 @@ static int only_the_clean_folder_can_be_cleaned(void)
     return 0;
 }
 
+static int processes_on_demand(void)
+{
+    char *const args[] = { (char *)"true", NULL };
+    int pidfd = -1, status = 0;
+    long pid = syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, 0, &pidfd, 0, 0);
+    if (pid == 0) { /* it can do as little as we */
+        bool confined = execv("/bin/true", args) < 0 && errno == EPERM && syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY) < 0
+                        && syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) == 0;
+        _exit(confined ? 7 : 1);
+    }
+    HOLDS(pid > 0);
+    HOLDS(wait4((pid_t)pid, &status, 0, NULL) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    DENIED(ptrace(PTRACE_SEIZE, getppid(), 0, 0));
+    DENIED(ptrace(PTRACE_ATTACH, getppid(), 0, 0));
+    DENIED(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+    DENIED(syscall(SYS_clone, CLONE_PIDFD | CLONE_NEWUSER | SIGCHLD, 0, &pidfd, 0, 0));
+    DENIED(execv("/bin/true", args));
+    DENIED(kill(getppid(), 0));
+    return 0;
+}
+
 static int load_a_module(void)
 {
     (void)syscall(SYS_init_module, NULL, 0, "");
@@ -242,6 +264,8 @@ static void needs_are_granted_and_no_more(void **state)
     assert_int_equal(in_child(unix_sockets_on_demand, true), 0);
     needs = (struct sandbox_needs){ .files = true, .folder = { folder }, .nr_folders = 1 };
     assert_int_equal(in_child(files_below_a_folder_on_demand, false), 0);
+    needs = (struct sandbox_needs){ .processes = true };
+    assert_int_equal(in_child(processes_on_demand, false), 0);
     char path[64];
     (void)snprintf(path, sizeof(path), "%s/old", folder);
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -238,6 +239,31 @@ static void the_last_marks_and_writes_can_be_told(void **state)
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+static void shared_memory_is_the_same_and_others_can_map_it(void **state)
+{
+    struct gmem *gm = *state;
+    uint8_t *host = gm->host;
+    uint64_t v = 0x1122334455667788, w = 99, got = 1;
+    assert_int_equal(gmem_write(gm, 0x2ff8, &v, 8), 0);
+    assert_int_equal(gmem_share(gm, NULL), 0);
+    assert_int_equal(gmem_share(gm, NULL), 0);
+    assert_ptr_equal(gm->host, host);
+    assert_int_equal(gmem_read(gm, 0x2ff8, &got, 8), 0);
+    assert_int_equal(got, v);
+    uint64_t *other = mmap(NULL, PAGES * GPAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, gm->fd, 0);
+    assert_true(other != MAP_FAILED);
+    assert_int_equal(other[0x2ff8 / 8], v);
+    other[8 * GPAGE_SIZE / 8] = w;
+    assert_int_equal(gmem_read(gm, 1ULL << 32, &got, 8), 0);
+    assert_int_equal(got, w);
+    assert_int_equal(gmem_discard(gm, gm->host + 0x2000, GPAGE_SIZE), GPAGE_SIZE);
+    assert_int_equal(other[0x2ff8 / 8], 0);
+    assert_int_equal(other[8 * GPAGE_SIZE / 8], w);
+    gmem_reset(gm);
+    assert_int_equal(other[8 * GPAGE_SIZE / 8], 0);
+    assert_int_equal(munmap(other, PAGES * GPAGE_SIZE), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +278,7 @@ int main(void)
         T(a_mark_is_in_force_when_no_storer_is_inside_from_before),
         T(a_write_to_a_marked_page_calls_every_storer),
         T(the_last_marks_and_writes_can_be_told),
+        T(shared_memory_is_the_same_and_others_can_map_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tiny kernel and its user program agree on.
+ */
+#ifndef DOPPEL_GUESTS_TINY_USER_H
+#define DOPPEL_GUESTS_TINY_USER_H
+
+#include <stdint.h>
+
+enum { SYS_EXIT, SYS_WRITE, SYS_ADD, SYS_FAULTS };
+enum { USER_CALLS = 100, USER_HEAP_PAGES = 16 };
+#define USER_HEAP 0x40200000UL
+#define USER_STACK 0x40400000UL /* its end */
+#define KERNEL_ADDRESS 0x100000UL
+
+void user_main(void);
+
+#endif
