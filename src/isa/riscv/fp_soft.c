@@ -105,7 +105,7 @@ static struct fp_num square_root(struct fp_num x, uint8_t *flags)
             root |= (u128)1 << k;
         }
     }
-    return (struct fp_num){ .kind = FP_FINITE, .exp = x.exp / 2, .sig = root << 1 | (rest != 0), .sign = false };
+    return (struct fp_num){ .kind = FP_FINITE, .exp = x.exp / 2 - 1, .sig = root << 1 | (rest != 0), .sign = false };
 }
 
 static struct fp_num nan_of(const struct fp_num *n, unsigned nr, uint8_t *flags)
