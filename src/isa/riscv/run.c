@@ -183,11 +183,29 @@ static void start_hart(struct riscv_cpu *c)
 
 static void flush(struct riscv_cpu *c)
 {
-    /* riscv_flush_harts() waits for the request to be taken and then for `flushing` to end, in this order */
+    /* riscv_flush_hart() waits for the request to be taken and then for `flushing` to end, in this order */
     atomic_store_explicit(&c->flushing, true, memory_order_seq_cst);
     if (vcpu_take(c->vcpu, VCPU_REQ_FLUSH))
         riscv_tlb_flush_all(c);
     atomic_store_explicit(&c->flushing, false, memory_order_seq_cst);
+}
+
+bool riscv_flush_hart(struct riscv_cpu *self, struct riscv_cpu *target)
+{
+    if (self == target) {
+        riscv_tlb_flush_all(self);
+        return true;
+    }
+    vcpu_request(target->vcpu, VCPU_REQ_FLUSH);
+    while ((vcpu_requests(target->vcpu) & VCPU_REQ_FLUSH) || atomic_load_explicit(&target->flushing, memory_order_seq_cst)) {
+        uint32_t own = vcpu_requests(self->vcpu);
+        if (own & (VCPU_REQ_STOP | VCPU_REQ_END))
+            return false;
+        if (own & VCPU_REQ_FLUSH)
+            flush(self);
+        (void)sched_yield();
+    }
+    return true;
 }
 
 /* Serves requests and interrupts. Returns true when run() must return *ret_exit. */

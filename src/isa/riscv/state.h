@@ -138,7 +138,7 @@ struct riscv_cpu {
     struct riscv_sbi sbi;
     struct vm_timer stimer;     /* fires at stimecmp */
     bool stimer_stale;          /* the run loop calls riscv_stimer_update() */
-    _Atomic bool flushing;      /* VCPU_REQ_FLUSH is being served: see riscv_flush_harts() */
+    _Atomic bool flushing;      /* VCPU_REQ_FLUSH is being served: see riscv_flush_hart() */
     _Atomic uint8_t hart_state; /* SBI HSM: what others see of `activity`: enum riscv_hart_state */
 
     /* A raised exception: riscv_raise() fills this and jumps to the run loop. */
