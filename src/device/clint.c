@@ -46,11 +46,16 @@ static uint64_t part(uint64_t v, uint64_t offset, unsigned size)
     return size == 8 ? v : (uint32_t)(offset & 4 ? v >> 32 : v);
 }
 
+static uint64_t read_msip(const struct clint *c, uint64_t n)
+{
+    return n < c->nr_harts ? c->msip[n] : 0;
+}
+
 static uint64_t clint_read(void *dev, uint64_t offset, unsigned size)
 {
     struct clint *c = dev;
     if (offset < REG_MTIMECMP)
-        return offset / 4 < c->nr_harts ? c->msip[offset / 4] : 0;
+        return read_msip(c, offset / 4) | (size == 8 ? read_msip(c, offset / 4 + 1) << 32 : 0);
     if (offset < REG_MTIME) {
         uint64_t n = (offset - REG_MTIMECMP) / 8;
         return n < c->nr_harts ? part(c->mtimecmp[n], offset, size) : 0;
