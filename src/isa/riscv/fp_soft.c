@@ -136,7 +136,10 @@ uint64_t fp_soft(enum fp_format format, enum fp_op op, uint64_t a, uint64_t b, u
         return fp_pack(format, r, rm, flags);
     }
     switch (op) {
-    case FP_SUB: n[1].sign = !n[1].sign; /* fall through */
+    case FP_SUB:
+        n[1].sign = !n[1].sign;
+        r = add(n[0], n[1], rm, flags);
+        break;
     case FP_ADD: r = add(n[0], n[1], rm, flags); break;
     case FP_MUL: r = multiply(n[0], n[1], flags); break;
     case FP_DIV: r = divide(n[0], n[1], flags); break;
