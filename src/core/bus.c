@@ -82,6 +82,12 @@ void bus_unmap(struct bus *bus, uint64_t base)
     memmove(&bus->range[at], &bus->range[at + 1], (bus->nr_ranges - at) * sizeof(*bus->range));
 }
 
+bool bus_claims(const struct bus *bus, uint64_t addr)
+{
+    unsigned at = lower_bound(bus, addr);
+    return at < bus->nr_ranges && addr >= bus->range[at].base;
+}
+
 /* What serves the first bytes of an access of `size` bytes at addr. */
 static struct piece next_piece(const struct bus *bus, uint64_t addr, unsigned size)
 {

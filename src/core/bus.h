@@ -41,6 +41,8 @@ MUST_CHECK int bus_map(struct bus *bus, uint64_t base, uint64_t size, const stru
                        struct error *err);
 /* Removes the range that starts at base; nothing happens when there is none. */
 void bus_unmap(struct bus *bus, uint64_t base);
+/* Whether somebody answers at addr. */
+bool bus_claims(const struct bus *bus, uint64_t addr);
 /* size is 1, 2, 4 or 8 bytes, any alignment. */
 uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size);
 void bus_write(struct bus *bus, uint64_t addr, uint64_t value, unsigned size);

@@ -23,7 +23,7 @@ enum {
     VCPU_REQ_IRQ = 1 << 0,   /* the interrupt controller may have something: poll it */
     VCPU_REQ_NMI = 1 << 1,   /* a non-maskable interrupt */
     VCPU_REQ_INIT = 1 << 2,  /* x86 INIT */
-    VCPU_REQ_SIPI = 1 << 3,  /* x86 start-up, vector in sipi_vector */
+    VCPU_REQ_SIPI = 1 << 3,  /* start-up: x86, vector in sipi_vector; riscv64, SBI hart_start */
     VCPU_REQ_STOP = 1 << 4,  /* stand at the next instruction boundary (pause, snapshot) */
     VCPU_REQ_END = 1 << 5,   /* leave the thread */
     VCPU_REQ_FLUSH = 1 << 6, /* drop everything derived from memory or state */

@@ -33,6 +33,8 @@ struct machine_name {
 };
 
 static const struct machine_name machine_names[] = {
+    { EM_X86_64, "x86-64" },
+    { EM_386, "32-bit x86" },
     { EM_AARCH64, "AArch64" },
     { EM_ARM, "32-bit ARM" },
     { EM_RISCV, "RISC-V" },
@@ -52,33 +54,48 @@ static const struct machine_name machine_names[] = {
     { EM_BPF, "BPF" },
 };
 
-static int wrong_machine(uint16_t machine, struct error *err)
+static int wrong_machine(uint16_t machine, const char *ours, struct error *err)
 {
     for (size_t i = 0; i < ARRAY_SIZE(machine_names); i++) {
         if (machine_names[i].machine == machine)
-            return error_set(err, -ENOEXEC, "an ELF file for %s, this machine is x86-64", machine_names[i].name);
+            return error_set(err, -ENOEXEC, "an ELF file for %s, this machine is %s", machine_names[i].name, ours);
     }
-    return error_set(err, -ENOEXEC, "an ELF file for another machine (e_machine %u), this one is x86-64", machine);
+    return error_set(err, -ENOEXEC, "an ELF file for another machine (e_machine %u), this one is %s", machine, ours);
 }
 
 /* The first bytes common to both classes: identification, type, machine. */
-static int check_ident(const uint8_t *data, size_t len, struct error *err)
+static int check_ident(const uint8_t *data, size_t len, const char *ours, struct error *err)
 {
     if (len < sizeof(Elf32_Ehdr))
         return error_set(err, -ENOEXEC, "truncated: an ELF header cut off after %zu bytes", len);
-    uint16_t machine = data[18] | data[19] << 8;
     if (data[EI_DATA] == ELFDATA2MSB)
-        return wrong_machine(data[18] << 8 | data[19], err);
+        return wrong_machine(data[18] << 8 | data[19], ours, err);
     if (data[EI_DATA] != ELFDATA2LSB || (data[EI_CLASS] != ELFCLASS32 && data[EI_CLASS] != ELFCLASS64))
         return error_set(err, -ENOEXEC, "broken ELF header: class %u, data encoding %u", data[EI_CLASS], data[EI_DATA]);
+    if (data[EI_CLASS] == ELFCLASS64 && len < sizeof(Elf64_Ehdr))
+        return error_set(err, -ENOEXEC, "truncated: an ELF header cut off after %zu bytes", len);
+    return 0;
+}
+
+static int check_x86(const uint8_t *data, struct error *err)
+{
+    uint16_t machine = data[18] | data[19] << 8;
     if (machine != EM_X86_64 && machine != EM_386)
-        return wrong_machine(machine, err);
+        return wrong_machine(machine, "x86-64", err);
     if (machine == EM_X86_64 && data[EI_CLASS] == ELFCLASS32)
         return error_set(err, -ENOEXEC, "an x32 ELF file: 32-bit, no 64-bit entry");
     if (machine == EM_386 && data[EI_CLASS] == ELFCLASS64)
         return error_set(err, -ENOEXEC, "broken ELF header: 64-bit class for the 386");
-    if (data[EI_CLASS] == ELFCLASS64 && len < sizeof(Elf64_Ehdr))
-        return error_set(err, -ENOEXEC, "truncated: an ELF header cut off after %zu bytes", len);
+    return 0;
+}
+
+static int check_riscv(const uint8_t *data, struct error *err)
+{
+    uint16_t machine = data[18] | data[19] << 8;
+    if (machine != EM_RISCV)
+        return wrong_machine(machine, "riscv64", err);
+    if (data[EI_CLASS] != ELFCLASS64)
+        return error_set(err, -ENOEXEC, "an ELF file for 32-bit RISC-V, this machine is riscv64");
     return 0;
 }
 
@@ -196,11 +213,10 @@ bool elfkernel_detect(const void *data, size_t len)
     return len >= SELFMAG && memcmp(data, ELFMAG, SELFMAG) == 0;
 }
 
-int elfkernel_parse(const void *data, size_t len, struct elfkernel *ret_elf, struct error *err)
+/* The file whose identification is good. */
+static int parse(const void *data, size_t len, struct elfkernel *ret_elf, struct error *err)
 {
-    int r = check_ident(data, len, err);
-    if (r < 0)
-        return r;
+    int r;
     const Elf64_Ehdr h = read_ehdr(data);
     struct elfkernel elf = {
         .data = data,
@@ -220,6 +236,22 @@ int elfkernel_parse(const void *data, size_t len, struct elfkernel *ret_elf, str
         return error_set(err, -ENOEXEC, "an ELF file without loadable segments");
     *ret_elf = elf;
     return 0;
+}
+
+int elfkernel_parse(const void *data, size_t len, struct elfkernel *ret_elf, struct error *err)
+{
+    int r = check_ident(data, len, "x86-64", err);
+    if (r == 0)
+        r = check_x86(data, err);
+    return r < 0 ? r : parse(data, len, ret_elf, err);
+}
+
+int elfkernel_parse_riscv(const void *data, size_t len, struct elfkernel *ret_elf, struct error *err)
+{
+    int r = check_ident(data, len, "riscv64", err);
+    if (r == 0)
+        r = check_riscv(data, err);
+    return r < 0 ? r : parse(data, len, ret_elf, err);
 }
 
 int elfkernel_entry(const struct elfkernel *elf, gpa_t *ret_entry, struct error *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads x86 ELF executables, 32 and 64 bit, as kernels: loadable segments by physical address, entry, PVH note.
+ * Reads ELF executables, x86 of 32 and 64 bits and RISC-V of 64, as kernels: loadable segments by physical address, entry, PVH
+ * note.
  *
  * The image is untrusted; a parsed struct elfkernel holds only checked offsets into it. Virtual addresses matter only for
  * an entry point given as one.
@@ -42,6 +43,9 @@ bool elfkernel_detect(const void *data, size_t len);
 
 /* -ENOEXEC with the reason: truncated, broken, not executable, or made for another ISA (named). */
 MUST_CHECK int elfkernel_parse(const void *data, size_t len, struct elfkernel *ret_elf, struct error *err);
+
+/* The same for a 64-bit RISC-V kernel. */
+MUST_CHECK int elfkernel_parse_riscv(const void *data, size_t len, struct elfkernel *ret_elf, struct error *err);
 
 /* The entry as a physical address: translated when it is the virtual address of a segment. -ENOEXEC when it is in no
  * segment. */

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory as a RISC-V hart sees it: paging, PMP, the software TLB, and accesses that fault exactly.
+ *
+ * All accessors raise (misaligned, access and page faults) through riscv_raise() and then do not return. Values are
+ * zero-extended. Misaligned loads and stores work; one that crosses a page checks both pages before it changes either.
+ *
+ * The TLB is direct-mapped, one table a bank (who accesses); an entry answers reads, writes and fetches with a tag each. Only RAM
+ * pages on which PMP has one verdict are entered, so a hit needs no other check. Whatever changes a verdict flushes.
+ * Spec: volume II 3.7 (PMP), 12.3 to 12.5 (Sv39, Sv48), Svnapot, Svpbmt, Svadu
+ */
+#ifndef DOPPEL_ISA_RISCV_MMU_H
+#define DOPPEL_ISA_RISCV_MMU_H
+
+#include <string.h>
+
+#include "core/gmem.h"
+#include "isa/riscv/state.h"
+
+enum riscv_access { RISCV_READ, RISCV_WRITE, RISCV_FETCH };
+
+/* Who accesses, for the rights in page tables and PMP. */
+enum riscv_bank {
+    RISCV_BANK_M,     /* M-mode: physical addresses */
+    RISCV_BANK_BARE,  /* S- or U-mode with satp.MODE = Bare */
+    RISCV_BANK_U,     /* U-mode */
+    RISCV_BANK_S,     /* S-mode with SUM = 0, and its fetches */
+    RISCV_BANK_S_SUM, /* S-mode's loads and stores with SUM = 1 */
+    RISCV_BANK_LAST = RISCV_BANK_S_SUM,
+};
+enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024 };
+#define RISCV_NO_TAG (~0ULL) /* no page's */
+
+struct riscv_tlb_entry {
+    uint64_t tag[3];  /* by enum riscv_access: virtual page, or RISCV_NO_TAG */
+    uint64_t to_host; /* host address - virtual address */
+};
+
+struct riscv_tlb {
+    struct riscv_tlb_entry entry[RISCV_BANK_NR][RISCV_TLB_ENTRIES];
+    uint64_t misses[3]; /* by enum riscv_access */
+    uint64_t flushes;
+};
+
+/* NULL when out of memory. */
+struct riscv_tlb *riscv_tlb_new(void);
+void riscv_tlb_free(struct riscv_tlb *tlb);
+/* Forgets all translations / those by page tables. */
+void riscv_tlb_flush_all(struct riscv_cpu *c);
+void riscv_tlb_flush_paged(struct riscv_cpu *c);
+
+/* Host address when `size` bytes at va hit, else NULL. */
+static inline uint8_t *riscv_tlb_hit(const struct riscv_cpu *c, gva_t va, unsigned size, unsigned bank, enum riscv_access access)
+{
+    const struct riscv_tlb_entry *e = &c->tlb->entry[bank][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)];
+    if (__builtin_expect(e->tag[access] != (va & GPAGE_MASK) || (va & ~GPAGE_MASK) > GPAGE_SIZE - size, 0))
+        return NULL;
+    return (uint8_t *)(va + e->to_host);
+}
+
+uint64_t riscv_load_slow(struct riscv_cpu *c, gva_t va, unsigned size);
+void riscv_store_slow(struct riscv_cpu *c, gva_t va, uint64_t value, unsigned size);
+
+/* size 1, 2, 4, 8. One host access where it does not cross a page, so that an aligned one is atomic. */
+static inline uint64_t riscv_load(struct riscv_cpu *c, gva_t va, unsigned size)
+{
+    const uint8_t *p = riscv_tlb_hit(c, va, size, c->bank, RISCV_READ);
+    uint64_t v = 0;
+    if (__builtin_expect(!p, 0))
+        return riscv_load_slow(c, va, size);
+    memcpy(&v, p, size);
+    return v;
+}
+
+static inline void riscv_store(struct riscv_cpu *c, gva_t va, uint64_t value, unsigned size)
+{
+    uint8_t *p = riscv_tlb_hit(c, va, size, c->bank, RISCV_WRITE);
+    if (__builtin_expect(!p, 0)) {
+        riscv_store_slow(c, va, value, size);
+        return;
+    }
+    memcpy(p, &value, size);
+    (void)gmem_note_write(c->gmem, p); /* FENCE.I looks at the generation; until then the old code may run */
+}
+
+/* Host address for an atomic access of `size` bytes (1 to 16) that needs the right to read, or to write (AMO, SC); raises when it
+ * is misaligned, has no right, or is not RAM. *ret_gpa: its physical address. Call gmem_note_write() after storing. */
+void *riscv_atomic(struct riscv_cpu *c, gva_t va, unsigned size, enum riscv_access access, gpa_t *ret_gpa);
+/* Raises unless the `len` bytes at va (within one page) can be accessed so, or be both read and written for CBO.ZERO; sets A and
+ * D as the access would. */
+void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned len, enum riscv_access access);
+/* The rights that cache-block management needs: to read or to write. Raises store faults. Spec: CMO 1.0, 2.5.2 */
+void riscv_probe_cbo(struct riscv_cpu *c, gva_t va);
+
+/* Host address of the page that va's code lies in; raises. */
+const uint8_t *riscv_fetch_page(struct riscv_cpu *c, gva_t va);
+
+/* ---- paging, PMP ---- */
+enum riscv_fault { RISCV_FAULT_NONE, RISCV_FAULT_ACCESS, RISCV_FAULT_PAGE };
+
+struct riscv_walk {
+    gpa_t gpa;
+    uint64_t page_size;
+    bool dirty_writable; /* a write needs no other walk */
+};
+/* Translates, with PMP's verdict on the tables but not on the result; sets A (and D for a write) where Svadu does. Raises
+ * nothing. */
+enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank,
+                            struct riscv_walk *ret_walk);
+/* Whether PMP allows the access, as M-mode or not. Spec: volume II 3.7.1 */
+bool riscv_pmp_allows(const struct riscv_cpu *c, gpa_t gpa, uint64_t size, enum riscv_access access, bool machine);
+
+#endif

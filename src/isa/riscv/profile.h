@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * RISC-V CPU models: which extensions a hart offers.
+ */
+#ifndef DOPPEL_ISA_RISCV_PROFILE_H
+#define DOPPEL_ISA_RISCV_PROFILE_H
+
+#include <stddef.h>
+
+#include "core/types.h"
+
+enum riscv_ext {
+#define X(name, text) RISCV_EXT_##name,
+#include "isa/riscv/features.def"
+#undef X
+    RISCV_EXT_NR
+};
+
+struct riscv_profile {
+    bool has[RISCV_EXT_NR];
+};
+
+/* All there is ("rv64"). Static. */
+const struct riscv_profile *riscv_profile_default(void);
+/* The model of that name: "rv64" or "max" (all there is), "rv64gc" (IMAFDC, Zicsr, Zifencei, Zicntr and Sstc). -EINVAL; the
+ * message lists what there is. */
+MUST_CHECK int riscv_profile_make(const char *name, struct riscv_profile *ret_profile, struct error *err);
+/* The ISA string as device trees have it: "rv64imafdc_zicbom_..."; cut to cap. Returns its whole length. */
+size_t riscv_profile_isa(const struct riscv_profile *profile, char *text, size_t cap);
+/* misa: MXL 64 and the single letters, S and U. Spec: volume II 3.1.1 */
+uint64_t riscv_profile_misa(const struct riscv_profile *profile);
+
+#endif

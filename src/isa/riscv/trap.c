@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Trap entry and return. See trap.h.
+ */
+#include "isa/riscv/trap.h"
+
+#include "base/checked.h"
+
+void riscv_raise(struct riscv_cpu *c, uint64_t cause, uint64_t tval)
+{
+    c->trap = (struct riscv_trap){ .cause = cause, .tval = tval };
+    longjmp(*c->trap_env, 1);
+}
+
+void riscv_raise_illegal(struct riscv_cpu *c, const struct riscv_insn *i)
+{
+    riscv_raise(c, RISCV_ILLEGAL, i->bits);
+}
+
+static uint64_t vector(uint64_t tvec, uint64_t cause)
+{
+    uint64_t base = tvec & ~3ULL;
+    return (tvec & 1) && (cause & RISCV_CAUSE_IRQ) ? base + 4 * (cause & ~RISCV_CAUSE_IRQ) : base;
+}
+
+/* Moves the enable bit to the previous one and clears it. */
+static uint64_t stack_enable(uint64_t status, uint64_t enable, uint64_t previous)
+{
+    status = status & enable ? status | previous : status & ~previous;
+    return status & ~enable;
+}
+
+static void enter_s(struct riscv_cpu *c, uint64_t cause, uint64_t tval)
+{
+    uint64_t s = stack_enable(c->mstatus, MSTATUS_SIE, MSTATUS_SPIE) & ~MSTATUS_SPP;
+    c->mstatus = s | (c->priv == RISCV_S ? MSTATUS_SPP : 0);
+    c->sepc = c->pc;
+    c->scause = cause;
+    c->stval = tval;
+    c->pc = vector(c->stvec, cause);
+    c->priv = RISCV_S;
+}
+
+static void enter_m(struct riscv_cpu *c, uint64_t cause, uint64_t tval)
+{
+    uint64_t s = stack_enable(c->mstatus, MSTATUS_MIE, MSTATUS_MPIE) & ~MSTATUS_MPP;
+    c->mstatus = s | (uint64_t)c->priv << MSTATUS_MPP_SHIFT;
+    c->mepc = c->pc;
+    c->mcause = cause;
+    c->mtval = tval;
+    c->pc = vector(c->mtvec, cause);
+    c->priv = RISCV_M;
+}
+
+void riscv_enter_trap(struct riscv_cpu *c, uint64_t cause, uint64_t tval)
+{
+    uint64_t deleg = cause & RISCV_CAUSE_IRQ ? c->mideleg : c->medeleg;
+    if (c->priv != RISCV_M && (deleg >> (cause & 63) & 1))
+        enter_s(c, cause, tval);
+    else
+        enter_m(c, cause, tval);
+    c->next_pc = c->pc;
+    riscv_mode_update(c);
+}
+
+uint64_t riscv_pending_interrupt(const struct riscv_cpu *c)
+{
+    static const uint8_t order[] = { IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI };
+    uint64_t pending = c->mie ? riscv_mip(c) & c->mie : 0;
+    if (!pending)
+        return 0;
+    bool m_on = c->priv < RISCV_M || (c->mstatus & MSTATUS_MIE);
+    bool s_on = c->priv < RISCV_S || (c->priv == RISCV_S && (c->mstatus & MSTATUS_SIE));
+    uint64_t take = m_on ? pending & ~c->mideleg : 0;
+    if (!take && s_on)
+        take = pending & c->mideleg;
+    for (unsigned k = 0; k < ARRAY_SIZE(order); k++)
+        if (take >> order[k] & 1)
+            return RISCV_CAUSE_IRQ | order[k];
+    return 0;
+}
+
+void riscv_return(struct riscv_cpu *c, enum riscv_priv from)
+{
+    bool m = from == RISCV_M;
+    uint64_t s = c->mstatus, enable = m ? MSTATUS_MIE : MSTATUS_SIE, previous = m ? MSTATUS_MPIE : MSTATUS_SPIE;
+    uint8_t to = m ? (uint8_t)((s & MSTATUS_MPP) >> MSTATUS_MPP_SHIFT) : s & MSTATUS_SPP ? RISCV_S : RISCV_U;
+    s = s & previous ? s | enable : s & ~enable;
+    s = (s | previous) & ~(m ? MSTATUS_MPP : MSTATUS_SPP);
+    if (to != RISCV_M)
+        s &= ~MSTATUS_MPRV;
+    c->mstatus = s;
+    c->priv = to;
+    c->next_pc = m ? c->mepc : c->sepc;
+    riscv_mode_update(c);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Implementation of the riscv64 kernel loader. All input is untrusted.
+ */
+#include "machine/virt_boot.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "machine/bzimage.h"
+#include "machine/decompress.h"
+#include "machine/elfkernel.h"
+#include "machine/kernel.h"
+
+/* The header of an Image, little-endian. */
+struct image_header {
+    uint32_t code[2];
+    uint64_t text_offset; /* of the load address from the start of RAM */
+    uint64_t image_size;  /* bytes in memory, with bss */
+    uint64_t flags;       /* bit 0: big-endian */
+    uint32_t version;
+    uint32_t reserved;
+    uint64_t reserved2;
+    char magic[8];
+    char magic2[4];
+    uint32_t pe_offset;
+};
+static_assert(sizeof(struct image_header) == 64, "as in the file");
+
+static int place(struct gmem *gm, gpa_t at, const uint8_t *data, uint64_t file_size, uint64_t mem_size, struct error *err)
+{
+    uint8_t *p = gmem_pin(gm, at, mem_size); /* before the CPU runs: there are no code marks to note */
+    if (!p)
+        return error_set(err, -ENOMEM,
+                         "it needs RAM at %#" PRIx64 "-%#" PRIx64 ", which is not all there (give the machine more memory?)", at,
+                         at + mem_size - 1);
+    gmem_make(p, file_size);
+    memcpy(p, data, file_size);
+    memset(p + file_size, 0, mem_size - file_size);
+    return 0;
+}
+
+static int load_elf(struct gmem *gm, const void *image, size_t len, gpa_t *ret_entry, struct error *err)
+{
+    struct elfkernel elf;
+    gpa_t entry = 0;
+    int r = elfkernel_parse_riscv(image, len, &elf, err);
+    if (r == 0 && elf.is_user_program)
+        r = error_set(err, -ENOEXEC, "an ELF program for user space, not a kernel");
+    if (r == 0)
+        r = elfkernel_entry(&elf, &entry, err);
+    for (unsigned i = 0; r == 0 && i < elf.nr_segments; i++) {
+        const struct elfkernel_segment *s = &elf.segment[i];
+        r = place(gm, s->paddr, elf.data + s->offset, s->file_size, s->mem_size, err);
+    }
+    if (r == 0)
+        *ret_entry = entry;
+    return r;
+}
+
+static bool is_image(const void *image, size_t len)
+{
+    return len >= sizeof(struct image_header) && memcmp(((const struct image_header *)image)->magic2, "RSC\x05", 4) == 0;
+}
+
+static int load_image(struct gmem *gm, gpa_t ram, const void *image, size_t len, gpa_t *ret_entry, struct error *err)
+{
+    struct image_header h;
+    gpa_t at;
+    memcpy(&h, image, sizeof(h));
+    if (h.flags & 1)
+        return error_set(err, -ENOEXEC, "a big-endian RISC-V Linux Image");
+    if (ckd_add(&at, ram, h.text_offset) || (at & (GPAGE_SIZE - 1)))
+        return error_set(err, -ENOEXEC, "broken Image header: text offset %#" PRIx64, h.text_offset);
+    int r = place(gm, at, image, len, MAX(h.image_size, (uint64_t)len), err);
+    if (r == 0)
+        *ret_entry = at;
+    return r;
+}
+
+static int load_plain(struct gmem *gm, gpa_t ram, const void *image, size_t len, gpa_t *ret_entry, struct error *err)
+{
+    if (elfkernel_detect(image, len))
+        return load_elf(gm, image, len, ret_entry, err);
+    if (is_image(image, len))
+        return load_image(gm, ram, image, len, ret_entry, err);
+    if (bzimage_detect(image, len))
+        return error_set(err, -ENOEXEC, "an x86 Linux bzImage, not a kernel for riscv64");
+    if (len >= 60 && memcmp((const char *)image + 56, "ARM\x64", 4) == 0)
+        return error_set(err, -ENOEXEC, "an AArch64 Linux Image, not a kernel for riscv64");
+    return error_set(err, -ENOEXEC, "not a kernel for riscv64: neither ELF nor a Linux Image, in %zu bytes", len);
+}
+
+int virt_load_kernel(struct gmem *gm, gpa_t ram, const void *image, size_t len, gpa_t *ret_entry, struct error *err)
+{
+    struct blob plain;
+    if (len == 0)
+        return error_set(err, -ENOEXEC, "empty");
+    if (compression_detect(image, len) == COMPRESSION_NONE)
+        return load_plain(gm, ram, image, len, ret_entry, err);
+    int r = decompress(image, len, KERNEL_SIZE_MAX, &plain, err);
+    if (r < 0)
+        return r;
+    r = load_plain(gm, ram, plain.data, plain.len, ret_entry, err);
+    blob_done(&plain);
+    return r;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs bare riscv64 ELF programs that report by HTIF's tohost word, as riscv-tests do: "pass", or the number of the failed test.
+ *
+ * usage: riscv_htif ELF ...     one line a program; exit status 1 when one fails
+ *
+ * The machine is a hart in M-mode with 16 MiB at 0x80000000 and nothing else. A program that says nothing within 50 million
+ * instructions has failed. Not part of `make test`: the programs come from elsewhere (docs/riscv.md says how to get them).
+ */
+#include <elf.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "support/bare_riscv.h"
+
+enum { SLICE = 5000, INSNS_MAX = 50000000 };
+
+struct program {
+    uint8_t *data;
+    size_t len;
+    uint64_t entry, tohost;
+};
+
+static int read_file(const char *path, struct program *p)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return -1;
+    (void)fseek(f, 0, SEEK_END);
+    long len = ftell(f);
+    rewind(f);
+    p->data = len > 0 ? malloc((size_t)len) : NULL;
+    p->len = p->data ? fread(p->data, 1, (size_t)len, f) : 0;
+    (void)fclose(f);
+    return p->len >= sizeof(Elf64_Ehdr) ? 0 : -1;
+}
+
+/* Our own builds, not hostile: offsets are only checked where it is cheap. */
+static uint64_t find_symbol(const struct program *p, const char *name)
+{
+    const Elf64_Ehdr *h = (const Elf64_Ehdr *)p->data;
+    const Elf64_Shdr *s = (const Elf64_Shdr *)(p->data + h->e_shoff);
+    for (unsigned k = 0; k < h->e_shnum; k++) {
+        if (s[k].sh_type != SHT_SYMTAB)
+            continue;
+        const Elf64_Sym *sym = (const Elf64_Sym *)(p->data + s[k].sh_offset);
+        const char *text = (const char *)p->data + s[s[k].sh_link].sh_offset;
+        for (uint64_t n = 0; n < s[k].sh_size / sizeof(*sym); n++)
+            if (strcmp(text + sym[n].st_name, name) == 0)
+                return sym[n].st_value;
+    }
+    return 0;
+}
+
+static int load(struct bare_riscv *b, struct program *p)
+{
+    const Elf64_Ehdr *h = (const Elf64_Ehdr *)p->data;
+    if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || h->e_machine != EM_RISCV || h->e_ident[EI_CLASS] != ELFCLASS64)
+        return -1;
+    const Elf64_Phdr *ph = (const Elf64_Phdr *)(p->data + h->e_phoff);
+    for (unsigned k = 0; k < h->e_phnum; k++)
+        if (ph[k].p_type == PT_LOAD && gmem_write(&b->vm.gmem, ph[k].p_paddr, p->data + ph[k].p_offset, ph[k].p_filesz) < 0)
+            return -1;
+    p->entry = h->e_entry;
+    p->tohost = find_symbol(p, "tohost");
+    return p->tohost ? 0 : -1;
+}
+
+/* Runs until tohost says the end; returns it, or 0 for none in time. Device 1, command 1 writes a character. */
+static uint64_t run(struct bare_riscv *b, const struct program *p)
+{
+    b->c->pc = p->entry;
+    for (unsigned long n = 0; n < INSNS_MAX; n += SLICE) {
+        (void)riscv_run(b->vcpu->engine_cpu, b->c, SLICE); /* ends by count; sleep leaves us to try again */
+        vm_clock_advance(&b->vm.clock, SLICE);
+        uint64_t v = rv_peek(b, p->tohost, 8);
+        if (v & 1)
+            return v;
+        if (v >> 56 == 1)
+            (void)fputc((int)(v & 0xff), stderr);
+        if (v)
+            rv_poke(b, p->tohost, 0, 8);
+    }
+    return 0;
+}
+
+static bool run_program(const char *path)
+{
+    struct program p = { 0 };
+    struct bare_riscv b;
+    struct error err = { 0 };
+    uint64_t end = 0;
+    bool loaded = bare_riscv_init(&b, NULL, &err) == 0 && read_file(path, &p) == 0 && load(&b, &p) == 0;
+    if (loaded)
+        end = run(&b, &p);
+    if (end == 1)
+        (void)printf("pass %s\n", path);
+    else if (!loaded)
+        (void)printf("FAIL %s: cannot be loaded\n", path);
+    else if (end)
+        (void)printf("FAIL %s: test %lu\n", path, end >> 1);
+    else
+        (void)printf("FAIL %s: no end; pc %lx mcause %lx mtval %lx mepc %lx priv %u\n", path, b.c->pc, b.c->mcause, b.c->mtval,
+                     b.c->mepc, b.c->priv);
+    free(p.data);
+    bare_riscv_done(&b);
+    return end == 1;
+}
+
+int main(int argc, char **argv)
+{
+    int passed = 0;
+    for (int k = 1; k < argc; k++)
+        passed += run_program(argv[k]);
+    (void)printf("%d of %d passed\n", passed, argc - 1);
+    return passed == argc - 1 ? 0 : 1;
+}

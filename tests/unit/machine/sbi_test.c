@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Laws of the monitor's SBI with one hart: answers of the calls, and that no arguments do harm.
+ */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "backend/chardev.h"
+#include "machine/sbi.h"
+#include "support/bare_riscv.h"
+
+enum { BASE = 0x10, TIME = 0x54494d45, IPI = 0x735049, RFENCE = 0x52464e43, HSM = 0x48534d, SRST = 0x53525354 };
+enum { DBCN = 0x4442434e, PMU = 0x504d55, ROUNDS = 100000 };
+
+static struct bare_riscv m;
+static struct sbi sbi;
+static struct chardev *console;
+
+static int set_up(void **state)
+{
+    struct error err;
+    (void)state;
+    if (bare_riscv_init(&m, NULL, &err) < 0 || chardev_buffer_new(64, &console, &err) < 0)
+        return -1;
+    sbi = (struct sbi){ .vm = &m.vm, .console = console };
+    m.vm.vcpu[0] = m.vcpu;
+    m.vm.nr_vcpus = 1;
+    riscv_enter_supervisor(m.c, RV_RAM, 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    m.vm.nr_vcpus = 0;
+    bare_riscv_done(&m);
+    chardev_free(console);
+    return 0;
+}
+
+static int64_t call(uint64_t eid, uint64_t fid, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+    m.c->x[10] = a0, m.c->x[11] = a1, m.c->x[12] = a2, m.c->x[16] = fid, m.c->x[17] = eid;
+    sbi_call(&sbi, m.c);
+    return (int64_t)m.c->x[10];
+}
+
+static void extensions_are_there_or_not(void **state)
+{
+    const uint64_t known[] = { BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, PMU };
+    (void)state;
+    for (unsigned k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+        assert_int_equal(call(BASE, 3, known[k], 0, 0), 0);
+        assert_int_equal(m.c->x[11], 1);
+        assert_int_equal(call(known[k], 99, 0, 0, 0), -2);
+    }
+    assert_int_equal(call(BASE, 3, 0x53544100, 0, 0), 0);
+    assert_int_equal(m.c->x[11], 0);
+    assert_int_equal(call(0, 0, 0, 0, 0), -2); /* the legacy timer */
+    assert_int_equal(call(PMU, 0, 0, 0, 0), 0);
+    assert_int_equal(m.c->x[11], 0); /* counters */
+}
+
+static void hart_masks_name_harts_that_exist(void **state)
+{
+    (void)state;
+    assert_int_equal(call(IPI, 0, 1, 0, 0), 0);
+    assert_true(riscv_mip(m.c) & MIP_SSIP);
+    riscv_set_soft(m.c, MIP_SSIP, false);
+    assert_int_equal(call(IPI, 0, 0, UINT64_MAX, 0), 0); /* all */
+    assert_true(riscv_mip(m.c) & MIP_SSIP);
+    assert_int_equal(call(IPI, 0, 2, 0, 0), -3);
+    assert_int_equal(call(IPI, 0, 1, 1, 0), -3);
+    assert_int_equal(call(IPI, 0, 1, 64, 0), -3);
+    assert_int_equal(call(IPI, 0, 3, 63, 0), -3);
+    assert_int_equal(call(RFENCE, 1, 1, 0, 0), 0);
+    assert_int_equal(call(RFENCE, 3, 1, 0, 0), -2);
+}
+
+static void the_timer_follows_set_timer(void **state)
+{
+    (void)state;
+    assert_int_equal(call(TIME, 0, 10, 0, 0), 0);
+    assert_false(riscv_mip(m.c) & MIP_STIP);
+    vm_clock_advance(&m.vm.clock, 1000);
+    assert_true(riscv_mip(m.c) & MIP_STIP);
+    assert_int_equal(call(TIME, 0, UINT64_MAX, 0, 0), 0);
+    assert_false(riscv_mip(m.c) & MIP_STIP);
+}
+
+static void the_console_takes_what_it_has_room_for(void **state)
+{
+    char text[80];
+    (void)state;
+    for (unsigned k = 0; k < 80; k++)
+        rv_poke(&m, RV_RAM + k, 'a' + k % 26, 1);
+    assert_int_equal(call(DBCN, 0, 80, RV_RAM, 0), 0);
+    assert_int_equal(m.c->x[11], 64);
+    m.c->pc = 0x1000, m.c->next_pc = 0x1004;
+    (void)call(DBCN, 2, 'x', 0, 0); /* no room: the call is made again */
+    assert_int_equal(m.c->next_pc, 0x1000);
+    assert_int_equal(chardev_buffer_take(console, text, sizeof(text)), 64);
+    assert_memory_equal(text, "abcdefghijklmnopqrstuvwxyzabc", 29);
+    assert_int_equal(call(DBCN, 2, 'x', 0, 0), 0);
+    assert_int_equal(chardev_buffer_feed(console, "in", 2), 2);
+    assert_int_equal(call(DBCN, 1, 10, RV_RAM, 0), 0);
+    assert_int_equal(m.c->x[11], 2);
+    assert_int_equal(rv_peek(&m, RV_RAM, 2), 'i' | 'n' << 8);
+    assert_int_equal(call(DBCN, 0, 4, 0x1000, 0), -3);
+    assert_int_equal(call(DBCN, 0, 4, RV_RAM, 1), -3);
+    assert_int_equal(call(DBCN, 1, 4, RV_RAM + RV_RAM_SIZE - 2, 0), -3);
+    assert_int_equal(call(DBCN, 0, 4, UINT64_MAX - 1, 0), -3);
+}
+
+static void harts_and_the_machine_end_as_told(void **state)
+{
+    (void)state;
+    assert_int_equal(call(HSM, 2, 0, 0, 0), 0);
+    assert_int_equal(m.c->x[11], RISCV_HART_STARTED);
+    assert_int_equal(call(HSM, 0, 0, RV_RAM, 0), -6);
+    assert_int_equal(call(HSM, 0, 1, RV_RAM, 0), -3);
+    assert_int_equal(call(HSM, 3, 0x80000000, 0, 0), -2);
+    assert_int_equal(call(HSM, 3, 7, 0, 0), -3);
+    assert_int_equal(call(SRST, 0, 9, 0, 0), -3);
+    assert_int_equal(call(SRST, 0, 0, 9, 0), -3);
+    assert_int_equal(m.vm.end, VM_END_NONE);
+    assert_int_equal(call(SRST, 0, 0, 0, 0), 0);
+    assert_int_equal(m.vm.end, VM_END_POWEROFF);
+}
+
+/* Any call with any arguments is answered, by an error of the specification. */
+static void no_arguments_do_harm(void **state)
+{
+    static const uint64_t eid[] = { BASE, TIME, IPI, RFENCE, HSM, DBCN, PMU, 0, 1, 8 };
+    static const uint64_t special[] = { 0,  1,  UINT64_MAX, UINT64_MAX - 1, 1ULL << 63, RV_RAM, RV_RAM + RV_RAM_SIZE,
+                                        63, 64, 0x80000000 };
+    uint64_t seed = 88172645463325252;
+    (void)state;
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        uint64_t a[3];
+        for (unsigned k = 0; k < 3; k++) {
+            seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+            a[k] = seed & 3 ? special[seed / 4 % 10] : seed;
+        }
+        m.c->pc = 0x1000, m.c->next_pc = 0x1004;
+        vm_clock_advance(&m.vm.clock, 1);
+        m.vm.end = VM_END_NONE;
+        int64_t error = call(eid[seed / 64 % 10], seed / 1024 % 10, a[0], a[1], a[2]);
+        assert_true(m.c->next_pc == 0x1000 || (error <= 0 && error >= -9));
+        char text[64];
+        (void)chardev_buffer_take(console, text, sizeof(text));
+        m.c->activity = RISCV_RUNNING;
+    }
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(extensions_are_there_or_not),       T(hart_masks_name_harts_that_exist),
+        T(the_timer_follows_set_timer),       T(the_console_takes_what_it_has_room_for),
+        T(harts_and_the_machine_end_as_told), T(no_arguments_do_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
