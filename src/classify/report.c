@@ -8,6 +8,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+static const char *innocuous_text(const struct classify_insn *i)
+{
+    return i->skipped ? "not tried" : i->never ? "innocuous (always traps)" : "innocuous";
+}
+
 static void put_classes(const struct classify_insn *i, FILE *out)
 {
     bool any = false;
@@ -17,7 +22,7 @@ static void put_classes(const struct classify_insn *i, FILE *out)
             any = true;
         }
     if (!any)
-        (void)fprintf(out, i->skipped ? "not tried" : i->never ? "innocuous (always traps)" : "innocuous");
+        (void)fprintf(out, "%s", innocuous_text(i));
 }
 
 static const char *after_of(const struct classify_fact *f, unsigned side)
@@ -138,38 +143,60 @@ static void put_verdict(const struct classify_result *r, FILE *out)
                   copied ? ": THAT IS WRONG" : "");
 }
 
+/* The class whose witness says most: why it is sensitive, or else that it traps. */
+static unsigned telling_class(const struct classify_insn *i)
+{
+    for (unsigned n = 1; n < CLASSIFY_CLASSES; n++)
+        if (i->classes >> n & 1)
+            return n;
+    return 0;
+}
+
+static void put_short_witness(const struct classify_witness *w, unsigned n, FILE *out)
+{
+    const struct classify_fact *f = &w->fact[0];
+    (void)fprintf(out, "  %s", w->text);
+    if (n == 0)
+        (void)fprintf(out, ": %s %s, %s %s", w->side[0], w->outcome[0], w->side[1], w->outcome[1]);
+    else if (w->nr_facts && w->side[1])
+        (void)fprintf(out, ": %s becomes %s or %s", f->field, after_of(f, 0), after_of(f, 1));
+    else if (w->nr_facts)
+        (void)fprintf(out, ": %s %s -> %s in %s mode", f->field, f->before[0], after_of(f, 0), w->side[0]);
+}
+
+static int put_row(const struct classify_insn *i, classify_replay_fn replay, void *opaque, FILE *out, struct error *err)
+{
+    char classes[100] = "";
+    struct classify_witness w;
+    for (unsigned n = 0; n < CLASSIFY_CLASSES; n++)
+        if (i->classes >> n & 1)
+            (void)snprintf(classes + strlen(classes), sizeof(classes) - strlen(classes), "%s%s", classes[0] ? ", " : "",
+                           classify_class_name(n));
+    (void)fprintf(out, "%c %-11s %-69s", classify_is_offender(i) ? '*' : ' ', i->name, i->classes ? classes : innocuous_text(i));
+    if (i->classes) {
+        int r = replay(opaque, i, telling_class(i), &w, err);
+        if (r < 0)
+            return r;
+        put_short_witness(&w, telling_class(i), out);
+        classify_witness_done(&w);
+    }
+    (void)fprintf(out, "\n");
+    return 0;
+}
+
 int report_text(const struct classify_result *r, bool all, classify_replay_fn replay, void *opaque, FILE *out, struct error *err)
 {
     (void)fprintf(out, "%s, seed %" PRIu64 "; the monitor's setting: %s\n", r->isa, r->seed, r->setting);
     put_counts(r, out);
-    (void)fprintf(out, "\n  %-12s %-62s %s\n", "instruction", "classes", "the first class's witness");
+    (void)fprintf(out, "\n  %-11s %-69s  a witness (* is an offender)\n", "instruction", "classes");
     for (unsigned k = 0; k < r->nr; k++) {
-        const struct classify_insn *i = &r->insn[k];
-        long at;
-        if (!i->classes && !all)
+        if (!r->insn[k].classes && !all)
             continue;
-        at = fprintf(out, "%c %-12s ", classify_is_offender(i) ? '*' : ' ', i->name);
-        put_classes(i, out);
-        (void)at;
-        for (unsigned n = 0; n < CLASSIFY_CLASSES; n++) {
-            struct classify_witness w;
-            if (!(i->classes >> n & 1))
-                continue;
-            int e = replay(opaque, i, n, &w, err);
-            if (e < 0)
-                return e;
-            (void)fprintf(out, ": %s", w.text);
-            for (unsigned f = 0; f < w.nr_facts && f < 1; f++)
-                (void)fprintf(out, "; %s", w.fact[f].field);
-            classify_witness_done(&w);
-            break;
-        }
-        (void)fprintf(out, "\n");
+        int e = put_row(&r->insn[k], replay, opaque, out, err);
+        if (e < 0)
+            return e;
     }
     (void)fprintf(out, "\n");
     put_verdict(r, out);
     return 0;
 }
-
-int report_json(const struct classify_result *r, classify_replay_fn replay, void *opaque, FILE *out, struct error *err){ (void)r; (void)replay; (void)opaque; (void)out; (void)err; return 0; }
-int report_html(const struct classify_result *r, classify_replay_fn replay, void *opaque, FILE *out, struct error *err){ (void)r; (void)replay; (void)opaque; (void)out; (void)err; return 0; }

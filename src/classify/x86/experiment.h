@@ -10,11 +10,11 @@
 
 #include "classify/result.h"
 
-enum { EXPERIMENT_PAIRS = 48 };
+enum { EXPERIMENT_PAIRS = 32 };
 
 struct experiment_options {
     uint64_t seed;
-    unsigned pairs; /* of each kind and row (of those that differ in mode, twice as many); 0: EXPERIMENT_PAIRS */
+    unsigned pairs; /* of each kind and row (of kinds with many ways to differ, some times as many); 0: EXPERIMENT_PAIRS */
     bool umip;      /* the monitor sets CR4.UMIP */
 };
 

@@ -164,14 +164,14 @@ static void field_name(const struct field *f, unsigned n, char *text, size_t cap
         (void)snprintf(text, cap, "%s%u", f->name, n);
 }
 
-static bool compare_field(const struct field *f, unsigned n, const uint8_t *a, const uint8_t *b, bool texts, difference_fn fn,
+static bool compare_field(const struct field *f, unsigned n, const uint8_t *a, const uint8_t *b, unsigned how, difference_fn fn,
                           void *opaque)
 {
     struct difference d = { .resource = f->kind == FIELD_RESOURCE };
     const uint8_t *x = a + f->at + n * f->size, *y = b + f->at + n * f->size;
     if (f->kind == FIELD_FLAGS)
         d.resource = (((const struct x86_cpu *)a)->rflags ^ ((const struct x86_cpu *)b)->rflags) & FIELDS_FLAGS;
-    if (texts) {
+    if (how & FIELDS_TEXTS) {
         field_name(f, n, d.name, sizeof(d.name));
         number_text(x, f->size, d.value[0], sizeof(d.value[0]));
         number_text(y, f->size, d.value[1], sizeof(d.value[1]));
@@ -191,36 +191,37 @@ static bool differ(const struct field *f, size_t at, const struct world_state *a
 }
 
 static bool compare_cpus(const struct world_state *a, const struct world_state *b, const struct world_state *const alike[2],
-                         bool texts, difference_fn fn, void *opaque)
+                         unsigned how, difference_fn fn, void *opaque)
 {
     const uint8_t *x = (const uint8_t *)&a->cpu, *y = (const uint8_t *)&b->cpu;
     for (const struct field *f = table; f->name; f++) {
-        if (memcmp(x + f->at, y + f->at, (size_t)f->size * f->count) == 0)
+        if ((f->kind == FIELD_PROGRAM && how & FIELDS_RESOURCES)
+            || memcmp(x + f->at, y + f->at, (size_t)f->size * f->count) == 0)
             continue;
         for (unsigned n = 0; n < f->count; n++) {
-            if (differ(f, f->at + n * f->size, a, b, alike) && compare_field(f, n, x, y, texts, fn, opaque))
+            if (differ(f, f->at + n * f->size, a, b, alike) && compare_field(f, n, x, y, how, fn, opaque))
                 return true;
         }
     }
     return false;
 }
 
-bool fields_compare(const struct world_state *a, const struct world_state *b, const struct world_state *const alike[2], bool texts,
-                    difference_fn fn, void *opaque)
+bool fields_compare(const struct world_state *a, const struct world_state *b, const struct world_state *const alike[2],
+                    unsigned how, difference_fn fn, void *opaque)
 {
-    if (compare_cpus(a, b, alike, texts, fn, opaque))
+    if (compare_cpus(a, b, alike, how, fn, opaque))
         return true;
     for (unsigned k = 0; k < AREAS; k++) {
         const struct area *r = &areas[k];
         const uint8_t *x = (const uint8_t *)a + r->at, *y = (const uint8_t *)b + r->at;
-        if (memcmp(x, y, r->size) == 0)
+        if ((!r->resource && how & FIELDS_RESOURCES) || memcmp(x, y, r->size) == 0)
             continue;
         for (unsigned off = 0; off < r->size; off += 8) {
             struct difference d = { .resource = r->resource };
             if (memcmp(x + off, y + off, 8) == 0
                 || (alike && memcmp((const uint8_t *)alike[0] + r->at + off, (const uint8_t *)alike[1] + r->at + off, 8) != 0))
                 continue;
-            if (texts) {
+            if (how & FIELDS_TEXTS) {
                 area_name(r, off, d.name, sizeof(d.name));
                 number_text(x + off, 8, d.value[0], sizeof(d.value[0]));
                 number_text(y + off, 8, d.value[1], sizeof(d.value[1]));

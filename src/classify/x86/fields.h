@@ -34,10 +34,13 @@ struct difference {
 /* Called for each; stops and returns true when it returns true. */
 typedef bool (*difference_fn)(void *opaque, const struct difference *d);
 
-/* Walks the differences between a and b. `alike`: NULL, or two states: what differs between those is left out. texts: make
- * names and values (they take time). */
-bool fields_compare(const struct world_state *a, const struct world_state *b, const struct world_state *const alike[2], bool texts,
-                    difference_fn fn, void *opaque);
+enum {
+    FIELDS_TEXTS = 1,     /* make names and values (they take time) */
+    FIELDS_RESOURCES = 2, /* leave out what is the program's */
+};
+/* Walks the differences between a and b. `alike`: NULL, or two states: what differs between those is left out. */
+bool fields_compare(const struct world_state *a, const struct world_state *b, const struct world_state *const alike[2],
+                    unsigned how, difference_fn fn, void *opaque);
 /* Text of one part of a state, by the name a difference has; empty when there is no such part. */
 void fields_value(const struct world_state *s, const char *name, char *text, size_t cap);
 

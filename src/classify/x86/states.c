@@ -24,6 +24,8 @@ static uint64_t code_pointer(struct rng *r)
 
 static uint64_t selector(struct rng *r)
 {
+    if (rng_percent(r, 35)) /* what user mode may load */
+        return rng_percent(r, 50) ? SEL_DATA3 | 3 : SEL_CODE3 | 3;
     static const uint16_t sels[] = { 0,
                                      3,
                                      SEL_CODE0,
@@ -89,6 +91,7 @@ static uint64_t value_of(struct rng *r, unsigned theme)
 
 static void make_registers(struct rng *r, struct x86_cpu *c)
 {
+    static const uint8_t small[] = { 0, 1, 4, 7, 0xd };
     unsigned theme = rng_below(r, THEME_NR);
     for (unsigned n = 0; n < 16; n++)
         c->gpr[n] = value_of(r, theme);
@@ -96,6 +99,8 @@ static void make_registers(struct rng *r, struct x86_cpu *c)
         c->gpr[RCX] = msr_number(r);
     else if (rng_percent(r, 30))
         c->gpr[RCX] = rng_below(r, 5);
+    if (rng_percent(r, 35)) /* a leaf, a state component, a hypercall */
+        c->gpr[RAX] = small[rng_below(r, sizeof(small))];
     if (rng_percent(r, 75)) {
         c->gpr[RSI] = data_pointer(r);
         c->gpr[RDI] = data_pointer(r);
@@ -103,6 +108,8 @@ static void make_registers(struct rng *r, struct x86_cpu *c)
     c->gpr[RSP] = STACK_MIDDLE + 16 * rng_below(r, 8);
     c->gpr[RBP] = STACK_MIDDLE + 0x100 + 16 * rng_below(r, 8);
     c->rflags = FLAG_ONE | FLAG_IF | (rng_next(r) & FLAGS_ARITH) | (rng_percent(r, 20) ? FLAG_DF : 0);
+    c->rflags |= rng_percent(r, 12) ? FLAG_AC : 0;
+    c->cr0 |= rng_percent(r, 12) ? CR0_TS : 0;
     if (rng_percent(r, 50))
         for (unsigned n = 0; n < 16; n++)
             for (unsigned k = 0; k < 64; k += 8) {
@@ -119,9 +126,9 @@ static void put(uint8_t *at, uint64_t v, unsigned size)
 }
 
 /* An image of GDTR or IDTR, the header of an XSAVE area, selectors, far pointers, or anything. */
-static void make_operand(struct rng *r, uint8_t *at, unsigned room)
+static void make_operand(struct rng *r, const struct x86_insn *i, uint8_t *at, unsigned room)
 {
-    unsigned kind = rng_below(r, 6), size = 2U << rng_below(r, 3);
+    unsigned kind = rng_below(r, 7), size = rng_percent(r, 80) && i->opsize >= 2 ? i->opsize : 2U << rng_below(r, 3);
     for (unsigned n = 0; n + 8 <= room && kind < 4; n += 8)
         put(at + n, kind == 0 ? rng_next(r) : kind == 1 ? selector(r) : kind == 2 ? data_pointer(r) : control_value(r), 8);
     if (kind == 4) {
@@ -209,16 +216,27 @@ static uint64_t flip(struct rng *r, uint64_t value, uint64_t among)
     return value ^ bit;
 }
 
-static void vary_control(struct rng *r, struct x86_cpu *c, const struct world *w)
+static void vary_xcr0(struct x86_cpu *c)
+{
+    const uint64_t avx512 = XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM;
+    c->xcr0 &= ~(c->xcr0 & avx512 ? avx512 : (uint64_t)XCR0_AVX);
+}
+
+static void vary_control(struct rng *r, struct x86_cpu *c)
 {
     const uint64_t cr0 = CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_CD;
     const uint64_t cr4 = CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE
                          | CR4_FSGSBASE | CR4_PCIDE;
-    switch (rng_below(r, 4)) {
+    switch (rng_below(r, 6)) {
     case 0: c->cr0 = flip(r, c->cr0, cr0); break;
     case 1: c->cr4 = flip(r, c->cr4, cr4); break;
     case 2: c->efer = flip(r, c->efer, EFER_SCE | EFER_NXE); break;
-    default: c->xcr0 = rng_percent(r, 50) && w->profile.xcr0 & XCR0_AVX ? 3 : c->xcr0 & ~(uint64_t)(XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM);
+    case 3: vary_xcr0(c); break;
+    default: /* several, but none that makes all of the FPU trap */
+        c->cr0 ^= rng_next(r) & (CR0_MP | CR0_NE | CR0_WP | CR0_AM | CR0_CD);
+        c->cr4 ^= rng_next(r) & (cr4 & ~(uint64_t)CR4_OSFXSR);
+        if (rng_percent(r, 50))
+            vary_xcr0(c);
     }
 }
 
@@ -292,7 +310,7 @@ static void vary_tables(struct rng *r, struct world_state *s)
     }
 }
 
-static void vary(struct rng *r, enum vary_kind kind, unsigned cpl, const struct world *w, struct world_state *s)
+static void vary(struct rng *r, enum vary_kind kind, unsigned cpl, struct world_state *s)
 {
     switch (kind) {
     case VARY_MODE:
@@ -302,7 +320,7 @@ static void vary(struct rng *r, enum vary_kind kind, unsigned cpl, const struct 
         if (cpl == 0)
             s->cpu.rflags ^= (uint64_t)rng_below(r, 4) << 12;
         break;
-    case VARY_CONTROL: vary_control(r, &s->cpu, w); break;
+    case VARY_CONTROL: vary_control(r, &s->cpu); break;
     case VARY_REGISTERS: vary_registers(r, &s->cpu); break;
     case VARY_DEVICES: vary_devices(r, &s->devices); break;
     case VARY_TABLES: vary_tables(r, s); break;
@@ -341,7 +359,7 @@ static void make_program(struct rng *r, const struct x86_insn *i, const uint8_t 
     make_registers(r, &s->cpu);
     fit_immediate(r, i, code);
     uint64_t at = memory_operand(i) < i->nr_opnds ? fit_address(r, i, &s->cpu, code) : data_pointer(r);
-    make_operand(r, s->program.data + (at - WORLD_DATA), 128);
+    make_operand(r, i, s->program.data + (at - WORLD_DATA), 128);
     make_stack(r, i, s->program.stack + (s->cpu.gpr[RSP] - WORLD_STACK), mode);
     memcpy(s->program.code + (WORLD_RIP - WORLD_CODE), code, X86_INSN_MAX);
 }
@@ -369,7 +387,7 @@ bool states_make(struct world *const world[2], const struct encodings_row *encod
         world_begin(w, mode, cpl[k], id->umip, state[k]);
         make_program(&again, ret_insn, bytes, mode, state[k]);
     }
-    vary(&r, kind, cpl[1], world[*ret_world], state[1]);
+    vary(&r, kind, cpl[1], state[1]);
     return x86_decode(state[0]->program.code + (WORLD_RIP - WORLD_CODE), X86_INSN_MAX, mode, ret_insn) > 0
            && ret_insn->row == id->row;
 }

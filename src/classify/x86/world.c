@@ -109,68 +109,7 @@ static bool intc_msr_write(void *intc, uint32_t msr, uint64_t value)
 
 static const struct vcpu_intc_ops intc_ops = { intc_none, intc_none, intc_tpr_get, intc_tpr_set, intc_msr_read, intc_msr_write };
 
-/* ---- making ---- */
-
-static void map(struct world *w, enum frame table, gva_t lin, enum frame page, unsigned flags)
-{
-    put64(frame_host(w, table) + (lin >> 12 & 511) * 8, frame_at(w, page) | flags);
-}
-
-static void make_page_tables(struct world *w)
-{
-    put64(frame_host(w, FRAME_PML4), frame_at(w, FRAME_PDPT) | PTE_USER);
-    put64(frame_host(w, FRAME_PDPT), frame_at(w, FRAME_PD) | PTE_USER);
-    put64(frame_host(w, FRAME_PD) + 8 * (WORLD_CODE >> 21), frame_at(w, FRAME_PT_LOW) | PTE_USER);
-    put64(frame_host(w, FRAME_PD) + 8 * (WORLD_STACK >> 21), frame_at(w, FRAME_PT_STACK) | PTE_USER);
-    put64(frame_host(w, FRAME_PD) + 8 * (w->tables_at >> 21), frame_at(w, FRAME_PT_TABLES) | PTE_USER);
-    map(w, FRAME_PT_LOW, WORLD_CODE, FRAME_CODE, PTE_USER);
-    map(w, FRAME_PT_LOW, WORLD_DATA, FRAME_DATA, PTE_USER);
-    map(w, FRAME_PT_LOW, WORLD_DATA + GPAGE_SIZE, FRAME_DATA2, PTE_USER);
-    map(w, FRAME_PT_STACK, WORLD_STACK, FRAME_STACK, PTE_USER);
-    for (enum frame f = FRAME_GDT; f <= FRAME_LAST; f++)
-        map(w, FRAME_PT_TABLES, table_at(w, f), f, PTE_SUPERVISOR);
-    w->root = frame_at(w, FRAME_PML4);
-}
-
-int world_init(struct world *w, unsigned layout, struct error *err)
-{
-    memset(w, 0, sizeof(*w));
-    w->layout = layout;
-    w->tables_at = layout ? TABLES_AT_OTHER : TABLES_AT;
-    int r = vm_init(&w->vm, NULL, err);
-    if (r < 0)
-        return r;
-    vm_clock_set_manual(&w->vm.clock);
-    w->vcpu = (struct vcpu){
-        .vm = &w->vm, .isa = &x86_isa_ops, .intc = &intc_ops, .intc_dev = &w->devices
-    };
-    w->vm.nr_vcpus = 1;
-    r = gmem_init(&w->vm.gmem, RAM, err);
-    if (r >= 0)
-        r = gmem_add_slot(&w->vm.gmem, 0, RAM, 0, err);
-    if (r >= 0)
-        r = bus_map(&w->vm.pio, 0, 0x10000, &port_ops, &w->devices, "ports", err);
-    if (r >= 0)
-        r = x86_profile_make("max", &w->profile, err);
-    if (r >= 0)
-        r = x86_isa_ops.cpu_new(&w->vcpu, &w->profile, err);
-    if (r < 0)
-        return r;
-    w->fresh = *(const struct x86_cpu *)w->vcpu.cpu;
-    make_page_tables(w);
-    return 0;
-}
-
-void world_done(struct world *w)
-{
-    if (w->vcpu.isa)
-        x86_isa_ops.cpu_free(&w->vcpu);
-    if (w->vcpu.vm)
-        vm_done(&w->vm);
-    w->vcpu = (struct vcpu){ .vm = NULL };
-}
-
-/* ---- how a state begins ---- */
+/* ---- the supervisor's tables ---- */
 
 static void set_desc(struct world_tables *t, unsigned sel, uint64_t base, uint32_t limit, unsigned access, unsigned flags)
 {
@@ -228,6 +167,70 @@ static void make_tables(const struct world *w, struct world_tables *t)
     memcpy(t->tss + TSS_IO_MAP, &io_map, 2);
 }
 
+/* ---- making ---- */
+
+static void map(struct world *w, enum frame table, gva_t lin, enum frame page, unsigned flags)
+{
+    put64(frame_host(w, table) + (lin >> 12 & 511) * 8, frame_at(w, page) | flags);
+}
+
+static void make_page_tables(struct world *w)
+{
+    put64(frame_host(w, FRAME_PML4), frame_at(w, FRAME_PDPT) | PTE_USER);
+    put64(frame_host(w, FRAME_PDPT), frame_at(w, FRAME_PD) | PTE_USER);
+    put64(frame_host(w, FRAME_PD) + 8 * (WORLD_CODE >> 21), frame_at(w, FRAME_PT_LOW) | PTE_USER);
+    put64(frame_host(w, FRAME_PD) + 8 * (WORLD_STACK >> 21), frame_at(w, FRAME_PT_STACK) | PTE_USER);
+    put64(frame_host(w, FRAME_PD) + 8 * (w->tables_at >> 21), frame_at(w, FRAME_PT_TABLES) | PTE_USER);
+    map(w, FRAME_PT_LOW, WORLD_CODE, FRAME_CODE, PTE_USER);
+    map(w, FRAME_PT_LOW, WORLD_DATA, FRAME_DATA, PTE_USER);
+    map(w, FRAME_PT_LOW, WORLD_DATA + GPAGE_SIZE, FRAME_DATA2, PTE_USER);
+    map(w, FRAME_PT_STACK, WORLD_STACK, FRAME_STACK, PTE_USER);
+    for (enum frame f = FRAME_GDT; f <= FRAME_LAST; f++)
+        map(w, FRAME_PT_TABLES, table_at(w, f), f, PTE_SUPERVISOR);
+    w->root = frame_at(w, FRAME_PML4);
+}
+
+int world_init(struct world *w, unsigned layout, struct error *err)
+{
+    memset(w, 0, sizeof(*w));
+    w->layout = layout;
+    w->tables_at = layout ? TABLES_AT_OTHER : TABLES_AT;
+    int r = vm_init(&w->vm, NULL, err);
+    if (r < 0)
+        return r;
+    vm_clock_set_manual(&w->vm.clock);
+    w->vcpu = (struct vcpu){
+        .vm = &w->vm, .isa = &x86_isa_ops, .intc = &intc_ops, .intc_dev = &w->devices
+    };
+    w->vm.nr_vcpus = 1;
+    r = gmem_init(&w->vm.gmem, RAM, err);
+    if (r >= 0)
+        r = gmem_add_slot(&w->vm.gmem, 0, RAM, 0, err);
+    if (r >= 0)
+        r = bus_map(&w->vm.pio, 0, 0x10000, &port_ops, &w->devices, "ports", err);
+    if (r >= 0)
+        r = x86_profile_make("max", &w->profile, err);
+    if (r >= 0)
+        r = x86_isa_ops.cpu_new(&w->vcpu, &w->profile, err);
+    if (r < 0)
+        return r;
+    w->fresh = *(const struct x86_cpu *)w->vcpu.cpu;
+    make_tables(w, &w->first_tables);
+    make_page_tables(w);
+    return 0;
+}
+
+void world_done(struct world *w)
+{
+    if (w->vcpu.isa)
+        x86_isa_ops.cpu_free(&w->vcpu);
+    if (w->vcpu.vm)
+        vm_done(&w->vm);
+    w->vcpu = (struct vcpu){ .vm = NULL };
+}
+
+/* ---- how a state begins ---- */
+
 static struct x86_seg segment(const struct world_tables *t, unsigned sel)
 {
     struct x86_desc d = { .sel = (uint16_t)sel };
@@ -253,7 +256,7 @@ void world_begin(const struct world *w, enum x86_mode mode, unsigned cpl, bool u
     struct x86_cpu *c = &s->cpu;
     memset(s, 0, sizeof(*s));
     memset(s->program.code, 0xcc, sizeof(s->program.code));
-    make_tables(w, &s->tables);
+    s->tables = w->first_tables;
     *c = w->fresh;
     set_segments(c, &s->tables, mode, cpl);
     c->gdtr = (struct x86_table_reg){ .base = table_at(w, FRAME_GDT), .limit = SEL_END - 1 };

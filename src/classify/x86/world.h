@@ -87,6 +87,7 @@ struct world {
     struct world_devices devices;
     struct x86_profile profile;
     struct x86_cpu fresh; /* as reset leaves it */
+    struct world_tables first_tables;
     unsigned layout; /* 0 or 1 */
     gva_t tables_at; /* linear */
     gpa_t root;      /* of the page tables */
