@@ -126,6 +126,13 @@ static bool results_differ(struct experiment *e)
 
 /* ---- one row ---- */
 
+/* A verdict in the making. */
+struct verdict {
+    struct classify_insn *insn;
+    bool gate; /* so far, user mode changed resources only by entering the supervisor */
+    bool user_completed;
+};
+
 static void decide(struct classify_insn *v, unsigned n, const struct experiment_id *id, unsigned side)
 {
     if (v->classes >> n & 1)
@@ -145,50 +152,76 @@ static void count(struct classify_counts *n, bool supervisor, bool user)
     n->neither += !supervisor && !user;
 }
 
-/* Looks at changed resources on both sides; *gate stays true as long as user mode changed them only by entering the supervisor. */
-static void look_at_control(struct experiment *e, const struct experiment_id *id, struct classify_insn *v, bool *gate)
+/* Looks at changed resources on both sides. */
+static void look_at_control(struct experiment *e, const struct experiment_id *id, struct verdict *t)
 {
     for (unsigned side = 0; side < 2; side++) {
         const struct world_state *before = &e->pair.before[side];
         const struct world_outcome *after = &e->pair.after[side];
         if (!changed_resources(before, after))
             continue;
-        decide(v, CLASS_CONTROL, id, side);
-        if (before->cpu.cpl == 3 || (before->cpu.seg[SEG_SS].attr & SEG_DPL))
-            *gate &= after->state.cpu.cpl == 0;
+        decide(t->insn, CLASS_CONTROL, id, side);
+        if (before->cpu.seg[SEG_SS].attr & SEG_DPL)
+            t->gate &= after->state.cpu.cpl == 0;
     }
 }
 
+/* Numbers of pairs [from, to) of a kind. */
+struct stretch {
+    uint32_t from, to;
+};
+
 /* What completes rarely is tried for longer: a verdict is not to hang on one pair. */
-static bool wants_more(const struct classify_insn *v, uint32_t number, unsigned pairs)
+static bool wants_more(const struct classify_insn *v, const struct experiment_id *id, const struct stretch *s)
 {
     const struct classify_counts *n = &v->counts;
-    return number < pairs * PATIENCE && (n->both + n->user_only < ENOUGH || n->both + n->supervisor_only < ENOUGH);
+    return id->kind == VARY_MODE && s->from == 0 && id->number < s->to * PATIENCE
+           && (n->both + n->user_only < ENOUGH || n->both + n->supervisor_only < ENOUGH);
 }
 
-static void run_kind(struct experiment *e, unsigned row, enum vary_kind kind, unsigned pairs, struct classify_insn *v,
-                     bool *gate, bool *user_completed)
+static unsigned class_of(enum vary_kind kind)
+{
+    return kind >= VARY_PLACE ? CLASS_LOCATION : CLASS_MODE;
+}
+
+static void run_kind(struct experiment *e, unsigned row, enum vary_kind kind, struct stretch s, struct verdict *t)
 {
     struct experiment_id id = { .seed = e->options.seed, .row = (uint16_t)row, .kind = kind, .umip = e->options.umip };
+    struct classify_insn *v = t->insn;
     unsigned world;
     struct x86_insn i;
-    for (id.number = 0; id.number < pairs || (kind == VARY_MODE && wants_more(v, id.number, pairs)); id.number++) {
+    for (id.number = s.from; id.number < s.to || wants_more(v, &id, &s); id.number++) {
         if (!run_pair(e, &id, &world, &i))
             continue;
         bool done[2] = { !e->pair.after[0].trapped, !e->pair.after[1].trapped };
         if (kind == VARY_MODE) {
             count(&v->counts, done[SUPERVISOR], done[USER]);
-            *user_completed |= done[USER];
+            t->user_completed |= done[USER];
             if (done[SUPERVISOR] && !done[USER])
                 decide(v, CLASS_PRIVILEGED, &id, USER);
         } else {
             v->counts.others += done[0] && done[1];
         }
         v->never &= !done[0] && !done[1];
-        look_at_control(e, &id, v, gate);
-        if (!(v->classes >> (kind >= VARY_PLACE ? CLASS_LOCATION : CLASS_MODE) & 1) && results_differ(e))
-            decide(v, kind >= VARY_PLACE ? CLASS_LOCATION : CLASS_MODE, &id, USER);
+        look_at_control(e, &id, t);
+        if (!(v->classes >> class_of(kind) & 1) && results_differ(e))
+            decide(v, class_of(kind), &id, USER);
     }
+}
+
+/* All kinds of pairs; and once it is known to be sensitive, more of those that may say so in another way. */
+static void run_kinds(struct experiment *e, unsigned row, struct verdict *t)
+{
+    static const uint8_t share[VARY_NR] = { [VARY_MODE] = 5,    [VARY_INTERRUPT] = 1, [VARY_CONTROL] = 5, [VARY_REGISTERS] = 1,
+                                            [VARY_DEVICES] = 1, [VARY_PLACE] = 1,     [VARY_TABLES] = 5 };
+    uint32_t pairs = e->options.pairs;
+    for (unsigned kind = 0; kind < VARY_NR; kind++)
+        run_kind(e, row, kind, (struct stretch){ 0, pairs * share[kind] }, t);
+    if (!(t->insn->classes & CLASSIFY_SENSITIVE))
+        return;
+    for (unsigned kind = 0; kind < VARY_NR; kind++)
+        for (uint32_t n = 1; n < PATIENCE && !(t->insn->classes >> class_of(kind) & 1); n++)
+            run_kind(e, row, kind, (struct stretch){ pairs * share[kind] * n, pairs * share[kind] * (n + 1) }, t);
 }
 
 /* The part of the name before '/', in lower case: "PUSHF/PUSHFD/PUSHFQ" has operand sizes in one row. */
@@ -215,9 +248,7 @@ static bool is_copied(const struct encodings_row *rows)
 
 void experiment_row(struct experiment *e, unsigned row, struct classify_insn *v)
 {
-    static const uint8_t share[VARY_NR] = { [VARY_MODE] = 2,    [VARY_INTERRUPT] = 1, [VARY_CONTROL] = 5, [VARY_REGISTERS] = 1,
-                                            [VARY_DEVICES] = 1, [VARY_PLACE] = 1,     [VARY_TABLES] = 3 };
-    bool gate = true, user_completed = false;
+    struct verdict t = { .insn = v, .gate = true };
     memset(v, 0, sizeof(*v));
     v->row = (uint16_t)row;
     name_of(row, v->name, sizeof(v->name));
@@ -225,11 +256,10 @@ void experiment_row(struct experiment *e, unsigned row, struct classify_insn *v)
     v->never = true;
     if (v->skipped)
         return;
-    for (unsigned kind = 0; kind < VARY_NR; kind++)
-        run_kind(e, row, kind, e->options.pairs * share[kind], v, &gate, &user_completed);
+    run_kinds(e, row, &t);
     if (v->counts.both || v->counts.user_only)
         v->classes &= (uint8_t)~CLASSIFY_PRIVILEGED;
-    v->gate = gate && user_completed && (v->classes & CLASSIFY_CONTROL);
+    v->gate = t.gate && t.user_completed && (v->classes & CLASSIFY_CONTROL);
     v->copied = is_copied(&e->encodings[row]);
 }
 

@@ -121,7 +121,6 @@ static const struct area {
     uint32_t at, size;
     bool resource;
 } areas[] = {
-    { "memory", WORLD_CODE, offsetof(struct world_state, program.code), WORLD_CODE_SIZE, false },
     { "memory", WORLD_DATA, offsetof(struct world_state, program.data), WORLD_DATA_SIZE, false },
     { "memory", WORLD_STACK, offsetof(struct world_state, program.stack), WORLD_STACK_SIZE, false },
     { "gdt+", 0, offsetof(struct world_state, tables.gdt), sizeof(((struct world_tables *)0)->gdt), true },

@@ -8,13 +8,13 @@
 
 #include "isa/x86/seg.h"
 
-enum { DATA_MIDDLE = WORLD_DATA + 0x800, STACK_MIDDLE = WORLD_STACK + 0x800, STEP = 64 };
+enum { DATA_FIRST = WORLD_DATA + 0x100, STACK_MIDDLE = WORLD_STACK + 0x800, STEP = 64 };
 
 /* ---- values ---- */
 
 static uint64_t data_pointer(struct rng *r)
 {
-    return DATA_MIDDLE + (uint64_t)STEP * rng_below(r, 16);
+    return DATA_FIRST + (uint64_t)STEP * rng_below(r, 12); /* an XSAVE area fits behind */
 }
 
 static uint64_t code_pointer(struct rng *r)
@@ -224,7 +224,7 @@ static void vary_xcr0(struct x86_cpu *c)
 
 static void vary_control(struct rng *r, struct x86_cpu *c)
 {
-    const uint64_t cr0 = CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_CD;
+    const uint64_t cr0 = CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_AM | CR0_CD;
     const uint64_t cr4 = CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE
                          | CR4_FSGSBASE | CR4_PCIDE;
     switch (rng_below(r, 6)) {
@@ -233,7 +233,7 @@ static void vary_control(struct rng *r, struct x86_cpu *c)
     case 2: c->efer = flip(r, c->efer, EFER_SCE | EFER_NXE); break;
     case 3: vary_xcr0(c); break;
     default: /* several, but none that makes all of the FPU trap */
-        c->cr0 ^= rng_next(r) & (CR0_MP | CR0_NE | CR0_WP | CR0_AM | CR0_CD);
+        c->cr0 ^= rng_next(r) & (CR0_MP | CR0_NE | CR0_AM | CR0_CD);
         c->cr4 ^= rng_next(r) & (cr4 & ~(uint64_t)CR4_OSFXSR);
         if (rng_percent(r, 50))
             vary_xcr0(c);
@@ -361,7 +361,7 @@ static void make_program(struct rng *r, const struct x86_insn *i, const uint8_t 
     uint64_t at = memory_operand(i) < i->nr_opnds ? fit_address(r, i, &s->cpu, code) : data_pointer(r);
     make_operand(r, i, s->program.data + (at - WORLD_DATA), 128);
     make_stack(r, i, s->program.stack + (s->cpu.gpr[RSP] - WORLD_STACK), mode);
-    memcpy(s->program.code + (WORLD_RIP - WORLD_CODE), code, X86_INSN_MAX);
+    memcpy(s->program.code, code, X86_INSN_MAX);
 }
 
 bool states_make(struct world *const world[2], const struct encodings_row *encodings, const struct experiment_id *id,
@@ -388,6 +388,6 @@ bool states_make(struct world *const world[2], const struct encodings_row *encod
         make_program(&again, ret_insn, bytes, mode, state[k]);
     }
     vary(&r, kind, cpl[1], state[1]);
-    return x86_decode(state[0]->program.code + (WORLD_RIP - WORLD_CODE), X86_INSN_MAX, mode, ret_insn) > 0
+    return x86_decode(state[0]->program.code, X86_INSN_MAX, mode, ret_insn) > 0
            && ret_insn->row == id->row;
 }

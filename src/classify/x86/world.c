@@ -16,7 +16,7 @@
 #include "isa/x86/tlb.h"
 
 enum { RAM = 2 << 20, FRAME_BASE = 0x10000, FRAME_BASE_OTHER = 0x180000, TABLES_AT = 0x8000000, TABLES_AT_OTHER = 0x9000000 };
-enum { PTE_SUPERVISOR = 0x63, PTE_USER = 0x67 }; /* present, writable, accessed, dirty */
+enum { PTE_SUPERVISOR = 0x63, PTE_USER = 0x67, PTE_CODE = 0x65 }; /* present, writable, accessed, dirty */
 enum frame {
     FRAME_PML4,
     FRAME_PDPT,
@@ -26,7 +26,6 @@ enum frame {
     FRAME_PT_TABLES,
     FRAME_CODE,
     FRAME_DATA,
-    FRAME_DATA2,
     FRAME_STACK,
     FRAME_GDT,
     FRAME_LDT,
@@ -35,7 +34,7 @@ enum frame {
     FRAME_IDT,
     FRAME_LAST = FRAME_IDT
 };
-enum { IDT_GATES = 256, TSS_LIMIT = 0x67, TSS_RSP0 = 4, TSS_IO_MAP = 102 };
+enum { IDT_GATES = sizeof(((struct world_tables *)0)->idt) / 16, TSS_LIMIT = 0x67, TSS_RSP0 = 4, TSS_IO_MAP = 102 };
 
 static gpa_t frame_at(const struct world *w, enum frame f)
 {
@@ -181,9 +180,9 @@ static void make_page_tables(struct world *w)
     put64(frame_host(w, FRAME_PD) + 8 * (WORLD_CODE >> 21), frame_at(w, FRAME_PT_LOW) | PTE_USER);
     put64(frame_host(w, FRAME_PD) + 8 * (WORLD_STACK >> 21), frame_at(w, FRAME_PT_STACK) | PTE_USER);
     put64(frame_host(w, FRAME_PD) + 8 * (w->tables_at >> 21), frame_at(w, FRAME_PT_TABLES) | PTE_USER);
-    map(w, FRAME_PT_LOW, WORLD_CODE, FRAME_CODE, PTE_USER);
+    map(w, FRAME_PT_LOW, WORLD_CODE, FRAME_CODE, PTE_CODE);
+    memset(frame_host(w, FRAME_CODE), 0xcc, GPAGE_SIZE);
     map(w, FRAME_PT_LOW, WORLD_DATA, FRAME_DATA, PTE_USER);
-    map(w, FRAME_PT_LOW, WORLD_DATA + GPAGE_SIZE, FRAME_DATA2, PTE_USER);
     map(w, FRAME_PT_STACK, WORLD_STACK, FRAME_STACK, PTE_USER);
     for (enum frame f = FRAME_GDT; f <= FRAME_LAST; f++)
         map(w, FRAME_PT_TABLES, table_at(w, f), f, PTE_SUPERVISOR);
@@ -255,7 +254,6 @@ void world_begin(const struct world *w, enum x86_mode mode, unsigned cpl, bool u
 {
     struct x86_cpu *c = &s->cpu;
     memset(s, 0, sizeof(*s));
-    memset(s->program.code, 0xcc, sizeof(s->program.code));
     s->tables = w->first_tables;
     *c = w->fresh;
     set_segments(c, &s->tables, mode, cpl);
@@ -294,9 +292,7 @@ static void copy_memory(struct world *w, struct world_state *s, bool in)
         size_t size;
         enum frame frame;
     } parts[] = {
-        { s->program.code, GPAGE_SIZE, FRAME_CODE },
         { s->program.data, GPAGE_SIZE, FRAME_DATA },
-        { s->program.data + GPAGE_SIZE, GPAGE_SIZE, FRAME_DATA2 },
         { s->program.stack, GPAGE_SIZE, FRAME_STACK },
         { s->tables.gdt, sizeof(s->tables.gdt), FRAME_GDT },
         { s->tables.ldt, sizeof(s->tables.ldt), FRAME_LDT },
@@ -324,6 +320,7 @@ static void load(struct world *w, const struct world_state *s)
     c->profile = own.profile;
     c->asid = own.asid;
     copy_memory(w, (struct world_state *)s, true); /* only read from */
+    memcpy(frame_host(w, FRAME_CODE) + (WORLD_RIP - WORLD_CODE), s->program.code, sizeof(s->program.code));
     w->devices = s->devices;
     if (flushes(c->tlb) != w->flushed) { /* the address space may be another one */
         x86_tlb_flush_all(c);
@@ -335,7 +332,7 @@ static void load(struct world *w, const struct world_state *s)
 void world_decode(struct world *w, const struct world_state *s, struct x86_insn *ret_insn)
 {
     load(w, s);
-    (void)x86_blocks_decode(w->vcpu.cpu, s->program.code + (WORLD_RIP - WORLD_CODE), X86_INSN_MAX, ret_insn); /* 15 are enough */
+    (void)x86_blocks_decode(w->vcpu.cpu, s->program.code, X86_INSN_MAX, ret_insn); /* 15 are enough */
 }
 
 void world_run(struct world *w, const struct world_state *from, struct world_outcome *o)
@@ -360,6 +357,7 @@ void world_run(struct world *w, const struct world_state *from, struct world_out
     if (o->trapped)
         return;
     o->state.cpu = *c;
+    memcpy(o->state.program.code, from->program.code, sizeof(o->state.program.code));
     o->state.devices = w->devices;
     copy_memory(w, &o->state, false);
 }

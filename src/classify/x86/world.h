@@ -24,8 +24,8 @@ enum {
     WORLD_ENTRY = WORLD_CODE + 0x800, /* handlers: vector n at WORLD_ENTRY + n */
     WORLD_DATA = 0x500000,
     WORLD_STACK = 0x600000,
-    WORLD_CODE_SIZE = 0x1000,
-    WORLD_DATA_SIZE = 0x2000,
+    WORLD_CODE_SIZE = 16, /* from WORLD_RIP on; its page cannot be written, and is int3 else */
+    WORLD_DATA_SIZE = 0x1000,
     WORLD_STACK_SIZE = 0x1000,
 };
 
@@ -57,7 +57,7 @@ struct world_program {
 
 /* The supervisor's memory: resource state. */
 struct world_tables {
-    uint8_t gdt[256], ldt[64], tss[128], kernel_stack[512], idt[4096];
+    uint8_t gdt[256], ldt[64], tss[128], kernel_stack[512], idt[0x90 * 16];
 };
 
 /* Devices: 64 Ki ports that give a value and take one, a task priority, an MSR of the interrupt controller. Resource state. */
