@@ -122,7 +122,6 @@ static const struct area {
     bool resource;
 } areas[] = {
     { "memory", WORLD_DATA, offsetof(struct world_state, program.data), WORLD_DATA_SIZE, false },
-    { "memory", WORLD_STACK, offsetof(struct world_state, program.stack), WORLD_STACK_SIZE, false },
     { "gdt+", 0, offsetof(struct world_state, tables.gdt), sizeof(((struct world_tables *)0)->gdt), true },
     { "ldt+", 0, offsetof(struct world_state, tables.ldt), sizeof(((struct world_tables *)0)->ldt), true },
     { "tss+", 0, offsetof(struct world_state, tables.tss), sizeof(((struct world_tables *)0)->tss), true },

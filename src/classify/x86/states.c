@@ -8,7 +8,7 @@
 
 #include "isa/x86/seg.h"
 
-enum { DATA_FIRST = WORLD_DATA + 0x100, STACK_MIDDLE = WORLD_STACK + 0x800, STEP = 64 };
+enum { DATA_FIRST = WORLD_DATA + 0x100, STACK_MIDDLE = WORLD_STACK + 0x100, STEP = 64 };
 
 /* ---- values ---- */
 
@@ -22,34 +22,30 @@ static uint64_t code_pointer(struct rng *r)
     return WORLD_ENTRY + 16 * rng_below(r, 32);
 }
 
+/* What user mode may load, what supervisor mode may, system descriptors, anything. */
 static uint64_t selector(struct rng *r)
 {
-    if (rng_percent(r, 35)) /* what user mode may load */
-        return rng_percent(r, 50) ? SEL_DATA3 | 3 : SEL_CODE3 | 3;
-    static const uint16_t sels[] = { 0,
-                                     3,
-                                     SEL_CODE0,
-                                     SEL_DATA0,
-                                     SEL_CODE3 | 3,
-                                     SEL_CODE3 | 3,
-                                     SEL_DATA3 | 3,
-                                     SEL_DATA3 | 3,
-                                     SEL_CODE3_32 | 3,
-                                     SEL_CODE0_32,
-                                     SEL_CONFORMING,
-                                     SEL_CONFORMING | 3,
-                                     SEL_EXECUTE_ONLY | 3,
-                                     SEL_READ_ONLY | 3,
-                                     SEL_ABSENT | 3,
-                                     SEL_LDT,
-                                     SEL_TSS,
-                                     SEL_TSS_BUSY,
-                                     SEL_GATE | 3,
-                                     SEL_SMALL | 3,
-                                     SEL_LDT2,
-                                     SEL_IN_LDT | 3,
-                                     SEL_END };
-    return sels[rng_below(r, sizeof(sels) / sizeof(sels[0]))];
+    static const uint16_t user[] = { SEL_DATA3 | 3, SEL_CODE3 | 3 }, supervisor[] = { SEL_DATA0, SEL_CODE0 },
+                          system[] = { SEL_LDT, SEL_TSS, SEL_LDT2, SEL_GATE | 3 },
+                          others[] = { 0,
+                                       3,
+                                       SEL_CODE3_32 | 3,
+                                       SEL_CODE0_32,
+                                       SEL_CONFORMING,
+                                       SEL_CONFORMING | 3,
+                                       SEL_EXECUTE_ONLY | 3,
+                                       SEL_READ_ONLY | 3,
+                                       SEL_ABSENT | 3,
+                                       SEL_TSS_BUSY,
+                                       SEL_SMALL | 3,
+                                       SEL_IN_LDT | 3,
+                                       SEL_END };
+    switch (rng_below(r, 4)) {
+    case 0: return user[rng_below(r, 2)];
+    case 1: return supervisor[rng_below(r, 2)];
+    case 2: return system[rng_below(r, 4)];
+    default: return others[rng_below(r, sizeof(others) / sizeof(others[0]))];
+    }
 }
 
 static uint64_t msr_number(struct rng *r)
@@ -77,9 +73,9 @@ static uint64_t control_value(struct rng *r)
 
 enum theme { THEME_MIXED, THEME_SELECTORS, THEME_CONTROL, THEME_SMALL, THEME_POINTERS, THEME_MSR, THEME_NR };
 
-static uint64_t value_of(struct rng *r, unsigned theme)
+static uint64_t value_of(struct rng *r, unsigned of)
 {
-    switch (theme) {
+    switch (of) {
     case THEME_SELECTORS: return selector(r);
     case THEME_CONTROL: return control_value(r);
     case THEME_SMALL: return rng_below(r, 5);
@@ -89,12 +85,22 @@ static uint64_t value_of(struct rng *r, unsigned theme)
     }
 }
 
+static unsigned theme(struct rng *r)
+{
+    static const uint8_t weight[THEME_NR] = { [THEME_MIXED] = 20, [THEME_SELECTORS] = 35, [THEME_CONTROL] = 15,
+                                              [THEME_SMALL] = 10, [THEME_POINTERS] = 10,  [THEME_MSR] = 10 };
+    unsigned n = rng_below(r, 100), t = 0;
+    while (n >= weight[t])
+        n -= weight[t++];
+    return t;
+}
+
 static void make_registers(struct rng *r, struct x86_cpu *c)
 {
-    static const uint8_t small[] = { 0, 1, 4, 7, 0xd };
-    unsigned theme = rng_below(r, THEME_NR);
+    static const uint8_t small[] = { 0, 1, 7, 0xd, 0xff };
+    unsigned all = theme(r);
     for (unsigned n = 0; n < 16; n++)
-        c->gpr[n] = value_of(r, theme);
+        c->gpr[n] = value_of(r, all);
     if (rng_percent(r, 25))
         c->gpr[RCX] = msr_number(r);
     else if (rng_percent(r, 30))
@@ -216,10 +222,10 @@ static uint64_t flip(struct rng *r, uint64_t value, uint64_t among)
     return value ^ bit;
 }
 
-static void vary_xcr0(struct x86_cpu *c)
+static void vary_xcr0(struct rng *r, struct x86_cpu *c)
 {
     const uint64_t avx512 = XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM;
-    c->xcr0 &= ~(c->xcr0 & avx512 ? avx512 : (uint64_t)XCR0_AVX);
+    c->xcr0 &= ~(c->xcr0 & avx512 && rng_percent(r, 50) ? avx512 : avx512 | XCR0_AVX);
 }
 
 static void vary_control(struct rng *r, struct x86_cpu *c)
@@ -231,12 +237,12 @@ static void vary_control(struct rng *r, struct x86_cpu *c)
     case 0: c->cr0 = flip(r, c->cr0, cr0); break;
     case 1: c->cr4 = flip(r, c->cr4, cr4); break;
     case 2: c->efer = flip(r, c->efer, EFER_SCE | EFER_NXE); break;
-    case 3: vary_xcr0(c); break;
+    case 3: vary_xcr0(r, c); break;
     default: /* several, but none that makes all of the FPU trap */
         c->cr0 ^= rng_next(r) & (CR0_MP | CR0_NE | CR0_AM | CR0_CD);
         c->cr4 ^= rng_next(r) & (cr4 & ~(uint64_t)CR4_OSFXSR);
         if (rng_percent(r, 50))
-            vary_xcr0(c);
+            vary_xcr0(r, c);
     }
 }
 
@@ -273,7 +279,7 @@ static void vary_descriptors(struct rng *r, struct world_tables *t)
     for (unsigned sel = 8; sel < SEL_END; sel += 8) {
         uint64_t d;
         memcpy(&d, t->gdt + sel, 8);
-        unsigned what = rng_below(r, 6);
+        unsigned what = rng_below(r, 4);
         bool system = !(d >> 44 & 1), upper = sel == SEL_LDT + 8 || sel == SEL_TSS + 8 || sel == SEL_TSS_BUSY + 8
                                               || sel == SEL_GATE + 8 || sel == SEL_LDT2 + 8;
         if (upper || sel == SEL_CODE0)
@@ -360,8 +366,17 @@ static void make_program(struct rng *r, const struct x86_insn *i, const uint8_t 
     fit_immediate(r, i, code);
     uint64_t at = memory_operand(i) < i->nr_opnds ? fit_address(r, i, &s->cpu, code) : data_pointer(r);
     make_operand(r, i, s->program.data + (at - WORLD_DATA), 128);
-    make_stack(r, i, s->program.stack + (s->cpu.gpr[RSP] - WORLD_STACK), mode);
+    make_stack(r, i, s->program.data + (s->cpu.gpr[RSP] - WORLD_DATA), mode);
     memcpy(s->program.code, code, X86_INSN_MAX);
+}
+
+static void share_program(const struct world_state *from, struct world_state *to)
+{
+    memcpy(to->cpu.gpr, from->cpu.gpr, sizeof(to->cpu.gpr));
+    to->cpu.rflags = from->cpu.rflags;
+    to->cpu.fpu = from->cpu.fpu;
+    to->cpu.cr0 = from->cpu.cr0;
+    to->program = from->program;
 }
 
 bool states_make(struct world *const world[2], const struct encodings_row *encodings, const struct experiment_id *id,
@@ -378,15 +393,12 @@ bool states_make(struct world *const world[2], const struct encodings_row *encod
     if (kind != VARY_MODE)
         cpl[0] = cpl[1] = id->number / encodings->nr % 2 ? 0 : 3;
     *ret_world = kind == VARY_PLACE;
-    struct rng shared = rng_of(id->seed, id->row, id->kind, id->number + 0x100000000ULL);
     if (x86_decode(bytes, X86_INSN_MAX, mode, ret_insn) < 0)
         return false;
-    for (unsigned k = 0; k < 2; k++) {
-        struct rng again = shared;
-        struct world *w = world[k ? *ret_world : 0];
-        world_begin(w, mode, cpl[k], id->umip, state[k]);
-        make_program(&again, ret_insn, bytes, mode, state[k]);
-    }
+    for (unsigned k = 0; k < 2; k++)
+        world_begin(world[k ? *ret_world : 0], mode, cpl[k], id->umip, state[k]);
+    make_program(&r, ret_insn, bytes, mode, state[0]);
+    share_program(state[0], state[1]);
     vary(&r, kind, cpl[1], state[1]);
     return x86_decode(state[0]->program.code, X86_INSN_MAX, mode, ret_insn) > 0
            && ret_insn->row == id->row;

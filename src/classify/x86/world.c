@@ -22,11 +22,9 @@ enum frame {
     FRAME_PDPT,
     FRAME_PD,
     FRAME_PT_LOW,
-    FRAME_PT_STACK,
     FRAME_PT_TABLES,
     FRAME_CODE,
     FRAME_DATA,
-    FRAME_STACK,
     FRAME_GDT,
     FRAME_LDT,
     FRAME_TSS,
@@ -178,12 +176,10 @@ static void make_page_tables(struct world *w)
     put64(frame_host(w, FRAME_PML4), frame_at(w, FRAME_PDPT) | PTE_USER);
     put64(frame_host(w, FRAME_PDPT), frame_at(w, FRAME_PD) | PTE_USER);
     put64(frame_host(w, FRAME_PD) + 8 * (WORLD_CODE >> 21), frame_at(w, FRAME_PT_LOW) | PTE_USER);
-    put64(frame_host(w, FRAME_PD) + 8 * (WORLD_STACK >> 21), frame_at(w, FRAME_PT_STACK) | PTE_USER);
     put64(frame_host(w, FRAME_PD) + 8 * (w->tables_at >> 21), frame_at(w, FRAME_PT_TABLES) | PTE_USER);
     map(w, FRAME_PT_LOW, WORLD_CODE, FRAME_CODE, PTE_CODE);
     memset(frame_host(w, FRAME_CODE), 0xcc, GPAGE_SIZE);
     map(w, FRAME_PT_LOW, WORLD_DATA, FRAME_DATA, PTE_USER);
-    map(w, FRAME_PT_STACK, WORLD_STACK, FRAME_STACK, PTE_USER);
     for (enum frame f = FRAME_GDT; f <= FRAME_LAST; f++)
         map(w, FRAME_PT_TABLES, table_at(w, f), f, PTE_SUPERVISOR);
     w->root = frame_at(w, FRAME_PML4);
@@ -293,7 +289,6 @@ static void copy_memory(struct world *w, struct world_state *s, bool in)
         enum frame frame;
     } parts[] = {
         { s->program.data, GPAGE_SIZE, FRAME_DATA },
-        { s->program.stack, GPAGE_SIZE, FRAME_STACK },
         { s->tables.gdt, sizeof(s->tables.gdt), FRAME_GDT },
         { s->tables.ldt, sizeof(s->tables.ldt), FRAME_LDT },
         { s->tables.tss, sizeof(s->tables.tss), FRAME_TSS },
@@ -312,13 +307,14 @@ static void copy_memory(struct world *w, struct world_state *s, bool in)
 /* The CPU takes the state on; what is derived, and the links to its surroundings, stay its own. */
 static void load(struct world *w, const struct world_state *s)
 {
-    struct x86_cpu *c = w->vcpu.cpu, own = *c;
+    struct x86_cpu *c = w->vcpu.cpu;
+    uint64_t asid = c->asid;
     *c = s->cpu;
-    c->tlb = own.tlb;
-    c->vcpu = own.vcpu;
-    c->gmem = own.gmem;
-    c->profile = own.profile;
-    c->asid = own.asid;
+    c->tlb = w->fresh.tlb;
+    c->vcpu = w->fresh.vcpu;
+    c->gmem = w->fresh.gmem;
+    c->profile = w->fresh.profile;
+    c->asid = asid;
     copy_memory(w, (struct world_state *)s, true); /* only read from */
     memcpy(frame_host(w, FRAME_CODE) + (WORLD_RIP - WORLD_CODE), s->program.code, sizeof(s->program.code));
     w->devices = s->devices;

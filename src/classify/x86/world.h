@@ -23,10 +23,9 @@ enum {
     WORLD_RIP = WORLD_CODE + 0x100,
     WORLD_ENTRY = WORLD_CODE + 0x800, /* handlers: vector n at WORLD_ENTRY + n */
     WORLD_DATA = 0x500000,
-    WORLD_STACK = 0x600000,
+    WORLD_STACK = WORLD_DATA + 0xc00, /* to the page's end */
     WORLD_CODE_SIZE = 16, /* from WORLD_RIP on; its page cannot be written, and is int3 else */
     WORLD_DATA_SIZE = 0x1000,
-    WORLD_STACK_SIZE = 0x1000,
 };
 
 /* Selectors of the GDT (and the LDT's) that every world begins with. */
@@ -52,7 +51,7 @@ enum {
 };
 
 struct world_program {
-    uint8_t code[WORLD_CODE_SIZE], data[WORLD_DATA_SIZE], stack[WORLD_STACK_SIZE];
+    uint8_t code[WORLD_CODE_SIZE], data[WORLD_DATA_SIZE];
 };
 
 /* The supervisor's memory: resource state. */
