@@ -47,7 +47,8 @@ static void put_witness(const struct classify_witness *w, unsigned n, FILE *out)
 {
     (void)fprintf(out, "  %s: %s (%s)\n", classify_class_name(n), w->text, w->bytes);
     if (w->side[1])
-        (void)fprintf(out, "    equal but for %s: %s %s, %s %s\n", w->varied, w->side[0], w->outcome[0], w->side[1], w->outcome[1]);
+        (void)fprintf(out, "    equal but for %s: %s %s, %s %s\n", w->varied, w->side[0], w->outcome[0], w->side[1],
+                      w->outcome[1]);
     else
         (void)fprintf(out, "    in %s mode: %s, and changed resources\n", w->side[0], w->outcome[0]);
     for (unsigned k = 0; k < w->nr_facts; k++)
@@ -82,10 +83,11 @@ int report_witness(const struct classify_result *r, const char *name, classify_r
         found = true;
         (void)fprintf(out, "%s (row %u): ", i->name, i->row);
         put_classes(i, out);
-        (void)fprintf(out, "\n  %" PRIu32 " pairs of modes: %" PRIu32 " completed in both, %" PRIu32 " in supervisor mode only, %" PRIu32
-                           " in user mode only, %" PRIu32 " in neither; %" PRIu32 " pairs that differ otherwise completed\n",
-                      i->counts.pairs, i->counts.both, i->counts.supervisor_only, i->counts.user_only, i->counts.neither,
-                      i->counts.others);
+        (void)fprintf(
+            out,
+            "\n  %" PRIu32 " pairs of modes: %" PRIu32 " completed in both, %" PRIu32 " in supervisor mode only, %" PRIu32
+            " in user mode only, %" PRIu32 " in neither; %" PRIu32 " pairs that differ otherwise completed\n",
+            i->counts.pairs, i->counts.both, i->counts.supervisor_only, i->counts.user_only, i->counts.neither, i->counts.others);
         int k = put_witnesses(i, replay, opaque, out, err);
         if (k < 0)
             return k;
@@ -130,8 +132,10 @@ static void put_names(const struct classify_result *r, bool gates, FILE *out)
 static void put_verdict(const struct classify_result *r, FILE *out)
 {
     unsigned copied, offenders = classify_offenders(r, &copied);
-    (void)fprintf(out, "theorem 1: sensitive instructions are %sa subset of the privileged ones: %s is %svirtualizable by trap and emulate\n",
-                  offenders ? "not " : "", r->isa, offenders ? "not " : "");
+    (void)fprintf(
+        out,
+        "theorem 1: sensitive instructions are %sa subset of the privileged ones: %s is %svirtualizable by trap and emulate\n",
+        offenders ? "not " : "", r->isa, offenders ? "not " : "");
     (void)fprintf(out, "theorem 2: %s is %srecursively virtualizable\n", r->isa, offenders ? "not " : "");
     if (!offenders)
         return;
@@ -139,8 +143,8 @@ static void put_verdict(const struct classify_result *r, FILE *out)
     put_names(r, false, out);
     (void)fprintf(out, "of a milder kind, in user mode they only enter the supervisor where it chose to be entered:\n");
     put_names(r, true, out);
-    (void)fprintf(out, "a binary translator must rewrite them all; ours has the host execute %u of them as they stand%s\n", copied,
-                  copied ? ": THAT IS WRONG" : "");
+    (void)fprintf(out, "a binary translator must rewrite them all; ours has the host execute %u of them as they stand%s\n",
+                  copied, copied ? ": THAT IS WRONG" : "");
 }
 
 /* The class whose witness says most: why it is sensitive, or else that it traps. */

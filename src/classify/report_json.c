@@ -33,9 +33,9 @@ static json_t *witness_json(const struct classify_witness *w, unsigned n)
 {
     json_t *sides = json_array();
     for (unsigned side = 0; side < 2 && w->side[side]; side++)
-        (void)json_array_append_new(sides, json_pack("{s:s, s:o, s:s, s:o}", "side", w->side[side], "before",
-                                                     state_json(w, false, side), "outcome", w->outcome[side], "after",
-                                                     state_json(w, true, side)));
+        (void)json_array_append_new(sides,
+                                    json_pack("{s:s, s:o, s:s, s:o}", "side", w->side[side], "before", state_json(w, false, side),
+                                              "outcome", w->outcome[side], "after", state_json(w, true, side)));
     return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "class", classify_class_name(n), "instruction", w->text, "bytes",
                      w->bytes, "varied", w->varied, "seed", (json_int_t)w->seed, "pair", (json_int_t)w->number, "sides", sides);
 }

@@ -52,9 +52,9 @@ struct classify_insn {
     char name[32]; /* lower case */
     uint16_t row;  /* in the ISA's table */
     uint8_t classes;
-    bool never;   /* completed in no state: it always traps */
-    bool gate;    /* in user mode, it changed resource state only by entering supervisor mode at an address the supervisor chose */
-    bool copied;  /* the binary translator executes it on the host as it stands (with other registers) */
+    bool never;  /* completed in no state: it always traps */
+    bool gate;   /* in user mode, it changed resource state only by entering supervisor mode at an address the supervisor chose */
+    bool copied; /* the binary translator executes it on the host as it stands (with other registers) */
     bool skipped; /* no state was tried: it has no encoding in the modes tried */
     struct classify_counts counts;
     struct {

@@ -4,8 +4,8 @@
  *
  * What decides, in the words of the paper: an instruction is privileged if it traps in user mode always, and not in supervisor
  * mode (where it is legal); control-sensitive if in any state it changed a resource without a trap;
- * behaviour-sensitive if two states that differ in mode or resources alone, neither of which traps, have different results. A part
- * of the state that is equal before must be equal after; what differed before says nothing. What two runs from the very same
+ * behaviour-sensitive if two states that differ in mode or resources alone, neither of which traps, have different results. A
+ * part of the state that is equal before must be equal after; what differed before says nothing. What two runs from the very same
  * state do not agree on (random numbers) says nothing either.
  */
 #include "classify/x86/experiment.h"
@@ -109,7 +109,8 @@ static bool is_any(void *opaque, const struct difference *d)
 
 static bool changed_resources(const struct world_state *before, const struct world_outcome *after)
 {
-    return !after->trapped && (after->flushes || fields_compare(before, &after->state, NULL, FIELDS_RESOURCES, is_resource, NULL));
+    return !after->trapped
+           && (after->flushes || fields_compare(before, &after->state, NULL, FIELDS_RESOURCES, is_resource, NULL));
 }
 
 /* Both completed and their results differ, though each would be the same a second time. */
@@ -274,7 +275,9 @@ int experiment_all(struct experiment *e, struct classify_result *r, struct error
         return error_set(err, -ENOMEM, "out of memory for %u verdicts", x86_nr_rows);
     for (unsigned n = 0; n < x86_nr_rows; n++)
         experiment_row(e, n, &insn[n]);
-    *r = (struct classify_result){ .isa = "x86-64", .seed = e->options.seed, .umip = e->options.umip, .nr = x86_nr_rows, .insn = insn };
+    *r = (struct classify_result){
+        .isa = "x86-64", .seed = e->options.seed, .umip = e->options.umip, .nr = x86_nr_rows, .insn = insn
+    };
     (void)snprintf(r->setting, sizeof(r->setting), "IOPL 0, no I/O permissions, CR4.TSD set, CR4.UMIP %s",
                    r->umip ? "set" : "clear");
     return 0;
@@ -328,9 +331,11 @@ static void add_operands(struct facts *f, const struct x86_insn *i)
 
 static void outcome_text(const struct world_outcome *o, char *text, size_t cap)
 {
-    static const char *const names[32] = { [X86_DE] = "#DE", [X86_DB] = "#DB", [X86_BR] = "#BR", [X86_UD] = "#UD", [X86_NM] = "#NM",
-                                           [X86_TS] = "#TS", [X86_NP] = "#NP", [X86_SS] = "#SS", [X86_GP] = "#GP", [X86_PF] = "#PF",
-                                           [X86_MF] = "#MF", [X86_AC] = "#AC", [X86_XM] = "#XM" };
+    static const char *const names[32] = {
+        [X86_DE] = "#DE", [X86_DB] = "#DB", [X86_BR] = "#BR", [X86_UD] = "#UD", [X86_NM] = "#NM",
+        [X86_TS] = "#TS", [X86_NP] = "#NP", [X86_SS] = "#SS", [X86_GP] = "#GP", [X86_PF] = "#PF",
+        [X86_MF] = "#MF", [X86_AC] = "#AC", [X86_XM] = "#XM"
+    };
     if (!o->trapped)
         (void)snprintf(text, cap, "completed");
     else if (o->has_error)

@@ -11,13 +11,13 @@
 
 #define ONE(field_name, member, what)                                                                                            \
     {                                                                                                                            \
-        .name = field_name, .at = offsetof(struct x86_cpu, member), .size = sizeof(((struct x86_cpu *)0)->member), .count = 1,  \
+        .name = field_name, .at = offsetof(struct x86_cpu, member), .size = sizeof(((struct x86_cpu *)0)->member), .count = 1,   \
         .kind = what                                                                                                             \
     }
 #define MANY(field_name, member, what)                                                                                           \
     {                                                                                                                            \
-        .name = field_name, .at = offsetof(struct x86_cpu, member), .size = sizeof(((struct x86_cpu *)0)->member[0]),           \
-        .count = sizeof(((struct x86_cpu *)0)->member) / sizeof(((struct x86_cpu *)0)->member[0]), .kind = what                 \
+        .name = field_name, .at = offsetof(struct x86_cpu, member), .size = sizeof(((struct x86_cpu *)0)->member[0]),            \
+        .count = sizeof(((struct x86_cpu *)0)->member) / sizeof(((struct x86_cpu *)0)->member[0]), .kind = what                  \
     }
 #define SEGMENT(segment_name, n, base_kind)                                                                                      \
     ONE(segment_name, seg[n].sel, FIELD_RESOURCE), ONE(segment_name ".base", seg[n].base, base_kind),                            \
@@ -125,7 +125,8 @@ static const struct area {
     { "gdt+", 0, offsetof(struct world_state, tables.gdt), sizeof(((struct world_tables *)0)->gdt), true },
     { "ldt+", 0, offsetof(struct world_state, tables.ldt), sizeof(((struct world_tables *)0)->ldt), true },
     { "tss+", 0, offsetof(struct world_state, tables.tss), sizeof(((struct world_tables *)0)->tss), true },
-    { "kernel-stack+", 0, offsetof(struct world_state, tables.kernel_stack), sizeof(((struct world_tables *)0)->kernel_stack), true },
+    { "kernel-stack+", 0, offsetof(struct world_state, tables.kernel_stack), sizeof(((struct world_tables *)0)->kernel_stack),
+      true },
     { "idt+", 0, offsetof(struct world_state, tables.idt), sizeof(((struct world_tables *)0)->idt), true },
     { "device.value", 0, offsetof(struct world_state, devices.value), 8, true },
     { "device.accesses", 0, offsetof(struct world_state, devices.accesses), 8, true },
@@ -193,8 +194,7 @@ static bool compare_cpus(const struct world_state *a, const struct world_state *
 {
     const uint8_t *x = (const uint8_t *)&a->cpu, *y = (const uint8_t *)&b->cpu;
     for (const struct field *f = table; f->name; f++) {
-        if ((f->kind == FIELD_PROGRAM && how & FIELDS_RESOURCES)
-            || memcmp(x + f->at, y + f->at, (size_t)f->size * f->count) == 0)
+        if ((f->kind == FIELD_PROGRAM && how & FIELDS_RESOURCES) || memcmp(x + f->at, y + f->at, (size_t)f->size * f->count) == 0)
             continue;
         for (unsigned n = 0; n < f->count; n++) {
             if (differ(f, f->at + n * f->size, a, b, alike) && compare_field(f, n, x, y, how, fn, opaque))

@@ -140,6 +140,8 @@ static void make_operand(struct rng *r, const struct x86_insn *i, uint8_t *at, u
     if (kind == 4) {
         put(at, code_pointer(r), size);
         put(at + size, selector(r), 2);
+    } else if (kind == 5 && rng_percent(r, 50)) { /* XCOMP_BV of an XSAVE area in compact form */
+        put(at + 520, 1ULL << 63 | rng_below(r, 8), 8);
     } else if (kind == 5) {
         put(at, rng_below(r, 0x10000), 2);
         put(at + 2, 0x7000000 + 0x1000 * rng_below(r, 16), 8);
@@ -231,8 +233,8 @@ static void vary_xcr0(struct rng *r, struct x86_cpu *c)
 static void vary_control(struct rng *r, struct x86_cpu *c)
 {
     const uint64_t cr0 = CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_AM | CR0_CD;
-    const uint64_t cr4 = CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE
-                         | CR4_FSGSBASE | CR4_PCIDE;
+    const uint64_t cr4 = CR4_DE | CR4_PSE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE
+                         | CR4_PCIDE;
     switch (rng_below(r, 6)) {
     case 0: c->cr0 = flip(r, c->cr0, cr0); break;
     case 1: c->cr4 = flip(r, c->cr4, cr4); break;
@@ -357,8 +359,7 @@ const char *vary_side(enum vary_kind kind, unsigned side)
 /* ---- a pair ---- */
 
 /* The part that both states share. */
-static void make_program(struct rng *r, const struct x86_insn *i, const uint8_t *bytes, enum x86_mode mode,
-                         struct world_state *s)
+static void make_program(struct rng *r, const struct x86_insn *i, const uint8_t *bytes, enum x86_mode mode, struct world_state *s)
 {
     uint8_t code[X86_INSN_MAX + 9] = { 0 };
     memcpy(code, bytes, X86_INSN_MAX);
@@ -400,6 +401,5 @@ bool states_make(struct world *const world[2], const struct encodings_row *encod
     make_program(&r, ret_insn, bytes, mode, state[0]);
     share_program(state[0], state[1]);
     vary(&r, kind, cpl[1], state[1]);
-    return x86_decode(state[0]->program.code, X86_INSN_MAX, mode, ret_insn) > 0
-           && ret_insn->row == id->row;
+    return x86_decode(state[0]->program.code, X86_INSN_MAX, mode, ret_insn) > 0 && ret_insn->row == id->row;
 }

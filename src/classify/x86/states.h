@@ -15,13 +15,13 @@
 
 /* What the two states of a pair differ in. */
 enum vary_kind {
-    VARY_MODE,       /* CPL 0, CPL 3, each with the CS and SS that belong to it */
-    VARY_INTERRUPT,  /* IF; at CPL 0 IOPL too, at CPL 3 not (there it decides what traps) */
-    VARY_CONTROL,    /* a bit of CR0, CR4, EFER or XCR0 */
-    VARY_REGISTERS,  /* model-specific and debug registers, CR2 */
-    VARY_DEVICES,    /* what ports and the interrupt controller would answer */
-    VARY_PLACE,      /* the physical pages of program and page tables; where the supervisor's tables are */
-    VARY_TABLES,     /* contents and bounds of descriptor tables, selectors in segment, task and LDT registers */
+    VARY_MODE,      /* CPL 0, CPL 3, each with the CS and SS that belong to it */
+    VARY_INTERRUPT, /* IF; at CPL 0 IOPL too, at CPL 3 not (there it decides what traps) */
+    VARY_CONTROL,   /* a bit of CR0, CR4, EFER or XCR0 */
+    VARY_REGISTERS, /* model-specific and debug registers, CR2 */
+    VARY_DEVICES,   /* what ports and the interrupt controller would answer */
+    VARY_PLACE,     /* the physical pages of program and page tables; where the supervisor's tables are */
+    VARY_TABLES,    /* contents and bounds of descriptor tables, selectors in segment, task and LDT registers */
     VARY_LAST = VARY_TABLES
 };
 enum { VARY_NR = VARY_LAST + 1 };

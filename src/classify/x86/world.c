@@ -194,9 +194,7 @@ int world_init(struct world *w, unsigned layout, struct error *err)
     if (r < 0)
         return r;
     vm_clock_set_manual(&w->vm.clock);
-    w->vcpu = (struct vcpu){
-        .vm = &w->vm, .isa = &x86_isa_ops, .intc = &intc_ops, .intc_dev = &w->devices
-    };
+    w->vcpu = (struct vcpu){ .vm = &w->vm, .isa = &x86_isa_ops, .intc = &intc_ops, .intc_dev = &w->devices };
     w->vm.nr_vcpus = 1;
     r = gmem_init(&w->vm.gmem, RAM, err);
     if (r >= 0)

@@ -24,7 +24,7 @@ enum {
     WORLD_ENTRY = WORLD_CODE + 0x800, /* handlers: vector n at WORLD_ENTRY + n */
     WORLD_DATA = 0x500000,
     WORLD_STACK = WORLD_DATA + 0xc00, /* to the page's end */
-    WORLD_CODE_SIZE = 16, /* from WORLD_RIP on; its page cannot be written, and is int3 else */
+    WORLD_CODE_SIZE = 16,             /* from WORLD_RIP on; its page cannot be written, and is int3 else */
     WORLD_DATA_SIZE = 0x1000,
 };
 
@@ -76,7 +76,7 @@ struct world_outcome {
     uint8_t vector;
     bool has_error;
     uint32_t error;
-    uint64_t flushes; /* of the translation cache, by this instruction */
+    uint64_t flushes;         /* of the translation cache, by this instruction */
     struct world_state state; /* when it did not trap */
 };
 
@@ -87,9 +87,9 @@ struct world {
     struct x86_profile profile;
     struct x86_cpu fresh; /* as reset leaves it */
     struct world_tables first_tables;
-    unsigned layout; /* 0 or 1 */
-    gva_t tables_at; /* linear */
-    gpa_t root;      /* of the page tables */
+    unsigned layout;  /* 0 or 1 */
+    gva_t tables_at;  /* linear */
+    gpa_t root;       /* of the page tables */
     uint64_t flushed; /* of the TLB, so far */
 };
 
