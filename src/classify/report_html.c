@@ -83,7 +83,7 @@ static void put_picture(const struct classify_result *r, FILE *out)
     put_names(r, REGION_OFFENDER, 232, 165, 32, out);
     (void)fprintf(out, "<text class=\"note\" x=\"232\" y=\"372\">these only enter the supervisor:</text>\n");
     put_names(r, REGION_GATE, 232, 392, 32, out);
-    put_names(r, REGION_BOTH, 570, 165, 25, out);
+    put_names(r, REGION_BOTH, 573, 183, 21, out);
     put_names(r, REGION_PRIVILEGED, 840, 265, 20, out);
     (void)fprintf(out, "</svg>\n");
 }
