@@ -10,10 +10,11 @@
 
 #include "classify/report.h"
 #include "classify/x86/experiment.h"
+#include "classify/x86/host_report.h"
 #include "cli/verbs.h"
 
 static const char help[] =
-    "usage: doppel classify x86-64 [--umip] [--seed N] [--all | --witness NAME | --json | --html FILE]\n"
+    "usage: doppel classify x86-64 [--umip] [--seed N] [--all | --witness NAME | --json | --html FILE | --host]\n"
     "\n"
     "Finds out by experiment on the reference machine which instructions are privileged, control-sensitive,\n"
     "behaviour-sensitive (by location, by mode) or innocuous, in the sense of Popek and Goldberg, and what their\n"
@@ -24,12 +25,13 @@ static const char help[] =
     "  --all           lists innocuous instructions, too\n"
     "  --witness NAME  replays the pairs of states that decided about an instruction\n"
     "  --json          writes JSON\n"
-    "  --html FILE     writes a page with the picture of the sets\n";
+    "  --html FILE     writes a page with the picture of the sets\n"
+    "  --host          executes the user-mode side on this CPU, in child processes, and compares\n";
 
 struct options {
     struct experiment_options experiment;
     const char *isa, *witness, *html;
-    bool all, json;
+    bool all, json, host;
 };
 
 static int parse_seed(const char *text, uint64_t *ret_seed, struct error *err)
@@ -66,6 +68,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
             o->all = true;
         } else if (strcmp(a, "--json") == 0) {
             o->json = true;
+        } else if (strcmp(a, "--host") == 0) {
+            o->host = true;
         } else if (strcmp(a, "--seed") == 0 || strcmp(a, "--witness") == 0 || strcmp(a, "--html") == 0) {
             int r = parse_valued(a, k + 1 < argc ? argv[k + 1] : NULL, o, err);
             if (r < 0)
@@ -83,8 +87,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
         return error_set(err, -EINVAL, "which instruction set? (x86-64)");
     if (strcmp(o->isa, "x86-64") != 0)
         return error_set(err, -EINVAL, "unknown instruction set '%s' (there is: x86-64)", o->isa);
-    if (o->all + !!o->witness + o->json + !!o->html > 1)
-        return error_set(err, -EINVAL, "--all, --witness, --json and --html exclude one another");
+    if (o->all + !!o->witness + o->json + !!o->html + o->host > 1)
+        return error_set(err, -EINVAL, "--all, --witness, --json, --html and --host exclude one another");
     return 0;
 }
 
@@ -107,6 +111,8 @@ static int report(const struct options *o, const struct classify_result *r, stru
         return report_json(r, experiment_witness, e, stdout, err);
     if (o->html)
         return write_html(r, e, o->html, err);
+    if (o->host)
+        return host_report(e, r, stdout, err);
     return report_text(r, o->all, experiment_witness, e, stdout, err);
 }
 
