@@ -17,13 +17,14 @@ struct finder {
     struct rng rng;
 };
 
-static void keep(struct finder *f, const struct encoding *e, bool has_modrm)
+/* opcode_at: where the opcode's last byte must turn out to be, or it was a prefix. */
+static void keep(struct finder *f, const struct encoding *e, unsigned opcode_at, bool has_modrm)
 {
     uint8_t bytes[X86_INSN_MAX + sizeof(e->bytes)] = { 0 };
     struct x86_insn i;
 
     memcpy(bytes, e->bytes, e->len);
-    if (x86_decode(bytes, X86_INSN_MAX, f->mode, &i) < 0 || has_modrm != (i.layout.modrm != 0))
+    if (x86_decode(bytes, X86_INSN_MAX, f->mode, &i) < 0 || has_modrm != (i.layout.modrm != 0) || i.layout.opcode != opcode_at)
         return;
     struct encodings_row *row = &f->rows[i.row];
     if (row->nr && row->mode != f->mode)
@@ -41,7 +42,7 @@ static void keep_modrm(struct finder *f, const struct encoding *without, uint8_t
     e.bytes[e.len++] = modrm;
     if (modrm < REG_FORM && (modrm & 7) == RM_SIB)
         e.bytes[e.len++] = SIB_RBX_RCX;
-    keep(f, &e, true);
+    keep(f, &e, without->len - 1U, true);
 }
 
 /* all: every register form; else one a value of ModRM.reg. */
@@ -73,7 +74,7 @@ static void find_legacy(struct finder *f)
         for (unsigned k = 0; k < 2 && map[k]; k++)
             e.bytes[e.len++] = map[k];
         e.bytes[e.len++] = opcode;
-        keep(f, &e, false);
+        keep(f, &e, e.len - 1U, false);
         keep_modrms(f, &e, true);
     }
 }
@@ -87,7 +88,7 @@ static void find_vex(struct finder *f)
         e.bytes[1] = (uint8_t)(0xe0 | map);
         e.bytes[2] = (uint8_t)(w << 7 | 0x78 | l << 2 | pp);
         e.bytes[3] = (uint8_t)(n >> 6);
-        keep(f, &e, false);
+        keep(f, &e, e.len - 1U, false);
         keep_modrms(f, &e, false);
     }
 }

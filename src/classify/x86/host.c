@@ -2,9 +2,10 @@
 /*
  * The user-mode side of the experiments on the real CPU: see host.h.
  *
- * The child enters the state by returning from a signal (of a UD2) whose context it has filled in, and leaves it by another: the code
- * page is full of INT3, so what completes traps there; what faults gets its own signal; a system call gets SIGSYS. The handler
- * runs on a stack of its own and first takes back FS base and AC, which the instruction may have changed and C code lives with.
+ * The child enters the state by returning from a signal (of a UD2) whose context it has filled in, and leaves it by another: the
+ * code page is full of INT3, so what completes traps there; what faults gets its own signal; a system call gets SIGSYS. The
+ * handler runs on a stack of its own and first takes back FS base and AC, which the instruction may have changed and C code lives
+ * with.
  */
 #include "classify/x86/host.h"
 
@@ -74,7 +75,8 @@ static void enter(ucontext_t *u)
 static inline void take_back(void)
 {
     long r;
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\tandl $~0x44000, (%%rsp)\n\tpopfq\n\tlea 128(%%rsp), %%rsp" ::: "memory", "cc");
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\tandl $~0x44000, (%%rsp)\n\tpopfq\n\tlea 128(%%rsp), %%rsp" ::
+                         : "memory", "cc");
     __asm__ volatile("syscall"
                      : "=a"(r)
                      : "a"((long)SYS_arch_prctl), "D"((long)ARCH_SET_FS), "S"(child.fs_base)
@@ -98,8 +100,8 @@ static void on_signal(int sig, siginfo_t *info, void *opaque)
     c->rflags = (uint64_t)g[REG_EFL];
     memcpy(c->xmm, u->uc_mcontext.fpregs->_xmm, sizeof(c->xmm));
     memcpy(c->program.data, (const void *)WORLD_DATA, WORLD_DATA_SIZE); /* NOLINT: a fixed address is the point */
-    /* a fault elsewhere is where it has gone on to */
-    bool trapped = sig != SIGSYS && (uint64_t)g[REG_RIP] == WORLD_RIP;
+    /* a fault elsewhere is where it has gone on to; INT3 is what lies behind, or the instruction itself; only INT1 gives #DB */
+    bool trapped = sig != SIGSYS && sig != SIGTRAP && (uint64_t)g[REG_RIP] == WORLD_RIP;
     c->vector = trapped ? (uint8_t)g[REG_TRAPNO] : VECTOR_NONE;
     c->rip = (uint64_t)g[REG_RIP] - (sig == SIGTRAP);
     c->done = true;
@@ -174,7 +176,14 @@ static _Noreturn void run_child(struct shared *s, unsigned nr)
 
 /* ---- in the parent ---- */
 
-/* Length of the instruction's bytes: INT3 follows. */
+/* A jump into its own bytes: what it executes then is not INT3. */
+static bool goes_into_itself(const struct world_outcome *o)
+{
+    return !o->trapped && o->state.cpu.rip - WORLD_RIP < X86_INSN_MAX
+           && o->state.program.code[o->state.cpu.rip - WORLD_RIP] != 0xcc;
+}
+
+/* len: of the instruction; INT3 follows. */
 static void fill_case(struct host_case *c, const struct world_state *s, unsigned len)
 {
     memset(c, 0, sizeof(*c));
@@ -248,11 +257,14 @@ int host_try(struct experiment *e, unsigned row, struct host_row *ret_row, struc
         struct world_state *const pair[2] = { &state[0], &state[1] };
         if (!states_make(worlds, enc, &id, pair, &world, &i))
             continue;
+        if (x86_rows[row].flags & ROW_NEARBR && i.bytes[0] == 0x66)
+            continue;                              /* AMD's jump in 16 bits then, Intel's do not */
         state[1].cpu.cr0 &= ~(uint64_t)CR0_TS;     /* a host's user does not see it set */
         state[1].cpu.rflags &= ~(uint64_t)FLAG_AC; /* the host's CR0.AM is set, too */
         fill_case(&s->item[nr], &state[1], i.len);
         state[1].program = s->item[nr].program;
-        world_run(worlds[0], &state[1], &out[nr++]);
+        world_run(worlds[0], &state[1], &out[nr]);
+        nr += !goes_into_itself(&out[nr]);
     }
     if (r >= 0 && nr)
         r = run_cases(s, nr, err);

@@ -2,8 +2,8 @@
 /*
  * The user-mode side of the experiments on the real CPU: a child process executes the instruction from the same state.
  *
- * Only rows with an encoding in 64-bit code. Each row gets a child of its own, which holds one page of code and one of data at the
- * addresses the experiments use, and can make no system call but those it needs to end (a seccomp filter): whatever the
+ * Only rows with an encoding in 64-bit code. Each row gets a child of its own, which holds one page of code and one of data at
+ * the addresses the experiments use, and can make no system call but those it needs to end (a seccomp filter): whatever the
  * instruction is, it cannot reach the host's kernel by it.
  * Spec: none; Linux signal(7), seccomp(2)
  */
@@ -23,8 +23,8 @@ struct host_row {
 
 enum { HOST_CASES = 12 };
 
-/* Tries HOST_CASES user-mode states of a row. -ENOMEM, -errno of mmap(2) and fork(2). A row without an encoding in 64-bit code has
- * no cases. */
+/* Tries HOST_CASES user-mode states of a row. -ENOMEM, -errno of mmap(2) and fork(2). A row without an encoding in 64-bit code
+ * has no cases. */
 MUST_CHECK int host_try(struct experiment *e, unsigned row, struct host_row *ret_row, struct error *err);
 
 #endif

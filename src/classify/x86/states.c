@@ -198,7 +198,7 @@ static uint64_t fit_address(struct rng *r, const struct x86_insn *i, struct x86_
 
 static void fit_immediate(struct rng *r, const struct x86_insn *i, uint8_t *bytes)
 {
-    static const uint8_t small[] = { 0, 1, 2, 3, 4, 6, 0x10, 0x21, 0x23, 0x80, 0x81 };
+    static const uint8_t small[] = { 0, 1, 2, 3, 4, 6, 0x10, 0x21, 0x80 };
     unsigned size = i->layout.imm_size;
     if (!i->layout.imm)
         return;

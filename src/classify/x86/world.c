@@ -144,11 +144,11 @@ static void make_gdt(const struct world *w, struct world_tables *t)
     memcpy(t->ldt + (SEL_IN_LDT & ~7U), t->gdt + SEL_DATA3, 8);
 }
 
-/* Programs may use the odd vectors from 32 on, and 3 and 4. */
+/* Programs may use 3, 4 and 0x80, as under Linux. */
 static void make_idt(struct world_tables *t)
 {
     for (unsigned n = 0; n < IDT_GATES; n++) {
-        bool open = n == 3 || n == 4 || (n >= 32 && n % 2);
+        bool open = n == 3 || n == 4 || n == 0x80;
         unsigned type = n % 4 < 2 ? SYS_INT : SYS_TRAP;
         put64(t->idt + 16 * n, gate_lo(WORLD_ENTRY + n, SEL_CODE0, (open ? 0xe0 : 0x80) | type));
     }
@@ -258,7 +258,7 @@ void world_begin(const struct world *w, enum x86_mode mode, unsigned cpl, bool u
     c->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE | CR4_TSD | (umip ? CR4_UMIP : 0);
     c->efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
     c->xcr0 = w->profile.xcr0;
-    c->star = (uint64_t)SEL_DATA0 << 48 | (uint64_t)SEL_CODE0 << 32;
+    c->star = (uint64_t)SEL_CODE3_32 << 48 | (uint64_t)SEL_CODE0 << 32;
     c->lstar = c->cstar = WORLD_ENTRY + 0x200;
     c->fmask = FLAG_IF;
     c->sysenter_cs = SEL_CODE0;

@@ -28,25 +28,26 @@ enum {
     WORLD_DATA_SIZE = 0x1000,
 };
 
-/* Selectors of the GDT (and the LDT's) that every world begins with. */
+/* Selectors of the GDT (and the LDT's) that every world begins with; those that a program can load are where Linux has them, so
+ * that the host's CPU can be asked about the same states. */
 enum {
-    SEL_CODE0 = 0x08,
-    SEL_DATA0 = 0x10,
-    SEL_CODE3 = 0x18,
-    SEL_DATA3 = 0x20,
-    SEL_CODE3_32 = 0x28,
-    SEL_CODE0_32 = 0x30,
-    SEL_CONFORMING = 0x38,
-    SEL_EXECUTE_ONLY = 0x40,
-    SEL_READ_ONLY = 0x48,
-    SEL_ABSENT = 0x50,
-    SEL_LDT = 0x58,
-    SEL_TSS = 0x68,
-    SEL_TSS_BUSY = 0x78,
-    SEL_GATE = 0x88,
-    SEL_SMALL = 0x98,
-    SEL_LDT2 = 0xa0,
-    SEL_END = 0xb0,
+    SEL_CODE0_32 = 0x08,
+    SEL_CODE0 = 0x10,
+    SEL_DATA0 = 0x18,
+    SEL_CODE3_32 = 0x20,
+    SEL_DATA3 = 0x28,
+    SEL_CODE3 = 0x30,
+    SEL_TSS_BUSY = 0x40,
+    SEL_LDT = 0x50,
+    SEL_CONFORMING = 0x60,
+    SEL_EXECUTE_ONLY = 0x68,
+    SEL_READ_ONLY = 0x70,
+    SEL_ABSENT = 0x78,
+    SEL_TSS = 0x80,
+    SEL_GATE = 0x90,
+    SEL_SMALL = 0xa0,
+    SEL_LDT2 = 0xa8,
+    SEL_END = 0xb8,
     SEL_IN_LDT = 0x0c,
 };
 
