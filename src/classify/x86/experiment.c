@@ -34,9 +34,9 @@ struct pair {
 };
 
 struct experiment {
-    struct experiment_options options;
     struct world world[2];
     struct pair pair;
+    struct experiment_options options;
     struct encodings_row *encodings; /* owned */
 };
 

@@ -239,22 +239,19 @@ static void compare(const struct host_case *c, const struct world_outcome *o, co
         r->result_differs++; /* of the registers that contexts of signals hold in one place on all CPUs */
 }
 
-int host_try(struct experiment *e, unsigned row, struct host_row *ret_row, struct error *err)
+/* Makes cases of a row, and what the reference machine makes of them. Returns how many. */
+static unsigned make_cases(struct experiment *e, unsigned row, struct world_state state[2], struct world_outcome *out,
+                           struct shared *s)
 {
     struct world *const worlds[2] = { experiment_world(e, 0), experiment_world(e, 1) };
+    struct world_state *const pair[2] = { &state[0], &state[1] };
     const struct encodings_row *enc = &experiment_encodings(e)[row];
-    struct world_state *state = aligned_alloc(64, 2 * sizeof(*state));
-    struct world_outcome *out = aligned_alloc(64, HOST_CASES * sizeof(*out));
-    struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct experiment_id id = { .seed = 1, .row = (uint16_t)row, .kind = VARY_MODE };
     struct x86_insn i;
     unsigned world, nr = 0;
-    int r = 0;
-    memset(ret_row, 0, sizeof(*ret_row));
-    if (!state || !out || s == MAP_FAILED)
-        r = error_set(err, -ENOMEM, "out of memory for states");
-    for (; r >= 0 && nr < HOST_CASES && id.number < 4 * HOST_CASES && enc->nr && enc->mode == X86_MODE_64; id.number++) {
-        struct world_state *const pair[2] = { &state[0], &state[1] };
+    if (!enc->nr || enc->mode != X86_MODE_64)
+        return 0;
+    for (; nr < HOST_CASES && id.number < 4 * HOST_CASES; id.number++) {
         if (!states_make(worlds, enc, &id, pair, &world, &i))
             continue;
         if (x86_rows[row].flags & ROW_NEARBR && i.bytes[0] == 0x66)
@@ -266,12 +263,31 @@ int host_try(struct experiment *e, unsigned row, struct host_row *ret_row, struc
         world_run(worlds[0], &state[1], &out[nr]);
         nr += !goes_into_itself(&out[nr]);
     }
-    if (r >= 0 && nr)
-        r = run_cases(s, nr, err);
+    return nr;
+}
+
+static int try_row(struct experiment *e, unsigned row, struct world_state state[2], struct world_outcome *out,
+                   struct host_row *ret_row, struct error *err)
+{
+    struct host_row h = { 0 };
+    struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (s == MAP_FAILED)
+        return error_set(err, -errno, "cannot map memory for a child: %s", strerror(errno));
+    unsigned nr = make_cases(e, row, state, out, s);
+    int r = nr ? run_cases(s, nr, err) : 0;
     for (unsigned n = 0; n < nr && r >= 0; n++)
-        compare(&s->item[n], &out[n], &x86_rows[row], ret_row);
-    if (s != MAP_FAILED)
-        (void)munmap(s, sizeof(*s)); /* our own mapping */
+        compare(&s->item[n], &out[n], &x86_rows[row], &h);
+    (void)munmap(s, sizeof(*s)); /* our own mapping */
+    if (r >= 0)
+        *ret_row = h;
+    return r;
+}
+
+int host_try(struct experiment *e, unsigned row, struct host_row *ret_row, struct error *err)
+{
+    struct world_state *state = aligned_alloc(64, 2 * sizeof(*state));
+    struct world_outcome *out = aligned_alloc(64, HOST_CASES * sizeof(*out));
+    int r = state && out ? try_row(e, row, state, out, ret_row, err) : error_set(err, -ENOMEM, "out of memory for states");
     free(state);
     free(out);
     return r;
