@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The user-mode side of `doppel classify x86-64` against the host CPU, for rows on which every host agrees.
+ *
+ * Not under ASan: its runtime makes system calls at each longjmp, and the child may make none.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -184,6 +184,29 @@ static void a_witness_replays_what_decided(void **state)
     experiment_free(e);
 }
 
+/* What the translator has the host execute as it stands is what it says of ADD, and nothing sensitive. */
+static void the_translator_copies_no_offender(void **state)
+{
+    struct experiment *e = start(1, false);
+    unsigned offenders = 0, copied = 0;
+    (void)state;
+    for (unsigned n = 0; n < x86_nr_rows; n++) {
+        struct classify_insn v;
+        if (x86_rows[n].flags & ROW_HOST)
+            continue;
+        experiment_row(e, n, &v);
+        offenders += classify_is_offender(&v);
+        copied += v.copied;
+        if (strcmp(v.name, "add") == 0 && !v.copied && !(x86_rows[n].flags & ROW_NO64))
+            fail_msg("add (row %u) is not copied", n);
+        if (v.copied && (v.classes & CLASSIFY_SENSITIVE))
+            fail_msg("%s (row %u) is copied, but its classes are %#x", v.name, n, v.classes);
+    }
+    assert_true(offenders > 40);
+    assert_true(copied > 200);
+    experiment_free(e);
+}
+
 /* Whether the bytes at `at` are in some line of the table of fields. */
 static bool is_listed(size_t at)
 {
@@ -211,6 +234,7 @@ int main(void)
         cmocka_unit_test(innocuous_instructions_are_left_alone),
         cmocka_unit_test(verdicts_do_not_depend_on_the_seed),
         cmocka_unit_test(a_witness_replays_what_decided),
+        cmocka_unit_test(the_translator_copies_no_offender),
         cmocka_unit_test(each_declared_part_of_the_state_is_the_programs_or_a_resource),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
