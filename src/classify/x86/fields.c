@@ -100,6 +100,7 @@ static const struct field table[] = {
     ONE("kvm_pv_eoi", kvm_pv_eoi, FIELD_RESOURCE),
     ONE("kvm_poll_control", kvm_poll_control, FIELD_RESOURCE),
     ONE("kvm_clock_version", kvm_clock_version, FIELD_RESOURCE),
+    ONE("hc_shared", hc_shared, FIELD_RESOURCE),
     MANY("pdpte", pdpte, FIELD_RESOURCE),
     ONE("activity", activity, FIELD_RESOURCE),
     ONE("int_shadow", int_shadow, FIELD_RESOURCE),
