@@ -33,6 +33,7 @@ static const struct verb verbs[] = {
     { "doctor", verb_doctor, "show which engines work on this host, and what the host offers" },
     { "bench", verb_bench, "measure what leaves the guest, in cycles, under every engine" },
     { "demo", verb_demo, "show what the theory of virtualization predicts, by running it" },
+    { "classify", verb_classify, "show by experiment what Popek and Goldberg's theorem says of an instruction set" },
     { "version", verb_version, "print the version" },
     { "help", verb_help, "print this" },
     { NULL, NULL, NULL },

@@ -16,6 +16,7 @@ int verb_image(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_bench(int argc, char **argv);
 int verb_demo(int argc, char **argv);
+int verb_classify(int argc, char **argv);
 int verb_ps(int argc, char **argv);
 int verb_pause(int argc, char **argv);
 int verb_resume(int argc, char **argv);

@@ -59,7 +59,9 @@ void step_sysret(struct x86_cpu *c, const struct x86_insn *i)
     bool wide = i->opsize == 8;
     if (!(c->efer & EFER_SCE) || c->mode != X86_MODE_64)
         x86_raise(c, X86_UD);
-    if (c->cpl != 0 || (wide && !x86_canonical(c->gpr[RCX])))
+    if (c->cpl != 0)
+        x86_raise_err(c, X86_GP, 0);
+    if (wide && !x86_canonical(c->gpr[RCX]))
         x86_raise_err(c, X86_GP, 0);
     unsigned sel = c->star >> 48;
     c->rflags = (c->gpr[R11] & LOADED) | FLAG_ONE;
@@ -85,7 +87,9 @@ void step_sysexit(struct x86_cpu *c, const struct x86_insn *i)
 {
     unsigned sel = c->sysenter_cs & 0xfffc;
     bool wide = i->opsize == 8;
-    if (!(c->cr0 & CR0_PE) || !sel || c->cpl != 0)
+    if (!(c->cr0 & CR0_PE) || !sel)
+        x86_raise_err(c, X86_GP, 0);
+    if (c->cpl != 0)
         x86_raise_err(c, X86_GP, 0);
     if (wide && (!x86_canonical(c->gpr[RCX]) || !x86_canonical(c->gpr[RDX])))
         x86_raise_err(c, X86_GP, 0);
