@@ -46,6 +46,19 @@ struct chardev {
     pthread_mutex_t *lock;         /* borrowed: the front end's; NULL in tests without threads */
 };
 
+/* For back ends: the front end's lock, around what they do on the loop's thread. */
+static inline void chardev_lock(struct chardev *dev)
+{
+    if (dev->lock)
+        (void)pthread_mutex_lock(dev->lock); /* a plain mutex never fails */
+}
+
+static inline void chardev_unlock(struct chardev *dev)
+{
+    if (dev->lock)
+        (void)pthread_mutex_unlock(dev->lock);
+}
+
 /* Connects the front end; `lock` is taken around back-end events and guards the chardev from now on. fn NULL detaches.
  * Set-up only, before the loop runs. */
 void chardev_attach(struct chardev *dev, pthread_mutex_t *lock, chardev_fn fn, void *opaque);
