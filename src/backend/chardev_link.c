@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <termios.h>
@@ -120,6 +121,18 @@ static bool link_ended(struct chardev *dev)
 {
     (void)dev;
     return false; /* the next one may come */
+}
+
+/* Who opened a pseudo-terminal may give it a size, and nothing tells the master of that. */
+static bool link_size(struct chardev *dev, uint16_t *ret_cols, uint16_t *ret_rows)
+{
+    struct link_dev *d = to_link(dev);
+    struct winsize w;
+    if (d->listen_fd >= 0 || ioctl(d->fd, TIOCGWINSZ, &w) < 0 || w.ws_col == 0 || w.ws_row == 0)
+        return false;
+    *ret_cols = w.ws_col;
+    *ret_rows = w.ws_row;
+    return true;
 }
 
 static void notify(struct link_dev *d)
@@ -245,6 +258,7 @@ static const struct chardev_ops link_ops = {
     .readable = link_readable,
     .read = link_read,
     .ended = link_ended,
+    .size = link_size,
     .free = link_free,
 };
 

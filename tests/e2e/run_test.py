@@ -44,6 +44,7 @@ SUITES = {
               share.a_big_file_arrives_whole_in_both_directions, share.a_read_only_share_is_not_changed, share.links_are_followed_in_the_guest_only,
               share.shares_have_tags_and_lie_in_each_other, share.bad_shares_are_refused_in_one_line],
     'devices': [devices.hvc0_is_a_terminal_that_knows_its_size, devices.a_second_terminal_has_its_own_shell_and_loses_nothing,
+                devices.a_pseudo_terminal_passes_its_size_on,
                 devices.the_guest_gives_free_memory_back, devices.sockets_connect_guest_and_host, devices.a_stop_powers_our_guest_off,
                 devices.bad_devices_are_refused_in_one_line],
 }

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import re
+import select
 import shutil
 import socket
 import struct
@@ -11,6 +12,7 @@ import subprocess
 import tempfile
 import termios
 import threading
+import time
 
 from laws.harness import ENGINE, PEER, RUN, ctl, disk, expect, expect_in, guest, one_line, run, session, wait_for
 
@@ -60,6 +62,30 @@ def a_second_terminal_has_its_own_shell_and_loses_nothing():
             p.stdin.flush()
             expect(p.wait(timeout=30), 0, 'the first shell ends the machine')
             expect_in(b'/ # ', p.stdout.read())
+
+
+def a_pseudo_terminal_passes_its_size_on():
+    with subprocess.Popen([*RUN, '--timeout', '60', '--console', 'pty'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as p:
+        fd = os.open(p.stderr.readline().split()[-1], os.O_RDWR | os.O_NOCTTY)
+        out = b''
+        def size_is(rows, cols):
+            """Gives it, then presses keys until the guest says so: it hears of it with a key."""
+            nonlocal out
+            fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', rows, cols, 0, 0))
+            want = b'=%d %d=' % (rows, cols)
+            end = time.monotonic() + 40
+            while want not in out:
+                expect(time.monotonic() < end, True, f'{want!r} in {out[-300:]!r}')
+                os.write(fd, b'echo =$(stty size)=\r')
+                if select.select([fd], [], [], 1)[0]:
+                    out += os.read(fd, 4096)
+        size_is(31, 91)
+        size_is(47, 133)
+        os.close(fd)
+        p.stdin.write(b'exit\n')
+        p.stdin.flush()
+        expect(p.wait(timeout=30), 0, 'status')
 
 
 def resident(pid):
