@@ -98,10 +98,6 @@ void blockdev_drain(struct blockdev *dev);
 /* Drains, flushes what an overlay has to remember, and closes. NULL is fine. No loop may run. */
 void blockdev_free(struct blockdev *dev);
 
-/* --- for back ends --- */
-/* Carries the request out, blocking; 0 or a negative errno. No lock held. */
-MUST_CHECK int blockdev_perform(int fd, struct blockdev_request *req);
-
 /* --- the back ends; they take the descriptor on success --- */
 MUST_CHECK int blockdev_file_new(struct loop *loop, int fd, struct blockdev **ret_dev, struct error *err);
 /* -ENOTSUP: this host does not let us. */

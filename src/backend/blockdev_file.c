@@ -9,10 +9,7 @@
 #include <unistd.h>
 
 #include "backend/blockdev.h"
-#include "backend/hostfile.h"
-#include "backend/workers.h"
-
-enum { THREADS = 4 };
+#include "backend/blockdev_jobs.h"
 
 struct file_dev {
     struct blockdev head;
@@ -24,34 +21,6 @@ static struct file_dev *to_file(struct blockdev *dev)
 {
     return (struct file_dev *)dev;
 }
-
-int blockdev_perform(int fd, struct blockdev_request *req)
-{
-    switch (req->op) {
-    case BLOCKDEV_READ: return hostfile_read(fd, req->iov, req->nr_iov, req->offset);
-    case BLOCKDEV_WRITE: return hostfile_write(fd, req->iov, req->nr_iov, req->offset);
-    case BLOCKDEV_FLUSH: return hostfile_flush(fd);
-    case BLOCKDEV_DISCARD: return hostfile_discard(fd, req->offset, req->len);
-    case BLOCKDEV_ZERO: return hostfile_zero(fd, req->offset, req->len, req->unmap);
-    }
-    return -EINVAL;
-}
-
-static void run(void *opaque, struct work *work)
-{
-    struct file_dev *d = opaque;
-    struct blockdev_request *req = blockdev_request_of(work);
-    req->result = blockdev_perform(d->fd, req);
-}
-
-static void done(void *opaque, struct work *work)
-{
-    struct blockdev_request *req = blockdev_request_of(work);
-    (void)opaque;
-    req->done(req, req->result);
-}
-
-static const struct workers_ops work_ops = { .run = run, .done = done };
 
 static void file_submit(struct blockdev *dev, struct blockdev_request *req)
 {
@@ -79,7 +48,7 @@ int blockdev_file_new(struct loop *loop, int fd, struct blockdev **ret_dev, stru
         return error_set(err, -ENOMEM, "out of memory for a disk");
     d->head.ops = &file_ops;
     d->fd = fd;
-    int r = workers_new(loop, THREADS, &work_ops, d, &d->head.lock, &d->workers, err);
+    int r = blockdev_jobs_new(loop, &d->fd, &d->head.lock, &d->workers, err);
     if (r < 0) {
         free(d);
         return r;

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "backend/blockdev.h"
+#include "backend/blockdev_jobs.h"
 #include "backend/overlay.h"
 #include "base/log.h"
 
@@ -39,14 +39,7 @@ static void run(void *opaque, struct work *work)
     req->result = perform(&d->overlay, req);
 }
 
-static void done(void *opaque, struct work *work)
-{
-    struct blockdev_request *req = blockdev_request_of(work);
-    (void)opaque;
-    req->done(req, req->result);
-}
-
-static const struct workers_ops work_ops = { .run = run, .done = done };
+static const struct workers_ops work_ops = { .run = run, .done = blockdev_end_job };
 
 static void overlay_submit(struct blockdev *dev, struct blockdev_request *req)
 {

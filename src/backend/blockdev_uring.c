@@ -22,11 +22,12 @@
 #include <unistd.h>
 
 #include "backend/blockdev.h"
+#include "backend/blockdev_jobs.h"
 #include "backend/hostfile.h"
 #include "base/checked.h"
 #include "base/loop.h"
 
-enum { DEPTH = 128, ZEROES = 64 << 10, THREADS = 4, TURNS = 4 };
+enum { DEPTH = 128, ZEROES = 64 << 10, TURNS = 4 };
 
 static const uint8_t zeroes[ZEROES];
 static const int used_ops[] = { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE };
@@ -184,24 +185,6 @@ static void on_event(void *opaque, uint32_t events)
         (void)pthread_mutex_unlock(d->head.lock);
 }
 
-/* ---- by threads ---- */
-
-static void run(void *opaque, struct work *work)
-{
-    struct uring_dev *d = opaque;
-    struct blockdev_request *req = blockdev_request_of(work);
-    req->result = blockdev_perform(d->fd, req);
-}
-
-static void done(void *opaque, struct work *work)
-{
-    struct blockdev_request *req = blockdev_request_of(work);
-    (void)opaque;
-    req->done(req, req->result);
-}
-
-static const struct workers_ops work_ops = { .run = run, .done = done };
-
 /* ---- the back end's operations ---- */
 
 static void uring_submit(struct blockdev *dev, struct blockdev_request *req)
@@ -302,7 +285,7 @@ static int make_workers(struct uring_dev *d, int fd, struct error *err)
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return 0;
     d->reads_block = preadv2(fd, &iov, 1, 0, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP;
-    return workers_new(d->loop, THREADS, &work_ops, d, &d->head.lock, &d->workers, err);
+    return blockdev_jobs_new(d->loop, &d->fd, &d->head.lock, &d->workers, err);
 }
 
 int blockdev_uring_new(struct loop *loop, int fd, struct blockdev **ret_dev, struct error *err)

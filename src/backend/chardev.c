@@ -42,6 +42,11 @@ bool chardev_ended(struct chardev *dev)
     return dev ? dev->ops->ended(dev) : true;
 }
 
+bool chardev_size(struct chardev *dev, uint16_t *ret_cols, uint16_t *ret_rows)
+{
+    return dev && dev->ops->size && dev->ops->size(dev, ret_cols, ret_rows);
+}
+
 void chardev_free(struct chardev *dev)
 {
     if (dev)

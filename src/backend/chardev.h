@@ -35,7 +35,8 @@ struct chardev_ops {
     size_t (*read)(struct chardev *dev, uint8_t *data, size_t cap);        /* mandatory; returns bytes given */
     bool (*ended)(struct chardev *dev);                                    /* mandatory; no input will ever come again */
     void (*attached)(struct chardev *dev);                                 /* optional; a front end is there: input may start */
-    void (*free)(struct chardev *dev);                                     /* mandatory */
+    bool (*size)(struct chardev *dev, uint16_t *ret_cols, uint16_t *ret_rows); /* optional; see chardev_size() */
+    void (*free)(struct chardev *dev);                                         /* mandatory */
 };
 
 /* Head of every back end's struct. */
@@ -46,6 +47,19 @@ struct chardev {
     pthread_mutex_t *lock;         /* borrowed: the front end's; NULL in tests without threads */
 };
 
+/* For back ends: the front end's lock, around what they do on the loop's thread. */
+static inline void chardev_lock(struct chardev *dev)
+{
+    if (dev->lock)
+        (void)pthread_mutex_lock(dev->lock); /* a plain mutex never fails */
+}
+
+static inline void chardev_unlock(struct chardev *dev)
+{
+    if (dev->lock)
+        (void)pthread_mutex_unlock(dev->lock);
+}
+
 /* Connects the front end; `lock` is taken around back-end events and guards the chardev from now on. fn NULL detaches.
  * Set-up only, before the loop runs. */
 void chardev_attach(struct chardev *dev, pthread_mutex_t *lock, chardev_fn fn, void *opaque);
@@ -55,6 +69,8 @@ size_t chardev_write(struct chardev *dev, const uint8_t *data, size_t len);
 size_t chardev_readable(struct chardev *dev);
 size_t chardev_read(struct chardev *dev, uint8_t *data, size_t cap);
 bool chardev_ended(struct chardev *dev);
+/* The size of the terminal at the other side, columns and rows; false: none is known. Worth a question with each notification. */
+bool chardev_size(struct chardev *dev, uint16_t *ret_cols, uint16_t *ret_rows);
 /* Takes NULL. The fd back end writes out what it holds first, for at most one second. No loop may run. */
 void chardev_free(struct chardev *dev);
 

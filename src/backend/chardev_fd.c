@@ -48,18 +48,6 @@ static struct fd_dev *to_fd(struct chardev *dev)
     return (struct fd_dev *)dev;
 }
 
-static void lock(struct fd_dev *d)
-{
-    if (d->head.lock)
-        (void)pthread_mutex_lock(d->head.lock); /* a plain mutex never fails */
-}
-
-static void unlock(struct fd_dev *d)
-{
-    if (d->head.lock)
-        (void)pthread_mutex_unlock(d->head.lock);
-}
-
 static bool would_block(int err)
 {
     return err == EAGAIN || err == EWOULDBLOCK || err == EINTR;
@@ -151,23 +139,23 @@ static void on_input(void *opaque, uint32_t events)
 {
     struct fd_dev *d = opaque;
     (void)events; /* EPOLLIN, or EPOLLHUP and EPOLLERR, which a read tells apart */
-    lock(d);
+    chardev_lock(&d->head);
     d->more = true;
     fill(d);
     if (d->head.notify)
         d->head.notify(d->head.opaque);
-    unlock(d);
+    chardev_unlock(&d->head);
 }
 
 static void on_output(void *opaque, uint32_t events)
 {
     struct fd_dev *d = opaque;
     (void)events;
-    lock(d);
+    chardev_lock(&d->head);
     (void)drain(d); /* the next edge comes when there is room again */
     if (d->head.notify)
         d->head.notify(d->head.opaque);
-    unlock(d);
+    chardev_unlock(&d->head);
 }
 
 static void fd_attached(struct chardev *dev)

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <termios.h>
@@ -43,18 +44,6 @@ struct link_dev {
 static struct link_dev *to_link(struct chardev *dev)
 {
     return (struct link_dev *)dev;
-}
-
-static void lock(struct link_dev *d)
-{
-    if (d->head.lock)
-        (void)pthread_mutex_lock(d->head.lock); /* a plain mutex never fails */
-}
-
-static void unlock(struct link_dev *d)
-{
-    if (d->head.lock)
-        (void)pthread_mutex_unlock(d->head.lock);
 }
 
 static bool would_block(int err)
@@ -134,6 +123,18 @@ static bool link_ended(struct chardev *dev)
     return false; /* the next one may come */
 }
 
+/* Who opened a pseudo-terminal may give it a size, and nothing tells the master of that. */
+static bool link_size(struct chardev *dev, uint16_t *ret_cols, uint16_t *ret_rows)
+{
+    struct link_dev *d = to_link(dev);
+    struct winsize w;
+    if (d->listen_fd >= 0 || ioctl(d->fd, TIOCGWINSZ, &w) < 0 || w.ws_col == 0 || w.ws_row == 0)
+        return false;
+    *ret_cols = w.ws_col;
+    *ret_rows = w.ws_row;
+    return true;
+}
+
 static void notify(struct link_dev *d)
 {
     if (d->head.notify)
@@ -145,13 +146,13 @@ static void notify(struct link_dev *d)
 static void on_peer(void *opaque, uint32_t events)
 {
     struct link_dev *d = opaque;
-    lock(d);
+    chardev_lock(&d->head);
     fill(d);
     drain(d);
     if ((events & (EPOLLHUP | EPOLLERR)) && d->there && !d->gone && (d->eof || d->listen_fd < 0) && byte_ring_room(&d->rx) > 0)
         note_gone(d);
     notify(d);
-    unlock(d);
+    chardev_unlock(&d->head);
 }
 
 static void accept_next(struct link_dev *d)
@@ -159,17 +160,17 @@ static void accept_next(struct link_dev *d)
     int fd = d->fd < 0 ? accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
     if (fd < 0)
         return;
-    lock(d);
+    chardev_lock(&d->head);
     d->fd = fd;
     d->there = true;
     d->eof = d->gone = false;
-    unlock(d);
+    chardev_unlock(&d->head);
     d->fd_watched = loop_add_fd(d->loop, fd, EPOLLIN | EPOLLOUT | EPOLLET, on_peer, d, NULL) == 0;
     if (d->fd_watched)
         return;
-    lock(d);
+    chardev_lock(&d->head);
     note_gone(d); /* out of memory */
-    unlock(d);
+    chardev_unlock(&d->head);
 }
 
 static void on_listen(void *opaque, uint32_t events)
@@ -195,12 +196,12 @@ static void on_timer(void *opaque, uint32_t events)
     if (read(d->timer_fd, &count, sizeof(count)) < 0 || poll(&p, 1, 0) < 0 || (p.revents & POLLHUP))
         return;
     set_timer(d, 0);
-    lock(d);
+    chardev_lock(&d->head);
     d->there = true;
     d->eof = d->gone = false;
     fill(d);
     notify(d);
-    unlock(d);
+    chardev_unlock(&d->head);
 }
 
 static void on_poke(void *opaque, uint32_t events)
@@ -209,7 +210,7 @@ static void on_poke(void *opaque, uint32_t events)
     uint64_t count;
     (void)events;
     (void)!read(d->poke_fd, &count, sizeof(count)); /* only to be quiet again */
-    lock(d);
+    chardev_lock(&d->head);
     bool left = d->gone && d->there;
     if (left) {
         d->there = false;
@@ -221,7 +222,7 @@ static void on_poke(void *opaque, uint32_t events)
         }
     }
     notify(d); /* there is room now */
-    unlock(d);
+    chardev_unlock(&d->head);
     if (left && d->listen_fd >= 0)
         accept_next(d);
     else if (left)
@@ -257,6 +258,7 @@ static const struct chardev_ops link_ops = {
     .readable = link_readable,
     .read = link_read,
     .ended = link_ended,
+    .size = link_size,
     .free = link_free,
 };
 

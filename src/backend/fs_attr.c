@@ -52,6 +52,13 @@ mode_t fs_safe_mode(mode_t type, mode_t mode)
     return mode & (S_ISDIR(type) ? 07777 : 01777);
 }
 
+static void fill_entry(struct fs *fs, struct fs_node *node, const struct stat *st, struct fuse_entry_out *ret_entry)
+{
+    *ret_entry = (struct fuse_entry_out){ .nodeid = node->id, .entry_valid = VALID_S, .attr_valid = VALID_S };
+    fs_fill_attr(fs, st, &ret_entry->attr);
+    fs_table_put(&fs->nodes, node);
+}
+
 int fs_fill_entry_of(struct fs *fs, int fd, struct fuse_entry_out *ret_entry)
 {
     struct stat st;
@@ -64,14 +71,20 @@ int fs_fill_entry_of(struct fs *fs, int fd, struct fuse_entry_out *ret_entry)
     int r = fs_table_add(&fs->nodes, fd, &st, &node);
     if (r < 0)
         return r;
-    *ret_entry = (struct fuse_entry_out){ .nodeid = node->id, .entry_valid = VALID_S, .attr_valid = VALID_S };
-    fs_fill_attr(fs, &st, &ret_entry->attr);
-    fs_table_put(&fs->nodes, node);
+    fill_entry(fs, node, &st, ret_entry);
     return 0;
 }
 
 int fs_fill_entry(struct fs *fs, int dir, const char *name, struct fuse_entry_out *ret_entry)
 {
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+        return -errno;
+    struct fs_node *node = fs_table_add_known(&fs->nodes, &st);
+    if (node) { /* its descriptor keeps the file, so this is it, and there is nothing to open */
+        fill_entry(fs, node, &st, ret_entry);
+        return 0;
+    }
     int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 ? -errno : fs_fill_entry_of(fs, fd, ret_entry);
 }

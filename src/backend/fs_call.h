@@ -57,8 +57,6 @@ MUST_CHECK int fs_text(struct fs_call *call, const char **ret_text);
 void fs_reply(struct fs_call *call, const void *data, size_t len);
 /* Bytes the answer may have behind its header. */
 size_t fs_room(const struct fs_call *call);
-/* The pieces of [offset, offset + len); ret_iov has room for FS_IOV_MAX. Returns how many. */
-unsigned fs_slice(const struct iovec *iov, unsigned nr, size_t offset, size_t len, struct iovec *ret_iov);
 /* The name of a descriptor in fs->proc_fds. */
 const char *fs_proc_name(int fd, char name[FS_PROC_NAME]);
 

@@ -83,6 +83,14 @@ int fs_op_batch_forget(struct fs_call *c)
 
 /* ---- making ---- */
 
+/* The fixed part of a request, and the name behind it. */
+static int fixed_and_name(struct fs_call *c, void *ret_in, size_t len, const char **ret_name)
+{
+    memcpy(ret_in, c->body, len);
+    c->at = len;
+    return fs_name(c, ret_name);
+}
+
 /* Regular files are made without a moment in which something else could be opened. */
 static int make_file(struct fs_call *c, const char *name, mode_t mode)
 {
@@ -94,9 +102,7 @@ int fs_op_mknod(struct fs_call *c)
 {
     struct fuse_mknod_in in;
     const char *name = NULL;
-    memcpy(&in, c->body, sizeof(in));
-    c->at = sizeof(in);
-    int r = fs_name(c, &name);
+    int r = fixed_and_name(c, &in, sizeof(in), &name);
     if (r < 0)
         return r;
     switch (in.mode & S_IFMT) {
@@ -113,9 +119,7 @@ int fs_op_mkdir(struct fs_call *c)
 {
     struct fuse_mkdir_in in;
     const char *name = NULL;
-    memcpy(&in, c->body, sizeof(in));
-    c->at = sizeof(in);
-    int r = fs_name(c, &name);
+    int r = fixed_and_name(c, &in, sizeof(in), &name);
     if (r < 0)
         return r;
     if (mkdirat(c->node->fd, name, in.mode & 0777) < 0)
@@ -141,9 +145,7 @@ int fs_op_link(struct fs_call *c)
     struct fuse_link_in in;
     const char *name = NULL;
     char from[FS_PROC_NAME];
-    memcpy(&in, c->body, sizeof(in));
-    c->at = sizeof(in);
-    int r = fs_name(c, &name);
+    int r = fixed_and_name(c, &in, sizeof(in), &name);
     if (r < 0)
         return r;
     struct fs_node *old = fs_table_get(&c->fs->nodes, in.oldnodeid);

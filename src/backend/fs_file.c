@@ -16,6 +16,7 @@
 
 #include "base/checked.h"
 #include "base/cleanup.h"
+#include "base/iovec.h"
 
 /* What of the guest's open flags is the host's business, too. */
 #define FLAGS_KEPT (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC)
@@ -145,7 +146,7 @@ int fs_op_read(struct fs_call *c)
     struct fs_node *h = fs_handle(c, in.fh, S_IFREG);
     if (!h)
         return -EBADF;
-    unsigned nr = fs_slice(c->req->in, c->req->nr_in, sizeof(struct fuse_out_header), in.size, iov);
+    unsigned nr = iovec_slice(c->req->in, c->req->nr_in, sizeof(struct fuse_out_header), in.size, iov);
     ssize_t n = preadv(h->fd, iov, (int)nr, (off_t)in.offset);
     int r = n < 0 ? -errno : 0;
     fs_table_put(&c->fs->handles, h);
@@ -168,7 +169,7 @@ int fs_op_write(struct fs_call *c)
     if (!h)
         return -EBADF;
     bool append = (in.flags & O_APPEND) && !(in.write_flags & FUSE_WRITE_CACHE);
-    unsigned nr = fs_slice(c->req->out, c->req->nr_out, before, in.size, iov);
+    unsigned nr = iovec_slice(c->req->out, c->req->nr_out, before, in.size, iov);
     ssize_t n = pwritev2(h->fd, iov, (int)nr, (off_t)in.offset, append ? RWF_APPEND : 0);
     int r = n < 0 ? -errno : 0;
     fs_table_put(&c->fs->handles, h);

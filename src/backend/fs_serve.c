@@ -13,6 +13,7 @@
 
 #include "backend/fs_call.h"
 #include "base/checked.h"
+#include "base/iovec.h"
 
 enum {
     MINOR_MIN = 27,  /* answers have had the layout we use since 7.23; 4.20 is 7.28 */
@@ -30,7 +31,7 @@ enum {
 static void copy_out(const struct fs_request *req, size_t offset, void *buf, size_t len)
 {
     struct iovec piece[FS_IOV_MAX];
-    unsigned nr = fs_slice(req->out, req->nr_out, offset, len, piece);
+    unsigned nr = iovec_slice(req->out, req->nr_out, offset, len, piece);
     uint8_t *to = buf;
     for (unsigned i = 0; i < nr; i++) {
         memcpy(to, piece[i].iov_base, piece[i].iov_len);
@@ -41,7 +42,7 @@ static void copy_out(const struct fs_request *req, size_t offset, void *buf, siz
 static void copy_in(const struct fs_request *req, size_t offset, const void *buf, size_t len)
 {
     struct iovec piece[FS_IOV_MAX];
-    unsigned nr = fs_slice(req->in, req->nr_in, offset, len, piece);
+    unsigned nr = iovec_slice(req->in, req->nr_in, offset, len, piece);
     const uint8_t *from = buf;
     for (unsigned i = 0; i < nr; i++) {
         memcpy(piece[i].iov_base, from, piece[i].iov_len);
@@ -50,22 +51,6 @@ static void copy_in(const struct fs_request *req, size_t offset, const void *buf
 }
 
 /* ---- for operations ---- */
-
-unsigned fs_slice(const struct iovec *iov, unsigned nr, size_t offset, size_t len, struct iovec *ret_iov)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < nr && len > 0; i++) {
-        if (offset >= iov[i].iov_len) {
-            offset -= iov[i].iov_len;
-            continue;
-        }
-        size_t part = MIN(iov[i].iov_len - offset, len);
-        ret_iov[n++] = (struct iovec){ .iov_base = (uint8_t *)iov[i].iov_base + offset, .iov_len = part };
-        len -= part;
-        offset = 0;
-    }
-    return n;
-}
 
 int fs_text(struct fs_call *c, const char **ret_text)
 {

@@ -50,6 +50,8 @@ void fs_table_put(struct fs_table *table, struct fs_node *node);
 /* Gives the guest one more hold on the file behind fd, which is taken, on failure too. The node is to be put back. -ENFILE: there
  * are `max`. -ENOMEM. */
 MUST_CHECK int fs_table_add(struct fs_table *table, int fd, const struct stat *st, struct fs_node **ret_node);
+/* The same for a file that may have a node already: NULL when it has none. */
+struct fs_node *fs_table_add_known(struct fs_table *table, const struct stat *st);
 /* Takes `n` holds of the guest back, at most those it has. False: no such number. */
 bool fs_table_forget(struct fs_table *table, uint64_t id, uint64_t n);
 /* Takes all holds back but those on `keep`. */

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "backend/vsock_broker.h"
 #include "backend/vsockdev.h"
 #include "base/checked.h"
 #include "base/loop.h"
@@ -34,6 +35,7 @@ struct unix_dev {
     struct loop *loop;       /* borrowed (outlives us) */
     char *path;              /* owned */
     int listen_fd, epoll_fd; /* owned */
+    int broker_fd;           /* owned: who connects for us */
     bool watched;
     struct stream stream[VSOCKDEV_STREAMS_MAX];
 };
@@ -91,17 +93,8 @@ static int add_stream(struct unix_dev *d, int fd, bool greeting)
 static int unix_connect(struct vsockdev *dev, uint32_t port)
 {
     struct unix_dev *d = to_unix(dev);
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s_%" PRIu32, d->path, port); /* it fits: see new */
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-        int r = -errno; /* -EAGAIN, too: there are too many who wait already */
-        (void)close(fd);
-        return r;
-    }
-    return add_stream(d, fd, false);
+    int fd = vsock_broker_connect(d->broker_fd, port);
+    return fd < 0 ? fd : add_stream(d, fd, false);
 }
 
 static void unix_accepted(struct vsockdev *dev, unsigned n, uint32_t port)
@@ -235,6 +228,8 @@ static void unix_free(struct vsockdev *dev)
     }
     if (d->epoll_fd >= 0)
         (void)close(d->epoll_fd);
+    if (d->broker_fd >= 0)
+        (void)close(d->broker_fd);
     free(d->path);
     free(d);
 }
@@ -265,6 +260,9 @@ static int unix_open(struct unix_dev *d, const char *path, struct error *err)
     int r = unixsock_listen(path, &d->listen_fd, err);
     if (r < 0)
         return r;
+    r = vsock_broker_new(path, &d->broker_fd, err);
+    if (r < 0)
+        return r;
     r = watch(d, d->listen_fd, EPOLLIN | EPOLLET, LISTENER, 0);
     if (r < 0)
         return error_set(err, r, "epoll: %s", strerror(-r));
@@ -278,7 +276,7 @@ int vsockdev_unix_new(struct loop *loop, const char *path, struct vsockdev **ret
     struct unix_dev *d = calloc(1, sizeof(*d));
     if (!d)
         return error_set(err, -ENOMEM, "out of memory for virtual sockets");
-    *d = (struct unix_dev){ .head.ops = &unix_ops, .loop = loop, .listen_fd = -1, .epoll_fd = -1 };
+    *d = (struct unix_dev){ .head.ops = &unix_ops, .loop = loop, .listen_fd = -1, .epoll_fd = -1, .broker_fd = -1 };
     for (unsigned n = 0; n < VSOCKDEV_STREAMS_MAX; n++)
         d->stream[n].fd = -1;
     int r = unix_open(d, path, err);

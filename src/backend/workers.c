@@ -6,6 +6,12 @@
  * such lock (tests without threads of their own), and where no thread could be started, the loop ends it, called by an eventfd. A
  * thread without work looks for some for a while before it sleeps, one at a time.
  *
+ * Whoever brings work calls one thread at most, and none when one looks or was called and has not come yet; that one calls the
+ * next when it leaves work behind. So bringing much at once (a vCPU does, with the guest waiting) costs one call.
+ *
+ * All threads may have run something and wait for the front end's lock, which workers_drain() is called with: so that does what
+ * is left itself, in order, after what the threads have begun.
+ *
  * `mutex` guards the queues and is a leaf: nothing else is locked while it is held.
  */
 #include "backend/workers.h"
@@ -47,7 +53,10 @@ struct workers {
     struct list todo, ran;
     _Atomic unsigned nr_todo; /* a thread that looks reads it without mutex, relaxed: it looks again with it */
     unsigned running;
-    bool looking; /* a thread does, and needs no signal */
+    unsigned asleep;
+    bool looking;  /* a thread does, and needs no call */
+    bool called;   /* a thread that was asleep, and it has not come yet */
+    bool draining; /* work is done by workers_drain() */
     bool stop;
     struct spin spin; /* from when a thread was out of work to when new work came */
 };
@@ -111,9 +120,22 @@ static void bring_to_end(struct workers *w)
         wake_loop(w);
         return;
     }
-    (void)pthread_mutex_lock(front); /* workers_drain() holds it, and ends all itself */
+    (void)pthread_mutex_lock(front); /* workers_drain() may hold it, and ends all itself */
     end_all(w);
     (void)pthread_mutex_unlock(front);
+}
+
+/* Work is there that nobody is on his way to: whether to signal `more`, without mutex. mutex held. */
+static bool must_call(struct workers *w)
+{
+    bool call = w->todo.first && !w->looking && !w->called && w->asleep > 0;
+    w->called = w->called || call;
+    return call;
+}
+
+static void call(struct workers *w)
+{
+    (void)pthread_cond_signal(&w->more);
 }
 
 /* Waits for work, or the end. mutex held, and let go of meanwhile. */
@@ -129,8 +151,33 @@ static void wait_for_work(struct workers *w)
         lock(w);
         w->looking = false;
     }
-    while (!w->todo.first && !w->stop)
+    w->asleep++;
+    while ((!w->todo.first || w->draining) && !w->stop) {
         (void)pthread_cond_wait(&w->more, &w->mutex);
+        w->called = false;
+    }
+    w->asleep--;
+}
+
+/* The next work, counted as running; NULL: none. mutex held. */
+static struct work *take_todo(struct workers *w)
+{
+    struct work *work = take(&w->todo);
+    if (work) {
+        atomic_fetch_sub_explicit(&w->nr_todo, 1, memory_order_relaxed);
+        w->running++;
+    }
+    return work;
+}
+
+static void run_work(struct workers *w, struct work *work)
+{
+    w->ops->run(w->opaque, work);
+    lock(w);
+    append(&w->ran, work);
+    if (--w->running == 0)
+        (void)pthread_cond_broadcast(&w->idle);
+    unlock(w);
 }
 
 static void *thread_body(void *opaque)
@@ -138,22 +185,18 @@ static void *thread_body(void *opaque)
     struct workers *w = opaque;
     lock(w);
     for (;;) {
-        struct work *work = take(&w->todo);
+        struct work *work = w->draining ? NULL : take_todo(w);
         if (!work && w->stop)
             break;
         if (!work) {
             wait_for_work(w);
             continue;
         }
-        atomic_fetch_sub_explicit(&w->nr_todo, 1, memory_order_relaxed);
-        w->running++;
+        bool more = must_call(w);
         unlock(w);
-        w->ops->run(w->opaque, work);
-        lock(w);
-        append(&w->ran, work);
-        if (--w->running == 0)
-            (void)pthread_cond_broadcast(&w->idle);
-        unlock(w);
+        if (more)
+            call(w);
+        run_work(w, work);
         bring_to_end(w);
         lock(w);
     }
@@ -211,26 +254,28 @@ void workers_add(struct workers *w, struct work *work)
     if (!w->todo.first)
         spin_end(&w->spin);
     append(&w->todo, work);
-    unsigned before = atomic_fetch_add_explicit(&w->nr_todo, 1, memory_order_relaxed);
-    bool seen = w->looking && before == 0;
+    atomic_fetch_add_explicit(&w->nr_todo, 1, memory_order_relaxed);
+    bool asleep = must_call(w);
     unlock(w);
-    if (!seen)
-        (void)pthread_cond_signal(&w->more);
+    if (asleep)
+        call(w);
 }
 
 void workers_drain(struct workers *w)
 {
-    bool more = true;
-    while (more) {
-        lock(w);
-        while (w->todo.first || w->running)
-            (void)pthread_cond_wait(&w->idle, &w->mutex);
+    lock(w);
+    w->draining = true;
+    while (w->running)
+        (void)pthread_cond_wait(&w->idle, &w->mutex);
+    for (struct work *work; (work = take_todo(w)) || w->ran.first;) { /* what ends may begin something new */
         unlock(w);
+        if (work)
+            run_work(w, work);
         end_all(w);
         lock(w);
-        more = w->todo.first || w->running; /* what ended has begun something new */
-        unlock(w);
     }
+    w->draining = false;
+    unlock(w);
 }
 
 int workers_new(struct loop *loop, unsigned threads, const struct workers_ops *ops, void *opaque, pthread_mutex_t *const *front,

@@ -33,8 +33,12 @@ static int make_address(const char *path, struct sockaddr_un *ret_address, struc
     return 0;
 }
 
-static int new_socket(int *ret_fd, struct error *err)
+/* A socket, and the address for path. */
+static int prepare(const char *path, struct sockaddr_un *ret_address, int *ret_fd, struct error *err)
 {
+    int r = make_address(path, ret_address, err);
+    if (r < 0)
+        return r;
     *ret_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     return *ret_fd < 0 ? error_set(err, -errno, "cannot make a Unix socket: %s", strerror(errno)) : 0;
 }
@@ -58,7 +62,7 @@ static bool is_stale(const char *path)
     struct sockaddr_un address;
     struct stat st;
     AUTO_CLOSE int fd = -1;
-    if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode) || make_address(path, &address, NULL) < 0 || new_socket(&fd, NULL) < 0)
+    if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode) || prepare(path, &address, &fd, NULL) < 0)
         return false;
     (void)fcntl(fd, F_SETFL, O_NONBLOCK); /* cannot fail; a full backlog is no refusal */
     return connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 && errno == ECONNREFUSED;
@@ -83,9 +87,7 @@ int unixsock_listen(const char *path, int *ret_fd, struct error *err)
 {
     struct sockaddr_un address;
     AUTO_CLOSE int fd = -1;
-    int r = make_address(path, &address, err);
-    if (r == 0)
-        r = new_socket(&fd, err);
+    int r = prepare(path, &address, &fd, err);
     if (r < 0)
         return r;
     (void)fchmod(fd, 0600); /* bind(2) gives the file this mode */
@@ -109,9 +111,7 @@ int unixsock_connect(const char *path, int *ret_fd, struct error *err)
 {
     struct sockaddr_un address;
     AUTO_CLOSE int fd = -1;
-    int r = make_address(path, &address, err);
-    if (r == 0)
-        r = new_socket(&fd, err);
+    int r = prepare(path, &address, &fd, err);
     if (r < 0)
         return r;
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)

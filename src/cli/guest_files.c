@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "cli/near_program.h"
 
-enum { LEVELS_UP = 5 }; /* build/release/src/cli/doppel -> build */
 static const char *const flavours[] = { "cloud", "generic" };
 
 static bool complete(const char *dir)
@@ -38,29 +38,23 @@ static bool try_base(const char *base, const char *arch, char ret_dir[GUEST_PATH
     return false;
 }
 
-static bool try_near_executable(const char *arch, char ret_dir[GUEST_PATH_MAX])
+struct wanted {
+    const char *arch; /* borrowed (the caller's) */
+    char *ret_dir;    /* borrowed (the caller's, GUEST_PATH_MAX) */
+};
+
+static bool try_near(void *opaque, const char *folder)
 {
-    char at[GUEST_PATH_MAX];
-    ssize_t len = readlink("/proc/self/exe", at, sizeof(at) - 1);
-    if (len <= 0)
-        return false;
-    at[len] = '\0';
-    for (int i = 0; i < LEVELS_UP; i++) {
-        char *slash = strrchr(at, '/');
-        if (!slash)
-            return false;
-        *slash = '\0';
-        char share[GUEST_PATH_MAX];
-        int n = snprintf(share, sizeof(share), "%s/share/doppel", at);
-        if (try_base(at, arch, ret_dir) || (n < (int)sizeof(share) && try_base(share, arch, ret_dir)))
-            return true;
-    }
-    return false;
+    const struct wanted *w = opaque;
+    char share[GUEST_PATH_MAX];
+    int n = snprintf(share, sizeof(share), "%s/share/doppel", folder);
+    return try_base(folder, w->arch, w->ret_dir) || (n > 0 && n < (int)sizeof(share) && try_base(share, w->arch, w->ret_dir));
 }
 
 int guest_files_find(const char *arch, char ret_dir[GUEST_PATH_MAX], struct error *err)
 {
-    if (try_near_executable(arch, ret_dir))
+    struct wanted wanted = { .arch = arch, .ret_dir = ret_dir };
+    if (near_program(try_near, &wanted))
         return 0;
     const char *home = getenv("HOME");
     char share[GUEST_PATH_MAX];

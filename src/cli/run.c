@@ -329,7 +329,6 @@ static int enter_sandbox(struct run *run, struct error *err)
     const struct vm_config *vm = &run->options.vm;
     static_assert((int)VM_SHARES_MAX <= (int)SANDBOX_FOLDERS_MAX, "each share is a folder");
     needs.sockets = vm->net.kind == NETDEV_USER;
-    needs.unix_sockets = vm->vsock.path;
     needs.files = vm->nr_shares > 0;
     const char *why;
     needs.processes = strcmp(machine_engine(run->machine, &why), "direct") == 0;

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +76,7 @@ static int is_socket(const struct dirent *entry)
 
 int rundir_each(void (*fn)(void *opaque, const char *name), void *opaque, struct error *err)
 {
-    char folder[RUNDIR_PATH_MAX], path[RUNDIR_PATH_MAX + MACHINE_NAME_MAX + 16];
+    char folder[RUNDIR_PATH_MAX], path[RUNDIR_PATH_MAX + NAME_MAX + 2];
     struct dirent **entries;
     int r = rundir_open(folder, err);
     if (r < 0)

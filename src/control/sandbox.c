@@ -125,10 +125,9 @@ static const int base_calls[] = {
 
 /* Additions by need. */
 static const int socket_calls[] = {
-    SCMP_SYS(socket), SCMP_SYS(socketpair),  SCMP_SYS(connect),     SCMP_SYS(bind),     SCMP_SYS(listen),
-    SCMP_SYS(accept), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg),
+    SCMP_SYS(connect),     SCMP_SYS(bind),        SCMP_SYS(listen),   SCMP_SYS(accept),
+    SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg),
 };
-static const int unix_socket_calls[] = { SCMP_SYS(connect) };
 static const int file_calls[] = {
     SCMP_SYS(openat),          SCMP_SYS(openat2),   SCMP_SYS(newfstatat), SCMP_SYS(statx),      SCMP_SYS(getdents64),
     SCMP_SYS(readlinkat),      SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(mkdirat),    SCMP_SYS(mknodat),
@@ -162,6 +161,9 @@ static const int absurd_calls[] = {
 
 /* Of terminals (their mode) and block devices. */
 static const unsigned long ioctls[] = { TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, FIONREAD, FIONBIO, BLKDISCARD, BLKZEROOUT };
+
+/* Of sockets, where some are needed. */
+static const unsigned families[] = { AF_INET, AF_INET6 };
 
 /* ---- the filter ---- */
 
@@ -203,8 +205,9 @@ static int add_conditional(scmp_filter_ctx ctx, const struct sandbox_needs *need
     if (r == 0 && needs->sockets && !needs->files) /* the name servers' addresses, in /etc/resolv.conf, are read when asked for */
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
                              SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
-    if (r == 0 && needs->unix_sockets && !needs->sockets) /* only sockets that Landlock or file modes are about */
-        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    for (unsigned i = 0; i < ARRAY_SIZE(families) && r == 0 && needs->sockets;
+         i++) /* no Unix sockets: they lead to all the user runs */
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, families[i]));
     if (r == 0 && !needs->files) /* fstat(3) */
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
                              SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
@@ -222,8 +225,6 @@ static int apply_seccomp(const struct sandbox_needs *needs, bool clean, struct e
         r = ADD(ctx, SCMP_ACT_ALLOW, base_calls);
     if (r == 0 && needs->sockets)
         r = ADD(ctx, SCMP_ACT_ALLOW, socket_calls);
-    else if (r == 0 && needs->unix_sockets)
-        r = ADD(ctx, SCMP_ACT_ALLOW, unix_socket_calls);
     if (r == 0 && needs->files)
         r = ADD(ctx, SCMP_ACT_ALLOW, file_calls);
     if (r == 0 && needs->processes)

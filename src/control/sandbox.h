@@ -27,10 +27,9 @@
 enum { SANDBOX_FOLDERS_MAX = 32 };
 
 struct sandbox_needs {
-    bool sockets;      /* makes and connects sockets, and reads /etc/resolv.conf: a user-mode network */
-    bool unix_sockets; /* makes and connects Unix sockets: virtual sockets of the guest */
-    bool processes;    /* makes processes that it traces: engine direct */
-    bool files;        /* opens, makes and removes files below `folder`: shared folders */
+    bool sockets;   /* makes and connects sockets of IP, and reads /etc/resolv.conf: a user-mode network */
+    bool processes; /* makes processes that it traces: engine direct */
+    bool files;     /* opens, makes and removes files below `folder`: shared folders */
     const char
         *clean_dir; /* a folder whose sockets of ours are removed at the end; NULL: none. Only where Landlock confines it */
     const char *folder[SANDBOX_FOLDERS_MAX]; /* borrowed; with `files` */

@@ -26,7 +26,7 @@
 #include "machine/console.h"
 
 enum { OUT_CAP = 64 << 10, READ_MAX = 1024, PROMPT_MAX = 256 };
-static_assert(READ_MAX <= CONSOLE_FEED && READ_MAX < ACTION_LINE_MAX, "what is read in one go can be kept");
+static_assert((int)READ_MAX <= (int)CONSOLE_FEED && (int)READ_MAX < (int)ACTION_LINE_MAX, "what is read in one go can be kept");
 
 struct client {
     struct server *server; /* borrowed (it is in there) */

@@ -177,6 +177,9 @@ void virtio_console_init(struct virtio_console *con, struct chardev *chardev, st
 void virtio_console_ready(void *opaque)
 {
     struct virtio_console *con = opaque;
+    uint16_t cols, rows;
+    if (chardev_size(con->chardev, &cols, &rows)) /* before the input that may be meant for it */
+        virtio_console_resize(con, cols, rows);
     virtio_run(&con->vdev, VIRTIO_CONSOLE_RX);
     if (con->stalled)
         virtio_run(&con->vdev, VIRTIO_CONSOLE_TX);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/iovec.h"
 
 enum { DESC_NEXT = 1 << 0, DESC_WRITE = 1 << 1, DESC_INDIRECT = 1 << 2 };
 enum { AVAIL_NO_INTERRUPT = 1 << 0 };
@@ -271,30 +272,14 @@ bool virtio_queue_should_signal(struct virtio_queue *q)
 
 /* ---- contents ---- */
 
-static unsigned slice(const struct iovec *iov, unsigned nr, size_t offset, size_t len, struct iovec *ret_iov)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < nr && len > 0; i++) {
-        if (offset >= iov[i].iov_len) {
-            offset -= iov[i].iov_len;
-            continue;
-        }
-        size_t part = MIN(iov[i].iov_len - offset, len);
-        ret_iov[n++] = (struct iovec){ .iov_base = (uint8_t *)iov[i].iov_base + offset, .iov_len = part };
-        len -= part;
-        offset = 0;
-    }
-    return n;
-}
-
 unsigned virtio_chain_out_slice(const struct virtio_chain *chain, size_t offset, size_t len, struct iovec *ret_iov)
 {
-    return slice(chain->iov, chain->nr_out, offset, len, ret_iov);
+    return iovec_slice(chain->iov, chain->nr_out, offset, len, ret_iov);
 }
 
 unsigned virtio_chain_in_slice(const struct virtio_chain *chain, size_t offset, size_t len, struct iovec *ret_iov)
 {
-    return slice(chain->iov + chain->nr_out, chain->nr_in, offset, len, ret_iov);
+    return iovec_slice(chain->iov + chain->nr_out, chain->nr_in, offset, len, ret_iov);
 }
 
 size_t virtio_chain_read(const struct virtio_chain *chain, size_t offset, void *buf, size_t len)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/asan.h"
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "isa/x86/fpu.h"
@@ -209,6 +210,7 @@ static void run_at(struct x86_code *code, struct x86_cpu *c, const uint8_t *entr
     frame_load(f, c);
     f->page_va = c->rip & GPAGE_MASK;
     f->exit = FRAME_EXIT_NEXT;
+    asan_forget_stack((uint8_t *)f - FRAME_STACK, FRAME_STACK); /* of step functions that raised, and were left by longjmp */
     x86_clock_to(f->clock, X86_PART_CODE);
     code->enter(f, entry);
     x86_clock_to(f->clock, X86_PART_LOOP);

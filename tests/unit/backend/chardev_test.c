@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -255,13 +256,40 @@ static void filter_edits_input_on_a_socket_used_both_ways(void **state)
     close(s[1]);
 }
 
+static void a_pseudo_terminal_has_the_size_that_its_user_gives_it(void **state)
+{
+    (void)state;
+    static struct front f;
+    char name[64];
+    uint16_t cols = 1, rows = 2;
+    assert_int_equal(loop_new(&f.loop, NULL), 0);
+    assert_int_equal(chardev_pty_new(f.loop, name, sizeof(name), &f.dev, NULL), 0);
+    int fd = open(name, O_RDWR | O_NOCTTY);
+    assert_true(fd >= 0);
+    assert_false(chardev_size(f.dev, &cols, &rows)); /* none so far */
+    assert_true(cols == 1 && rows == 2);
+    const struct winsize size = { .ws_col = 132, .ws_row = 43 };
+    assert_int_equal(ioctl(fd, TIOCSWINSZ, &size), 0);
+    assert_true(chardev_size(f.dev, &cols, &rows));
+    assert_true(cols == 132 && rows == 43);
+    assert_false(chardev_size(NULL, &cols, &rows));
+    close(fd);
+    chardev_free(f.dev);
+    loop_free(f.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(null_takes_all_and_gives_nothing),  cmocka_unit_test(buffer_takes_what_fits_and_keeps_order),
-        cmocka_unit_test(pipe_input_arrives_whole_and_ends), cmocka_unit_test(file_input_needs_no_loop),
-        cmocka_unit_test(slow_reader_loses_nothing),         cmocka_unit_test(dead_reader_does_not_hold_up_the_guest),
-        cmocka_unit_test(held_output_is_written_at_the_end), cmocka_unit_test(filter_edits_input_on_a_socket_used_both_ways),
+        cmocka_unit_test(null_takes_all_and_gives_nothing),
+        cmocka_unit_test(buffer_takes_what_fits_and_keeps_order),
+        cmocka_unit_test(pipe_input_arrives_whole_and_ends),
+        cmocka_unit_test(file_input_needs_no_loop),
+        cmocka_unit_test(slow_reader_loses_nothing),
+        cmocka_unit_test(dead_reader_does_not_hold_up_the_guest),
+        cmocka_unit_test(held_output_is_written_at_the_end),
+        cmocka_unit_test(filter_edits_input_on_a_socket_used_both_ways),
+        cmocka_unit_test(a_pseudo_terminal_has_the_size_that_its_user_gives_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

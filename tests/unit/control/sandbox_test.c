@@ -31,6 +31,9 @@
 
 #include <cmocka.h>
 
+#include "backend/vsock_broker.h"
+#include "base/unixsock.h"
+
 static char folder[] = "/tmp/doppel-sandbox-XXXXXX", other[] = "/tmp/doppel-other-XXXXXX";
 static struct sandbox_needs needs;
 static sem_t go, done;
@@ -38,6 +41,10 @@ static int (*early_law)(void);
 static int early_result;
 static struct sandbox_host host; /* asked before */
 static int disk_fd = -1;
+static int broker_fd = -1;
+static struct sockaddr_un listen_address;
+
+enum { PORT = 7 };
 
 /* Laws return 0, or the line that does not hold. */
 #define HOLDS(x)                                                                                                                 \
@@ -103,6 +110,9 @@ static int what_engines_and_io_need_still_works(void)
 static int sockets_on_demand(void)
 {
     HOLDS(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) >= 0);
+    DENIED(socket(AF_UNIX, SOCK_STREAM, 0));
+    DENIED(socket(AF_NETLINK, SOCK_RAW, 0));
+    DENIED(socketpair(AF_UNIX, SOCK_DGRAM, 0, (int[2]){ 0 }));
     if (host.landlock) /* else reading is possible, for the sake of /etc/resolv.conf */
         DENIED(open("/etc/passwd", O_RDONLY));
     DENIED(open("/etc/passwd", O_RDWR));
@@ -110,15 +120,17 @@ static int sockets_on_demand(void)
     return 0;
 }
 
-static int unix_sockets_on_demand(void)
+/* What --vsock leaves: a number for the broker, who connects to one name. */
+static int ports_by_the_broker(void)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/tmp/doppel-sandbox-none" };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    HOLDS(fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 && errno == ENOENT);
-    DENIED(bind(fd, (const struct sockaddr *)&address, sizeof(address)));
-    DENIED(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    DENIED(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    DENIED(open("/etc/passwd", O_RDONLY));
+    int fd = vsock_broker_connect(broker_fd, PORT);
+    HOLDS(fd >= 0 && write(fd, "x", 1) == 1 && (fcntl(fd, F_GETFD) & FD_CLOEXEC) && (fcntl(fd, F_GETFL) & O_NONBLOCK));
+    (void)close(fd);
+    HOLDS(vsock_broker_connect(broker_fd, PORT + 1) == -ENOENT);
+    HOLDS(send(broker_fd, "../../x", 7, MSG_NOSIGNAL) == 7); /* its first bytes are a number, at most */
+    DENIED(socket(AF_UNIX, SOCK_STREAM, 0));
+    DENIED(socketpair(AF_UNIX, SOCK_DGRAM, 0, (int[2]){ 0 }));
+    DENIED(connect(broker_fd, (const struct sockaddr *)&listen_address, sizeof(listen_address)));
     return 0;
 }
 
@@ -255,13 +267,33 @@ static void it_still_runs_a_machine(void **state)
     (void)unlink(path);
 }
 
+static void a_broker_connects_to_ports_and_to_nothing_else(void **state)
+{
+    (void)state;
+    char path[64], name[80];
+    int listen_fd;
+    (void)snprintf(path, sizeof(path), "%s/v", folder);
+    (void)snprintf(name, sizeof(name), "%s_%d", path, PORT);
+    assert_int_equal(unixsock_listen(name, &listen_fd, NULL), 0);
+    listen_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    strcpy(listen_address.sun_path, name);
+    assert_int_equal(vsock_broker_new(path, &broker_fd, NULL), 0);
+    needs = (struct sandbox_needs){ 0 };
+    assert_int_equal(in_child(ports_by_the_broker, false), 0);
+    int fd = accept(listen_fd, NULL, NULL);
+    char byte = 0;
+    assert_true(fd >= 0 && read(fd, &byte, 1) == 1 && byte == 'x');
+    (void)close(fd);
+    (void)close(broker_fd);
+    (void)close(listen_fd);
+    (void)unlink(name);
+}
+
 static void needs_are_granted_and_no_more(void **state)
 {
     (void)state;
     needs = (struct sandbox_needs){ .sockets = true };
     assert_int_equal(in_child(sockets_on_demand, false), 0); /* early threads may read: Landlock is not theirs */
-    needs = (struct sandbox_needs){ .unix_sockets = true };
-    assert_int_equal(in_child(unix_sockets_on_demand, true), 0);
     needs = (struct sandbox_needs){ .files = true, .folder = { folder }, .nr_folders = 1 };
     assert_int_equal(in_child(files_below_a_folder_on_demand, false), 0);
     needs = (struct sandbox_needs){ .processes = true };
@@ -289,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sandboxed_process_reaches_nothing_new),
         cmocka_unit_test(it_still_runs_a_machine),
+        cmocka_unit_test(a_broker_connects_to_ports_and_to_nothing_else),
         cmocka_unit_test(needs_are_granted_and_no_more),
         cmocka_unit_test(the_absurd_kills),
     };
