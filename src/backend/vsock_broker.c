@@ -25,10 +25,7 @@
 struct answer {
     int32_t error; /* 0, or an errno */
     struct iovec iov;
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
     struct msghdr msg;
 };
 
@@ -37,8 +34,8 @@ static void answer_init(struct answer *a)
     memset(a, 0, sizeof(*a));
     a->iov = (struct iovec){ .iov_base = &a->error, .iov_len = sizeof(a->error) };
     a->msg = (struct msghdr){ .msg_iov = &a->iov, .msg_iovlen = 1 };
-    a->msg.msg_control = a->control.bytes;
-    a->msg.msg_controllen = sizeof(a->control.bytes);
+    a->msg.msg_control = a->control;
+    a->msg.msg_controllen = sizeof(a->control);
 }
 
 /* ---- the broker ---- */
