@@ -106,7 +106,7 @@ PROGRAMS = {
     "gcc -O0 sqlite": ("gcc -w -O0 -c $S/sqlite3.c -o s.o && sha256sum s.o", "output"),
     "gcc -O1 sqlite": ("gcc -w -O1 -c $S/sqlite3.c -o s1.o && sha256sum s1.o", "output"),
     "gcc -O2 sqlite": ("gcc -w -O2 -c $S/sqlite3.c -o s2.o && sha256sum s2.o", "output"),
-    "sqlite3": ("[ -e s.o ] || gcc -w -O0 -c $S/sqlite3.c -o s.o; gcc -w -O0 -o sq $S/shell.c s.o -lm -lpthread -ldl && ./sq t.db <$S/bench.sql && "
+    "sqlite3": ("[ -e s.o ] || gcc -w -O0 -c $S/sqlite3.c -o s.o; gcc -w -O0 -o sq $S/shell.c s.o -lm -lpthread -ldl && ./sq -batch -list t.db <$S/bench.sql && "
                 "rm -f t.db", "output"),
     "python tests": (PYTHON_TEST.format(PYTHON), "output"),
     "python more": (PYTHON_TEST.format(PYTHON_MORE), "output"),
