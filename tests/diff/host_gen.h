@@ -8,30 +8,8 @@
 #ifndef DOPPEL_TESTS_HOST_GEN_H
 #define DOPPEL_TESTS_HOST_GEN_H
 
+#include "base/rng.h"
 #include "isa/x86/profile.h"
-
-struct rng {
-    uint64_t state;
-};
-
-static inline uint64_t rng_next(struct rng *r)
-{
-    uint64_t z = r->state += 0x9e3779b97f4a7c15ULL;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-    return z ^ z >> 31;
-}
-
-/* 0..n-1 */
-static inline unsigned rng_below(struct rng *r, unsigned n)
-{
-    return (unsigned)((rng_next(r) >> 32) * n >> 32);
-}
-
-static inline bool rng_percent(struct rng *r, unsigned p)
-{
-    return rng_below(r, 100) < p;
-}
 
 struct gen; /* the templates */
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "classify/x86/rng.h"
+#include "base/rng.h"
 
 enum { REG_FORM = 0xc0, RM_RBX = 3, RM_SIB = 4, SIB_RBX_RCX = 0x0b };
 

@@ -10,7 +10,7 @@
 #define DOPPEL_CLASSIFY_X86_STATES_H
 
 #include "classify/x86/encodings.h"
-#include "classify/x86/rng.h"
+#include "base/rng.h"
 #include "classify/x86/world.h"
 
 /* What the two states of a pair differ in. */

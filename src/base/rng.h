@@ -2,8 +2,8 @@
 /*
  * Random numbers from a seed, the same on every host.
  */
-#ifndef DOPPEL_CLASSIFY_X86_RNG_H
-#define DOPPEL_CLASSIFY_X86_RNG_H
+#ifndef DOPPEL_BASE_RNG_H
+#define DOPPEL_BASE_RNG_H
 
 #include <stdbool.h>
 #include <stdint.h>
