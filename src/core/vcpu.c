@@ -88,18 +88,24 @@ static bool look_for_request(struct vcpu *vcpu)
 
 static void sleep_until_request(struct vcpu *vcpu)
 {
+    steal_rest(&vcpu->steal);
     (void)pthread_mutex_lock(&vcpu->sleep_lock);
     atomic_store_explicit(&vcpu->sleeping, true, memory_order_seq_cst); /* pairs with the load in vcpu_request */
     while (may_sleep(vcpu))
         (void)pthread_cond_wait(&vcpu->sleep_cond, &vcpu->sleep_lock);
     atomic_store_explicit(&vcpu->sleeping, false, memory_order_relaxed); /* a needless broadcast does no harm */
     (void)pthread_mutex_unlock(&vcpu->sleep_lock);
+    steal_go_on(&vcpu->steal);
 }
 
 /* Nothing to execute: wait for any request. */
 static void wait_for_request(struct vcpu *vcpu)
 {
     vcpu->halts++;
+    if (vcpu->no_spin) {
+        sleep_until_request(vcpu);
+        return;
+    }
     spin_begin(&vcpu->spin);
     if (!look_for_request(vcpu))
         sleep_until_request(vcpu);
@@ -109,6 +115,7 @@ static void wait_for_request(struct vcpu *vcpu)
 /* Told to stop: stand until STOP is taken back (vm_resume) or the thread shall end. */
 static void stand(struct vcpu *vcpu)
 {
+    steal_rest(&vcpu->steal);
     (void)pthread_mutex_lock(&vcpu->sleep_lock);
     vcpu->standing = true;
     (void)pthread_cond_broadcast(&vcpu->sleep_cond); /* vm_pause waits for it */
@@ -116,12 +123,14 @@ static void stand(struct vcpu *vcpu)
         (void)pthread_cond_wait(&vcpu->sleep_cond, &vcpu->sleep_lock);
     vcpu->standing = false;
     (void)pthread_mutex_unlock(&vcpu->sleep_lock);
+    steal_go_on(&vcpu->steal);
 }
 
 void *vcpu_thread(void *opaque)
 {
     struct vcpu *vcpu = opaque;
     current = vcpu;
+    steal_go_on(&vcpu->steal);
     for (;;) {
         uint32_t requests = vcpu_requests(vcpu);
         if (requests & VCPU_REQ_END)

@@ -14,20 +14,22 @@
 #include "base/spin.h"
 #include "core/engine.h"
 #include "core/isa.h"
+#include "core/steal.h"
 #include "core/types.h"
 
 struct vm;
 
 /* Bits of vcpu->requests. The engine clears and serves the others; STOP and END make run() return. */
 enum {
-    VCPU_REQ_IRQ = 1 << 0,   /* the interrupt controller may have something: poll it */
-    VCPU_REQ_NMI = 1 << 1,   /* a non-maskable interrupt */
-    VCPU_REQ_INIT = 1 << 2,  /* x86 INIT */
-    VCPU_REQ_SIPI = 1 << 3,  /* start-up: x86, vector in sipi_vector; riscv64, SBI hart_start */
-    VCPU_REQ_STOP = 1 << 4,  /* stand at the next instruction boundary (pause, snapshot) */
-    VCPU_REQ_END = 1 << 5,   /* leave the thread */
-    VCPU_REQ_FLUSH = 1 << 6, /* drop everything derived from memory or state */
-    VCPU_REQ_CODE = 1 << 7,  /* leave translated code: code pages were marked or written (struct gmem_storer); wakes nobody */
+    VCPU_REQ_IRQ = 1 << 0,    /* the interrupt controller may have something: poll it */
+    VCPU_REQ_NMI = 1 << 1,    /* a non-maskable interrupt */
+    VCPU_REQ_INIT = 1 << 2,   /* x86 INIT */
+    VCPU_REQ_SIPI = 1 << 3,   /* start-up: x86, vector in sipi_vector; riscv64, SBI hart_start */
+    VCPU_REQ_STOP = 1 << 4,   /* stand at the next instruction boundary (pause, snapshot) */
+    VCPU_REQ_END = 1 << 5,    /* leave the thread */
+    VCPU_REQ_FLUSH = 1 << 6,  /* drop everything derived from memory or state */
+    VCPU_REQ_CODE = 1 << 7,   /* leave translated code: code pages were marked or written (struct gmem_storer); wakes nobody */
+    VCPU_REQ_UNHALT = 1 << 8, /* x86: HLT ends, the next one when there is none, though nothing interrupts */
 };
 
 /* The local interrupt controller as its CPU sees it. All called on the vCPU's thread with the machine's lock held. */
@@ -42,6 +44,12 @@ struct vcpu_intc_ops {
     /* Model-specific registers the controller owns (APIC base, x2APIC range, TSC deadline). false: #GP. */
     bool (*msr_read)(void *intc, uint32_t msr, uint64_t *ret_value);
     bool (*msr_write)(void *intc, uint32_t msr, uint64_t value);
+    /* Optional, with vcpu->eoi_word: takes over an end of interrupt that was signalled there, and wants the next one in its own
+     * register. Before eoi_word changes. */
+    void (*settle)(void *intc);
+    /* Optional. Sends what `icr` says (vector, delivery mode) to the CPUs with APIC id first + n for each bit n of the 128.
+     * Returns for how many there was somebody to take it, or -EINVAL for what an ICR says only of one destination. */
+    int (*send_ipis)(void *intc, uint64_t first, const uint64_t ids[2], uint32_t icr);
 };
 
 struct vcpu {
@@ -53,6 +61,10 @@ struct vcpu {
     void *engine_cpu;                 /* owned; what the engine keeps for this vCPU */
     const struct vcpu_intc_ops *intc; /* NULL in bare tests */
     void *intc_dev;                   /* borrowed (the board frees it after the vCPU) */
+    /* A byte of RAM whose bit 0 the controller may set when an interrupt is accepted; who runs here ends that by clearing it
+     * instead of writing to the controller. NULL: none. Set by the ISA on the vCPU's thread, or while it stands; any thread may
+     * read bit 0. */
+    _Atomic uint8_t *_Atomic eoi_word; /* borrowed (guest memory, which outlives vCPUs) */
     _Atomic uint32_t requests;
     _Atomic uint8_t sipi_vector;
     /* thread and sleep; `sleep_lock` guards `standing` and pairs with sleep_cond */
@@ -63,6 +75,8 @@ struct vcpu {
     bool standing;         /* stopped at an instruction boundary because of VCPU_REQ_STOP */
     _Atomic bool sleeping; /* in HLT or waiting for SIPI */
     struct spin spin;      /* the vCPU's thread's: whether to look for requests first */
+    bool no_spin;          /* the vCPU's thread's: the guest does not want it to */
+    struct steal steal;    /* the vCPU's thread's, or while it stands */
     uint64_t halts;        /* times it had nothing to execute */
 };
 
