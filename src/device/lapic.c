@@ -55,8 +55,7 @@ static bool bit_test(const uint32_t *v, unsigned n)
     return v[n / 32] >> n % 32 & 1;
 }
 
-/* Highest vector set, or -1. */
-static int highest(const uint32_t *v)
+int lapic_highest(const uint32_t *v)
 {
     for (int i = 7; i >= 0; i--)
         if (v[i])
@@ -64,9 +63,17 @@ static int highest(const uint32_t *v)
     return -1;
 }
 
+unsigned lapic_in_service(const struct lapic *apic)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(apic->isr); i++)
+        n += (unsigned)__builtin_popcount(apic->isr[i]);
+    return n;
+}
+
 uint8_t lapic_ppr(const struct lapic *apic)
 {
-    int isr = highest(apic->isr);
+    int isr = lapic_ended(apic) ? -1 : lapic_highest(apic->isr);
     if (isr < 0 || apic->tpr >> 4 >= isr >> 4)
         return apic->tpr;
     return (uint8_t)(isr & 0xf0);
@@ -75,7 +82,7 @@ uint8_t lapic_ppr(const struct lapic *apic)
 /* Vector of the IRR above the processor priority, or -1. */
 static int deliverable(const struct lapic *a)
 {
-    int v = lapic_hw_enabled(a) ? highest(a->irr) : -1;
+    int v = lapic_hw_enabled(a) ? lapic_highest(a->irr) : -1;
     return v >= 0 && v >> 4 > lapic_ppr(a) >> 4 ? v : -1;
 }
 
@@ -93,7 +100,9 @@ static bool extint(const struct lapic *a)
 
 void lapic_request(struct lapic *apic)
 {
-    if (apic->vcpu && (extint(apic) || deliverable(apic) >= 0))
+    /* An end of interrupt that was offered may come unseen at any time, so that the vCPU has to look. */
+    bool waiting = apic->eoi_offered && lapic_hw_enabled(apic) && lapic_highest(apic->irr) >= 0;
+    if (apic->vcpu && (extint(apic) || deliverable(apic) >= 0 || waiting))
         vcpu_request(apic->vcpu, VCPU_REQ_IRQ);
 }
 
@@ -205,9 +214,10 @@ void lapic_set_lint(struct lapic *apic, unsigned n, bool level)
         lint_raised(apic, n, rise);
 }
 
-static void end_of_interrupt(struct lapic *a)
+void lapic_end_of_interrupt(struct lapic *apic)
 {
-    int v = highest(a->isr);
+    struct lapic *a = apic;
+    int v = lapic_highest(a->isr);
     if (v < 0)
         return;
     bit_clear(a->isr, (unsigned)v);
@@ -257,7 +267,7 @@ static bool read_reg(struct lapic *a, unsigned reg, uint32_t *ret)
 {
     if (reg >= LAPIC_ISR && reg < LAPIC_ESR) {
         const uint32_t *v = reg < LAPIC_TMR ? a->isr : reg < LAPIC_IRR ? a->tmr : a->irr;
-        *ret = v[reg >> 4 & 7];
+        *ret = v == a->isr && lapic_ended(a) ? 0 : v[reg >> 4 & 7];
         return true;
     }
     if (reg >= LAPIC_LVT_TIMER_REG && reg <= LAPIC_LVT_ERROR_REG) {
@@ -308,7 +318,11 @@ static bool write_reg(struct lapic *a, unsigned reg, uint32_t v)
         a->tpr = (uint8_t)v;
         lapic_request(a);
         return true;
-    case LAPIC_EOI: end_of_interrupt(a); return true;
+    case LAPIC_EOI:
+        lapic_settle(a);
+        lapic_withdraw_eoi(a);
+        lapic_end_of_interrupt(a);
+        return true;
     case LAPIC_LDR: a->ldr = v & LDR_MASK; return true;
     case LAPIC_DFR: a->dfr = v | DFR_ONES; return true;
     case LAPIC_SVR: write_svr(a, v); return true;
@@ -372,6 +386,9 @@ int lapic_poll(void *intc)
 int lapic_accept(void *intc)
 {
     struct lapic *a = intc;
+    lapic_settle(a);
+    if (lapic_highest(a->irr) >= 0)
+        lapic_withdraw_eoi(a); /* its end must be noticed: something waits for it */
     if (extint(a)) {
         a->extint = false;
         return a->bus->extint(a->bus->pic, true);
@@ -381,6 +398,7 @@ int lapic_accept(void *intc)
         return -1;
     bit_clear(a->irr, (unsigned)v);
     bit_set(a->isr, (unsigned)v);
+    lapic_offer_eoi(a, (unsigned)v);
     return v;
 }
 
@@ -401,7 +419,7 @@ void lapic_reset_registers(struct lapic *apic)
     apic->divide = apic->initial_count = 0;
     apic->timer_deadline = VM_TIME_NEVER;
     apic->tsc_deadline = 0;
-    apic->extint = false;
+    apic->extint = apic->eoi_offered = false;
     lapic_timer_rearm(apic);
 }
 
@@ -430,6 +448,8 @@ static int lapic_post_load(void *object, struct error *err)
     a->divide &= 0xb;
     a->irr[0] &= 0xffff0000;
     a->isr[0] &= 0xffff0000;
+    if (a->eoi_offered && lapic_in_service(a) != 1)
+        return error_set(err, -EINVAL, "lapic %u: an end of interrupt was offered for %u of them", a->index, lapic_in_service(a));
     lapic_timer_rearm(a);
     lapic_request(a);
     return 0;
@@ -455,11 +475,12 @@ static const struct state_field lapic_fields[] = {
     STATE_U64(struct lapic, tsc_adjust),
     STATE_ARRAY(struct lapic, lint, STATE_BOOL),
     STATE_BOOL(struct lapic, extint),
+    STATE_BOOL(struct lapic, eoi_offered),
     STATE_END,
 };
 static const struct state_desc lapic_state = {
     .name = "lapic",
-    .version = 1,
+    .version = 2,
     .fields = lapic_fields,
     .post_load = lapic_post_load,
 };

@@ -3,11 +3,11 @@
  * Local APIC, one a vCPU, and the bus that carries interrupt messages between them.
  *
  * xAPIC (a page of registers that every CPU sees at the same address and finds its own APIC in) and x2APIC (MSRs). Files:
- * lapic.c registers and priorities, lapic_msr.c the MSRs and mode changes, lapic_timer.c the timer, lapic_bus.c routing.
- * The bus clock of the timer is 1 GHz. A CPU learns that something may be deliverable by VCPU_REQ_IRQ. All guarded by the
- * machine's lock. A relocated APIC page is not followed: it goes away from FEE00000h and appears nowhere.
- * Not there: CMCI, EOI-broadcast suppression, SMIs (dropped), focus processors.
- * Spec: Intel SDM 253668-081, volume 3A chapter 11.
+ * lapic.c registers and priorities, lapic_msr.c the MSRs and mode changes, lapic_timer.c the timer, lapic_bus.c routing,
+ * lapic_pv.c what a guest that knows its hypervisor may do instead. The bus clock of the timer is 1 GHz. A CPU learns that
+ * something may be deliverable by VCPU_REQ_IRQ. All guarded by the machine's lock. A relocated APIC page is not followed: it goes
+ * away from FEE00000h and appears nowhere. Not there: CMCI, EOI-broadcast suppression, SMIs (dropped), focus processors. Spec:
+ * Intel SDM 253668-081, volume 3A chapter 11.
  */
 #ifndef DOPPEL_DEVICE_LAPIC_H
 #define DOPPEL_DEVICE_LAPIC_H
@@ -100,6 +100,7 @@ struct lapic {
     uint64_t tsc_adjust;     /* of this CPU */
     bool lint[2];            /* input levels */
     bool extint;             /* an ExtINT message (IOAPIC) waits for acknowledgement */
+    bool eoi_offered; /* bit 0 of vcpu->eoi_word was set for the interrupt in service, which is the only one (lapic_pv.c) */
 };
 
 struct lapic_bus {
@@ -173,6 +174,23 @@ int lapic_poll(void *intc);
 int lapic_accept(void *intc);
 /* Sends the IPI that an ICR write asks for. */
 void lapic_send_ipi(struct lapic *apic);
+/* What a write to the EOI register does. */
+void lapic_end_of_interrupt(struct lapic *apic);
+/* Highest vector that is set in one of the 256-bit registers, or -1. */
+int lapic_highest(const uint32_t *v);
+/* How many interrupts are in service. */
+unsigned lapic_in_service(const struct lapic *apic);
+
+/* Paravirtual ends of interrupts. Whether the guest has ended the interrupt in service by its word; any thread. */
+bool lapic_ended(const struct lapic *apic);
+/* These three on the vCPU's thread: offer that for the vector that was just accepted, if it will do / take over that it happened
+ * / take the offer back, so that the guest has to write to the register. */
+void lapic_offer_eoi(struct lapic *apic, unsigned vector);
+void lapic_settle(struct lapic *apic);
+void lapic_withdraw_eoi(struct lapic *apic);
+/* settle and send_ipis of the operations table. */
+void lapic_pv_settle(void *intc);
+int lapic_pv_send_ipis(void *intc, uint64_t first, const uint64_t ids[2], uint32_t icr);
 
 void lapic_timer_init(struct lapic *apic);
 /* LVT, divide, initial count or deadline changed. */

@@ -154,4 +154,6 @@ const struct vcpu_intc_ops lapic_intc_ops = {
     .tpr_set = tpr_set,
     .msr_read = msr_read,
     .msr_write = msr_write,
+    .settle = lapic_pv_settle,
+    .send_ipis = lapic_pv_send_ipis,
 };
