@@ -3,7 +3,7 @@
  * A machine's state as bytes, in the one form of core/state_desc.
  *
  * Time comes before the chips, because their post_load arms timers by it. Interrupt polls are not state (a loaded vCPU
- * polls anyway); NMI, INIT and start-up requests are, since nothing else remembers them.
+ * polls anyway); NMI, INIT, start-up and unhalt requests are, since nothing else remembers them.
  */
 #include "machine/machine_state.h"
 
@@ -12,7 +12,7 @@
 
 #include "core/vcpu.h"
 
-enum { REQUESTS_SAVED = VCPU_REQ_NMI | VCPU_REQ_INIT | VCPU_REQ_SIPI };
+enum { REQUESTS_SAVED = VCPU_REQ_NMI | VCPU_REQ_INIT | VCPU_REQ_SIPI | VCPU_REQ_UNHALT };
 #define PAGE_NONE UINT64_MAX
 
 struct header {

@@ -17,6 +17,7 @@
 #include "core/vm.h"
 #include "isa/x86/hypercall.h"
 #include "isa/x86/insn_steps.h"
+#include "isa/x86/kvmpv.h"
 #include "isa/x86/run.h"
 #include "isa/x86/tlb.h"
 #include "isa/x86/translate.h"
@@ -579,6 +580,7 @@ enum vcpu_exit bt_x86_run_turns(struct bt_x86 *e, struct x86_cpu *c, uint64_t tu
         drop_code(e);
     }
     e->turns_left = turns;
+    x86_kvm_enter(c);
     x86_code_attach(&e->code);
     x86_clock_to(e->code.clock, X86_PART_LOOP);
     c->trap_env = &e->run->env;

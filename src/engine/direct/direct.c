@@ -29,6 +29,7 @@
 #include "isa/x86/hypercall.h"
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/isa.h"
+#include "isa/x86/kvmpv.h"
 #include "isa/x86/mmu.h"
 #include "isa/x86/probe.h"
 #include "isa/x86/run.h"
@@ -355,6 +356,7 @@ static enum vcpu_exit direct_run(struct vcpu *vcpu)
     struct direct_cpu *e = vcpu->engine_cpu;
     struct x86_cpu *c = vcpu->cpu;
     enum vcpu_exit exit;
+    x86_kvm_enter(c);
     for (;;) {
         if (x86_run_boundary(e->run, c, &exit)) {
             leave(e, c);

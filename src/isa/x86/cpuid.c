@@ -283,8 +283,8 @@ static void leaf_kvm(const struct x86_cpu *c, uint32_t sub, uint32_t ret[4])
 
 static void leaf_kvm_features(const struct x86_cpu *c, uint32_t sub, uint32_t ret[4])
 {
-    (void)c, (void)sub;
-    ret[EAX] = KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 | KVM_FEATURE_CLOCK_STABLE;
+    (void)sub;
+    ret[EAX] = c->profile ? c->profile->kvm : KVM_FEATURES_ALWAYS | KVM_FEATURES_SWITCHED; /* no hints */
 }
 
 static void leaf_kvm_timing(const struct x86_cpu *c, uint32_t sub, uint32_t ret[4])

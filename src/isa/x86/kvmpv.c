@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * KVM's paravirtual clock, and the answer to hypercalls.
+ * KVM's paravirtual clock.
  *
  * Every CPU's clock page tells the same line: system time = TSC without that CPU's TSC_ADJUST, in nanoseconds, from 0. It
  * is not sampled, so two CPUs can never disagree, whenever their pages were written: that is what the STABLE flag
  * promises. While the VM is paused its TSC stands still, and so does this clock.
  *
- * Spec: Linux Documentation/virt/kvm/x86/msr.rst, hypercalls.rst
+ * Spec: Linux Documentation/virt/kvm/x86/msr.rst
  */
 #include "isa/x86/kvmpv.h"
 
@@ -15,12 +15,9 @@
 #include "core/gmem.h"
 #include "core/vcpu.h"
 #include "core/vm.h"
-#include "isa/x86/insn_steps.h"
 
 enum { PVCLOCK_TSC_STABLE = 1 << 0 };
 enum { SYSTEM_TIME_ENABLE = 1 << 0 };
-enum { KVM_HC_VAPIC_POLL_IRQ = 1 };
-enum { KVM_EPERM = 1, KVM_ENOSYS = 1000 };
 
 /* The clock page, as the guest reads it. */
 struct pvclock_page {
@@ -103,17 +100,4 @@ void x86_kvm_wall_clock_write(struct x86_cpu *c, uint64_t v)
     struct wall_page page = { .sec = (uint32_t)(wall / NS_PER_S), .nsec = (uint32_t)(wall % NS_PER_S) };
     if (gmem_read(c->gmem, v, &version, sizeof(version)) == 0)
         (void)publish(c->gmem, v, &page, sizeof(page), version); /* not RAM: the guest gets what it asked for, nothing */
-}
-
-void step_vmcall(struct x86_cpu *c, const struct x86_insn *i)
-{
-    (void)i;
-    bool wide = c->mode == X86_MODE_64;
-    uint64_t nr = wide ? c->gpr[RAX] : (uint32_t)c->gpr[RAX];
-    int64_t result = -KVM_ENOSYS;
-    if (c->cpl != 0)
-        result = -KVM_EPERM;
-    else if (nr == KVM_HC_VAPIC_POLL_IRQ)
-        result = 0;
-    c->gpr[RAX] = wide ? (uint64_t)result : (uint32_t)result;
 }

@@ -355,17 +355,7 @@ static bool base_write(struct x86_cpu *c, uint32_t msr, uint64_t v)
 
 static bool kvm_read(struct x86_cpu *c, uint32_t msr, uint64_t *ret_value)
 {
-    *ret_value = msr == KVM_MSR_WALL_CLOCK ? c->kvm_wall_clock : c->kvm_system_time;
-    return true;
-}
-
-static bool kvm_write(struct x86_cpu *c, uint32_t msr, uint64_t v)
-{
-    if (msr == KVM_MSR_WALL_CLOCK)
-        x86_kvm_wall_clock_write(c, v);
-    else
-        x86_kvm_system_time_write(c, v);
-    return true;
+    return x86_kvm_msr_read(c, msr, ret_value);
 }
 
 /* ---- the table ---- */
@@ -403,7 +393,7 @@ static const struct msr msrs[] = {
     { ONE(MSR_TSC_DEADLINE), .kind = MSR_FN, .read = intc_read, .write = intc_write },
     { MSR_X2APIC, MSR_X2APIC + 0xff, .kind = MSR_FN, .read = intc_read, .write = intc_write },
     { ONE(MSR_XSS), .kind = MSR_FN, .read = xss_read, .write = xss_write },
-    { KVM_MSR_WALL_CLOCK, KVM_MSR_SYSTEM_TIME, .kind = MSR_FN, .read = kvm_read, .write = kvm_write },
+    { KVM_MSR_WALL_CLOCK, KVM_MSR_POLL_CONTROL, .kind = MSR_FN, .read = kvm_read, .write = x86_kvm_msr_write },
     { ONE(MSR_EFER), .kind = MSR_FN, .read = efer_read, .write = efer_write },
     { ONE(MSR_STAR), .kind = MSR_FIELD, FIELD(star), .bits = ANY },
     { ONE(MSR_LSTAR), .kind = MSR_CANONICAL, FIELD(lstar) },

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "isa/x86/kvmpv.h"
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -106,7 +107,7 @@ static void cut_to_host(struct x86_profile *p)
 
 static void fill(const struct model *m, struct x86_profile *p)
 {
-    *p = (struct x86_profile){ .phys_bits = PHYS_BITS };
+    *p = (struct x86_profile){ .phys_bits = PHYS_BITS, .kvm = KVM_FEATURES_ALWAYS | KVM_FEATURES_DEFAULT };
     for (unsigned f = 0; f < X86_FEAT_END; f++)
         p->has[f] = true;
     p->has[X86_FEAT_MONITOR] = false;
@@ -117,14 +118,76 @@ static void fill(const struct model *m, struct x86_profile *p)
     cut_to_host(p);
 }
 
-int x86_profile_make(const char *name, struct x86_profile *ret_profile, struct error *err)
+/* Parts of KVM's interface that can be switched, by the names that QEMU gives them. */
+static const struct {
+    const char *name;
+    uint32_t bit, needs;
+} kvm_parts[] = {
+    { "kvm-steal-time", KVM_FEATURE_STEAL_TIME, 0 },
+    { "kvm-pv-eoi", KVM_FEATURE_PV_EOI, 0 },
+    { "kvm-pv-unhalt", KVM_FEATURE_PV_UNHALT, 0 },
+    { "kvm-pv-tlb-flush", KVM_FEATURE_PV_TLB_FLUSH, KVM_FEATURE_STEAL_TIME },
+    { "kvm-pv-ipi", KVM_FEATURE_PV_SEND_IPI, 0 },
+    { "kvm-poll-control", KVM_FEATURE_POLL_CONTROL, 0 },
+    { "kvm-pv-sched-yield", KVM_FEATURE_PV_SCHED_YIELD, KVM_FEATURE_STEAL_TIME },
+};
+
+static const char *name_list(char *text, size_t cap)
 {
+    size_t at = 0;
+    for (unsigned k = 0; k < ARRAY_SIZE(kvm_parts) && at < cap; k++)
+        at += (size_t)snprintf(text + at, cap - at, ", %s", kvm_parts[k].name);
+    return text;
+}
+
+/* One word behind the model's name. */
+static int change(struct x86_profile *p, const char *word, struct error *err)
+{
+    char list[160];
+    bool off = word[0] == '-' || strcmp(word, "kvm-pv=off") == 0, all = strncmp(word, "kvm-pv=", 7) == 0;
+    if (all && !off && strcmp(word, "kvm-pv=on") != 0)
+        return error_set(err, -EINVAL, "'%s': kvm-pv is on or off", word);
+    uint32_t bits = all ? KVM_FEATURES_SWITCHED : 0;
+    for (unsigned k = 0; k < ARRAY_SIZE(kvm_parts) && !all && (word[0] == '-' || word[0] == '+'); k++)
+        if (strcmp(kvm_parts[k].name, word + 1) == 0)
+            bits = kvm_parts[k].bit;
+    if (!bits)
+        return error_set(err, -EINVAL, "'%s' is not known (kvm-pv=on, kvm-pv=off, or + or - and a part of it%s)", word,
+                         name_list(list, sizeof(list)));
+    p->kvm = off ? p->kvm & ~bits : p->kvm | bits;
+    return 0;
+}
+
+static void cut_kvm(struct x86_profile *p)
+{
+    for (unsigned k = 0; k < ARRAY_SIZE(kvm_parts); k++)
+        if ((p->kvm & kvm_parts[k].needs) != kvm_parts[k].needs)
+            p->kvm &= ~kvm_parts[k].bit;
+}
+
+int x86_profile_make(const char *text, struct x86_profile *ret_profile, struct error *err)
+{
+    char words[256];
+    if ((size_t)snprintf(words, sizeof(words), "%s", text) >= sizeof(words))
+        return error_set(err, -EINVAL, "the CPU model's name is longer than %zu bytes", sizeof(words) - 1);
+    char *rest = words;
+    const char *name = strsep(&rest, ","), *word;
+    const struct model *m = NULL;
     for (unsigned k = 0; k < ARRAY_SIZE(models); k++)
-        if (strcmp(models[k].name, name) == 0) {
-            fill(&models[k], ret_profile);
-            return 0;
-        }
-    return error_set(err, -EINVAL, "CPU model '%s' is not known (x86-64-v3, x86-64-v4, max, host)", name);
+        if (strcmp(models[k].name, name) == 0)
+            m = &models[k];
+    if (!m)
+        return error_set(err, -EINVAL, "CPU model '%s' is not known (x86-64-v3, x86-64-v4, max, host)", name);
+    struct x86_profile p;
+    fill(m, &p);
+    while ((word = strsep(&rest, ","))) {
+        int r = change(&p, word, err);
+        if (r < 0)
+            return error_prefix(err, "CPU model");
+    }
+    cut_kvm(&p);
+    *ret_profile = p;
+    return 0;
 }
 
 static struct x86_profile default_profile; /* written once, under default_once */

@@ -16,6 +16,7 @@
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "isa/x86/hypercall.h"
+#include "isa/x86/kvmpv.h"
 #include "isa/x86/mmu.h"
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
@@ -122,10 +123,13 @@ static bool take_irq(struct x86_run *e, struct x86_cpu *c)
         return false;
     vm_lock(v->vm);
     int vector = v->intc->accept(v->intc_dev);
+    bool more = vector >= 0 && v->intc->poll(v->intc_dev) >= 0; /* of the 8259s; what an APIC holds back it tells of later */
     vm_unlock(v->vm);
     if (vector < 0)
         return false;
-    vcpu_request(v, VCPU_REQ_IRQ); /* there may be more: look again when interrupts are on */
+    if (more)
+        vcpu_request(v, VCPU_REQ_IRQ); /* look again when interrupts are on */
+    x86_kvm_tell_steal(c);             /* before the guest's clock tick asks */
     c->activity = X86_RUNNING;
     e->nr_irqs++;
     x86_deliver_event(c, (unsigned)vector, X86_EVENT_EXTERNAL);
@@ -153,6 +157,17 @@ static void take_startup(struct x86_cpu *c, uint32_t reqs)
     if (vcpu_take(c->vcpu, VCPU_REQ_SIPI) && c->activity == X86_WAIT_SIPI)
         start_up(
             c, atomic_load_explicit(&c->vcpu->sipi_vector, memory_order_acquire)); /* partner: lapic's store before the request */
+}
+
+/* KVM_HC_KICK_CPU by another CPU: ends a HLT, or the next one. */
+static void take_unhalt(struct x86_cpu *c, uint32_t reqs)
+{
+    if ((reqs & VCPU_REQ_UNHALT) && vcpu_take(c->vcpu, VCPU_REQ_UNHALT))
+        c->unhalted = true;
+    if (!c->unhalted || c->activity != X86_HALTED)
+        return;
+    c->unhalted = false;
+    c->activity = X86_RUNNING;
 }
 
 /* Nothing to execute: sleeps unless something has come. Requests that cannot wake are cleared, so that sleeping is quiet. */
@@ -198,6 +213,7 @@ static bool boundary(struct x86_run *e, struct x86_cpu *c, uint32_t reqs, enum v
     }
     if (reqs & (VCPU_REQ_INIT | VCPU_REQ_SIPI))
         take_startup(c, reqs);
+    take_unhalt(c, reqs);
     if ((reqs & VCPU_REQ_NMI) || c->nmi_pending)
         take_nmi(c);
     if (c->activity == X86_RUNNING && (reqs & VCPU_REQ_IRQ) && x86_interruptible(c))
@@ -229,6 +245,7 @@ bool x86_run_boundary(struct x86_run *e, struct x86_cpu *c, enum vcpu_exit *ret_
         if (boundary(e, c, reqs, ret_exit)) {
             if (*ret_exit == VCPU_EXIT_SHUTDOWN)
                 *ret_exit = shut_down(c);
+            x86_kvm_leave(c);
             return true;
         }
         if (c->activity == X86_RUNNING)
@@ -240,6 +257,7 @@ enum vcpu_exit x86_run_blocks(struct x86_run *e, struct x86_cpu *c, uint64_t blo
 {
     enum vcpu_exit exit;
     uint64_t *left = &e->nr_blocks, end = e->nr_blocks + blocks;
+    x86_kvm_enter(c);
     c->trap_env = &e->env;
     if (_setjmp(e->env)) { /* a step function raised */
         e->nr_traps++;

@@ -66,11 +66,11 @@ static void reset_common(struct x86_cpu *c)
     c->dr7 = RESET_DR7;
     c->debugctl = 0;
     memset(c->pdpte, 0, sizeof(c->pdpte));
-    c->kvm_wall_clock = c->kvm_system_time = c->kvm_steal_time = c->kvm_pv_eoi = c->kvm_poll_control = 0;
+    x86_kvm_reset(c);
     c->hc_shared = 0;
     c->activity = c->vcpu && c->vcpu->id != 0 ? X86_WAIT_SIPI : X86_RUNNING;
     c->int_shadow = 0;
-    c->nmi_blocked = c->nmi_pending = false;
+    c->nmi_blocked = c->nmi_pending = c->unhalted = false;
     c->pending_dbg = 0;
 }
 
@@ -199,6 +199,8 @@ static int cpu_post_load(void *object, struct error *err)
         r = check_segments(c, err);
     if (r == 0)
         r = check_msrs(c, err);
+    if (r == 0)
+        r = x86_kvm_loaded(c, err);
     if (r < 0)
         return r;
     c->next_rip = c->rip;
@@ -290,13 +292,14 @@ static const struct state_field cpu_fields[] = {
     STATE_U8(struct x86_cpu, int_shadow),
     STATE_BOOL(struct x86_cpu, nmi_blocked),
     STATE_BOOL(struct x86_cpu, nmi_pending),
+    STATE_BOOL(struct x86_cpu, unhalted),
     STATE_U64(struct x86_cpu, pending_dbg),
     STATE_END,
 };
 
 const struct state_desc x86_state_desc = {
     .name = "x86-cpu",
-    .version = 2,
+    .version = 3,
     .fields = cpu_fields,
     .post_load = cpu_post_load,
 };

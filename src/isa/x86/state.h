@@ -159,6 +159,7 @@ struct x86_cpu {
     uint8_t int_shadow; /* 1: interrupts are held off until after the next instruction (STI); 2: MOV SS/POP SS (traps too) */
     bool nmi_blocked;   /* between NMI delivery and IRET */
     bool nmi_pending;
+    bool unhalted;        /* HLT ends, the next one when there is none (KVM_HC_KICK_CPU) */
     uint64_t pending_dbg; /* DR6 bits of a trap-class debug exception that waits for the instruction boundary */
 
     /* ---- derived ---- */

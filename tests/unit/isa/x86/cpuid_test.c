@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "base/checked.h"
+#include "isa/x86/kvmpv.h"
 #include "isa/x86/profile.h"
 #include "isa/x86/sysreg.h"
 
@@ -162,7 +163,7 @@ static void hypervisor_is_kvm(void **state)
     x86_cpuid(c, 0x40000000, 0, r);
     assert_memory_equal(&r[EBX], "KVMKVMKVM\0\0\0", 12);
     assert_true(reg(c, 1, 0, ECX) & 1U << 31);
-    assert_int_equal(reg(c, 0x40000001, 0, EAX), 1 << 1 | 1 << 3 | 1 << 24);
+    assert_int_equal(reg(c, 0x40000001, 0, EAX), KVM_FEATURES_ALWAYS | KVM_FEATURES_DEFAULT);
 }
 
 static void brand_string_names_the_model(void **state)

@@ -151,7 +151,7 @@ static void the_declaration_covers_the_architectural_state(void **state)
     pad(covered, AT(fpu) + END(struct x86_fpu, mxcsr), AT(fpu.zmm));
     pad(covered, AT(fpu) + END(struct x86_fpu, k), AT(star));
     pad(covered, END(struct x86_cpu, kvm_clock_version), AT(pdpte));
-    pad(covered, END(struct x86_cpu, nmi_pending), AT(pending_dbg));
+    pad(covered, END(struct x86_cpu, unhalted), AT(pending_dbg));
     for (size_t at = 0; at < sizeof(covered); at++)
         if (covered[at] != (at < AT(cpl)))
             fail_msg("byte %zu of struct x86_cpu is declared %u times", at, covered[at]);
