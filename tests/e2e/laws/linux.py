@@ -41,11 +41,40 @@ def the_kernel_finds_nothing_to_complain_about():
         expect(bad, [], args)
 
 
+def the_guest_uses_kvms_interface_and_has_no_complaint():
+    said = ('kvm-guest: KVM setup pv remote TLB flush', 'kvm-guest: setup PV sched yield', 'kvm-guest: PV spinlocks enabled', 'kvm-guest: setup PV IPIs')
+    for kernel in kernels():
+        for pv, wanted in (('on', True), ('off', False)):
+            status, out, err = guest('dmesg -r', *kernel, '--cpus', '2', '--cpu', f'x86-64-v3,kvm-pv={pv}')
+            expect((status, err), (0, b''), pv)
+            expect_in(b'kvm-clock: Using msrs', out)
+            expect([line for line in said if (line.encode() in out) != wanted], [], f'kvm-pv={pv}: lines')
+            expect(re.findall(rb'^<[0-4]>.*|.*(?:WARNING|BUG:|Call Trace).*', out, re.M) if os.getloadavg()[0] <= os.cpu_count() else [], [], pv)
+
+
+def cpu_times():
+    """Shell text that prints all CPUs' user, system, idle and steal time in /proc/stat, ticks."""
+    return 'set -- $(head -n 1 /proc/stat); echo $2 $4 $5 $9'
+
+
+def what_the_host_gives_to_others_is_steal():
+    spin = 'i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done'
+    one = {min(os.sched_getaffinity(0))} # two CPUs of the guest share one of the host
+    status, out, err = guest(f'{cpu_times()}; ({spin}) & {spin}; wait; {cpu_times()}', '--cpus', '2', '--cpu', 'x86-64-v3,kvm-pv=on',
+                             preexec_fn=lambda: os.sched_setaffinity(0, one))
+    expect((status, err), (0, b''), 'run')
+    before, after = (list(map(int, line.split())) for line in out.splitlines())
+    user, system, _, steal = (b - a for a, b in zip(before, after))
+    expect(steal > 0.4 * (user + system), True, f'steal {steal} of user {user}, system {system}')
+    status, out, err = guest(f'{spin}; {cpu_times()}', '--cpu', 'x86-64-v3,kvm-pv=off')
+    expect((status, err, int(out.split()[3])), (0, b'', 0), 'nothing is told when it is off')
+
+
 def threads_on_several_cpus_find_what_cpus_owe_them():
     with open(STRESS, 'rb') as f:
         program = f.read()
-    for cpus in ('2', '4'):
-        status, out, err = guest('cat > /tmp/stress; chmod +x /tmp/stress; /tmp/stress', '--cpus', cpus, stdin=program)
+    for cpus, cpu in (('2', 'x86-64-v3'), ('4', 'x86-64-v3,kvm-pv=on'), ('3', 'x86-64-v3,kvm-pv=off')):
+        status, out, err = guest('cat > /tmp/stress; chmod +x /tmp/stress; /tmp/stress', '--cpus', cpus, '--cpu', cpu, stdin=program)
         expect((status, err), (0, b''), out.decode(errors='replace'))
         expect(out.count(b'ok '), 8, 'laws')
 
