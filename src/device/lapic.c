@@ -319,8 +319,7 @@ static bool write_reg(struct lapic *a, unsigned reg, uint32_t v)
         lapic_request(a);
         return true;
     case LAPIC_EOI:
-        lapic_settle(a);
-        lapic_withdraw_eoi(a);
+        lapic_withdraw_eoi(a); /* ended by its word or by this: there is only one */
         lapic_end_of_interrupt(a);
         return true;
     case LAPIC_LDR: a->ldr = v & LDR_MASK; return true;

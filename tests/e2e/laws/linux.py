@@ -58,7 +58,7 @@ def cpu_times():
 
 
 def what_the_host_gives_to_others_is_steal():
-    spin = 'i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done'
+    spin = 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'
     one = {min(os.sched_getaffinity(0))} # two CPUs of the guest share one of the host
     status, out, err = guest(f'{cpu_times()}; ({spin}) & {spin}; wait; {cpu_times()}', '--cpus', '2', '--cpu', 'x86-64-v3,kvm-pv=on',
                              preexec_fn=lambda: os.sched_setaffinity(0, one))
