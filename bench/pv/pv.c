@@ -235,12 +235,46 @@ static void spread_case(unsigned n)
         pthread_join(t[i], NULL);
 }
 
+static void compute(void)
+{
+    volatile unsigned sum = 0;
+    for (unsigned i = 0; i < 200000; i++)
+        sum++;
+}
+
+/* One process makes blocks, another one uses them: both take as long as the block, so two CPUs are twice as fast as one. */
+static void pipeline_case(unsigned n)
+{
+    static char block[4096];
+    int fd[2];
+    if (pipe(fd) < 0)
+        fail("pipe");
+    if (fork() == 0) {
+        close(fd[0]);
+        for (unsigned k = 0; k < n; k++) {
+            compute();
+            if (write(fd[1], block, sizeof(block)) != sizeof(block))
+                _exit(1);
+        }
+        _exit(0);
+    }
+    close(fd[1]);
+    unsigned long got = 0;
+    for (ssize_t r; (r = read(fd[0], block, sizeof(block))) > 0;) {
+        got += (unsigned long)r;
+        compute();
+    }
+    if (got != (unsigned long)n * sizeof(block))
+        fail("a block was lost");
+    wait(NULL);
+}
+
 static const struct {
     const char *name;
     void (*fn)(unsigned n);
 } cases[] = {
     { "pipe", pipe_case },   { "futex", futex_case }, { "unmap", unmap_case },   { "unmap-idle", unmap_idle_case },
-    { "files", files_case }, { "forks", forks_case }, { "spread", spread_case },
+    { "files", files_case }, { "forks", forks_case }, { "spread", spread_case }, { "pipeline", pipeline_case },
 };
 
 static double run_command(char **argv)

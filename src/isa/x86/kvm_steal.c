@@ -73,8 +73,10 @@ void x86_kvm_entered(struct x86_cpu *c)
 
 void x86_kvm_left(struct x86_cpu *c)
 {
+    bool idle = c->activity == X86_HALTED && (c->rflags & FLAG_IF);
     struct steal_page *p = page_of(c);
-    if (!p)
+    /* Linux's scheduler does not take a preempted CPU for a free one, so an idle one is only told of where that saves IPIs. */
+    if (!p || (idle && !x86_kvm_offers(c, KVM_FEATURE_PV_TLB_FLUSH)))
         return;
     atomic_fetch_or_explicit(&p->preempted, KVM_VCPU_PREEMPTED, memory_order_release); /* our uses of the TLB are over */
     (void)gmem_note_write(c->gmem, p);

@@ -336,6 +336,28 @@ static void a_cpu_that_does_not_run_says_so(void **state)
     assert_int_equal(peek8(b, BARE_DATA + PREEMPTED_AT), KVM_VCPU_PREEMPTED);
 }
 
+/* Whoever waits with interrupts off waits for a kick; whoever waits with them on is free, and preempted only for who asks for
+ * that. */
+static void an_idle_cpu_is_preempted_only_for_tlb_flushes(void **state)
+{
+    struct bare *b = *state;
+    struct x86_profile p;
+    assert_int_equal(x86_profile_make("max,kvm-pv=on,-kvm-pv-tlb-flush", &p, NULL), 0);
+    bare_code(b, BARE_CODE, halts, sizeof(halts));
+    write_msr(b, KVM_MSR_STEAL_TIME, BARE_DATA | 1);
+    for (unsigned flush = 0; flush < 2; flush++)
+        for (unsigned idle = 0; idle < 2; idle++) {
+            const struct x86_profile *was = b->c->profile;
+            b->c->profile = flush ? was : &p;
+            b->c->rflags = FLAG_ONE | (idle ? FLAG_IF : 0);
+            b->c->rip = BARE_CODE;
+            b->c->activity = X86_RUNNING;
+            bare_run(b);
+            assert_int_equal(peek8(b, BARE_DATA + PREEMPTED_AT), flush || !idle ? KVM_VCPU_PREEMPTED : 0);
+            b->c->profile = was;
+        }
+}
+
 /* mov rax, [0x50000]; hlt; jmp to the start */
 static const uint8_t reads[] = { 0x48, 0x8b, 0x04, 0x25, 0, 0, 5, 0, 0xf4, 0xeb, 0xf5 };
 
@@ -472,6 +494,7 @@ int main(void)
         T(steal_time_must_be_aligned_and_in_ram),
         T(stolen_time_is_added_under_an_odd_version),
         T(a_cpu_that_does_not_run_says_so),
+        T(an_idle_cpu_is_preempted_only_for_tlb_flushes),
         T(a_flush_put_off_is_done_on_entering),
         T(without_the_feature_the_flush_bit_means_nothing),
         T(an_eoi_word_must_be_aligned_and_in_ram),
