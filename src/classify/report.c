@@ -78,7 +78,7 @@ int report_witness(const struct classify_result *r, const char *name, classify_r
     bool found = false;
     for (unsigned n = 0; n < r->nr; n++) {
         const struct classify_insn *i = &r->insn[n];
-        if (strcmp(i->name, name) != 0)
+        if (!classify_is_called(i, name))
             continue;
         found = true;
         (void)fprintf(out, "%s (row %u): ", i->name, i->row);
@@ -168,7 +168,8 @@ static void put_short_witness(const struct classify_witness *w, unsigned n, FILE
         (void)fprintf(out, ": %s %s -> %s in %s mode", f->field, f->before[0], after_of(f, 0), w->side[0]);
 }
 
-static int put_row(const struct classify_insn *i, classify_replay_fn replay, void *opaque, FILE *out, struct error *err)
+static int put_row(const struct classify_insn *i, int width, classify_replay_fn replay, void *opaque, FILE *out,
+                   struct error *err)
 {
     char classes[100] = "";
     struct classify_witness w;
@@ -176,7 +177,8 @@ static int put_row(const struct classify_insn *i, classify_replay_fn replay, voi
         if (i->classes >> n & 1)
             (void)snprintf(classes + strlen(classes), sizeof(classes) - strlen(classes), "%s%s", classes[0] ? ", " : "",
                            classify_class_name(n));
-    (void)fprintf(out, "%c %-11s %-69s", classify_is_offender(i) ? '*' : ' ', i->name, i->classes ? classes : innocuous_text(i));
+    (void)fprintf(out, "%c %-*s %-69s", classify_is_offender(i) ? '*' : ' ', width, i->name,
+                  i->classes ? classes : innocuous_text(i));
     if (i->classes) {
         int r = replay(opaque, i, telling_class(i), &w, err);
         if (r < 0)
@@ -192,11 +194,15 @@ int report_text(const struct classify_result *r, bool all, classify_replay_fn re
 {
     (void)fprintf(out, "%s, seed %" PRIu64 "; the monitor's setting: %s\n", r->isa, r->seed, r->setting);
     put_counts(r, out);
-    (void)fprintf(out, "\n  %-11s %-69s  a witness (* is an offender)\n", "instruction", "classes");
+    int width = (int)strlen("instruction");
+    for (unsigned k = 0; k < r->nr; k++)
+        if ((all || r->insn[k].classes) && (int)strlen(r->insn[k].name) > width)
+            width = (int)strlen(r->insn[k].name);
+    (void)fprintf(out, "\n  %-*s %-69s  a witness (* is an offender)\n", width, "instruction", "classes");
     for (unsigned k = 0; k < r->nr; k++) {
         if (!r->insn[k].classes && !all)
             continue;
-        int e = put_row(&r->insn[k], replay, opaque, out, err);
+        int e = put_row(&r->insn[k], width, replay, opaque, out, err);
         if (e < 0)
             return e;
     }

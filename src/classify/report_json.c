@@ -87,9 +87,9 @@ int report_json(const struct classify_result *r, classify_replay_fn replay, void
         e = add_insn(insns, &r->insn[n], replay, opaque, err);
     }
     json_t *root = json_pack("{s:s, s:b, s:b, s:I, s:b, s:s, s:i, s:o, s:o}", "isa", r->isa, "virtualizable", nr == 0,
-                             "recursively_virtualizable", nr == 0, "seed", (json_int_t)r->seed, "umip", r->umip, "setting",
-                             r->setting, "offenders_copied_by_translator", (int)copied, "offenders", offenders, "instructions",
-                             insns);
+                             "recursively_virtualizable", nr == 0, "seed", (json_int_t)r->seed, r->option, r->has_option,
+                             "setting", r->setting, "offenders_copied_by_translator", (int)copied, "offenders", offenders,
+                             "instructions", insns);
     if (!root && e >= 0)
         e = error_set(err, -ENOMEM, "out of memory for JSON");
     if (e >= 0 && json_dumpf(root, out, JSON_INDENT(1)) < 0)

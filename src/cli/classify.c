@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "classify/report.h"
-#include "classify/x86/experiment.h"
 #include "classify/x86/host_report.h"
+#include "classify/x86/lab.h"
 #include "cli/verbs.h"
 
 static const char help[] =
@@ -63,7 +63,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
     for (int k = 1; k < argc; k++) {
         const char *a = argv[k];
         if (strcmp(a, "--umip") == 0) {
-            o->experiment.umip = true;
+            o->experiment.option = true;
         } else if (strcmp(a, "--all") == 0) {
             o->all = true;
         } else if (strcmp(a, "--json") == 0) {
@@ -129,7 +129,7 @@ int verb_classify(int argc, char **argv)
         }
     if (parse(argc, argv, &o, &err) < 0)
         return cli_usage(&err, "classify");
-    int r = experiment_new(&o.experiment, &e, &err);
+    int r = experiment_new(&x86_lab_isa, &o.experiment, &e, &err);
     if (r >= 0)
         r = experiment_all(e, &result, &err);
     if (r >= 0)

@@ -33,7 +33,7 @@ static void make(bool with_offender)
     insns[2].classes = with_offender ? CLASSIFY_MODE : 0;
     strcpy(insns[3].name, "<b>&");
     insns[3].classes = with_offender ? CLASSIFY_LOCATION : 0;
-    result = (struct classify_result){ .isa = "toy", .setting = "none", .seed = 5, .nr = ROWS, .insn = insns };
+    result = (struct classify_result){ .isa = "toy", .option = "open", .setting = "none", .seed = 5, .nr = ROWS, .insn = insns };
 }
 
 /* A witness with one fact; opaque: the error to give instead, or 0. */
