@@ -342,6 +342,20 @@ static void keep_side(struct facts *f, unsigned side)
         memcpy(w->outcome[0], w->outcome[side], sizeof(w->outcome[0]));
 }
 
+/* The translation cache is no part of the state that is compared. */
+static void add_flush(struct facts *f, unsigned side)
+{
+    struct classify_fact *t = &f->w->fact[f->w->nr_facts];
+    if (!f->e->pair.outcome[side].flushes || f->w->nr_facts == FACTS_MAX)
+        return;
+    f->w->nr_facts++;
+    (void)snprintf(t->field, sizeof(t->field), "translations");
+    for (unsigned n = 0; n < 2; n++) {
+        (void)snprintf(t->before[n], sizeof(t->before[n]), "cached");
+        (void)snprintf(t->after[n], sizeof(t->after[n]), "dropped");
+    }
+}
+
 static void add_facts(struct experiment *e, unsigned class, unsigned side, struct facts *f)
 {
     const struct pair *p = &e->pair;
@@ -349,6 +363,7 @@ static void add_facts(struct experiment *e, unsigned class, unsigned side, struc
     if (class == CLASS_CONTROL) {
         keep_side(f, side);
         (void)fields_compare(e->isa->fields, p->before[side], p->after[side], NULL, FIELDS_TEXTS, add_difference, f);
+        add_flush(f, side);
     } else if (class != CLASS_PRIVILEGED) {
         (void)fields_compare(e->isa->fields, p->after[0], p->after[1], alike, FIELDS_TEXTS, add_difference, f);
     }

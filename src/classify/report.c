@@ -99,7 +99,7 @@ int report_witness(const struct classify_result *r, const char *name, classify_r
 
 static void put_counts(const struct classify_result *r, FILE *out)
 {
-    unsigned of[CLASSIFY_CLASSES] = { 0 }, innocuous = 0, sensitive = 0, never = 0, skipped = 0;
+    unsigned of[CLASSIFY_CLASSES] = { 0 }, innocuous = 0, sensitive = 0, never = 0, skipped = 0, notes = 0;
     for (unsigned k = 0; k < r->nr; k++) {
         const struct classify_insn *i = &r->insn[k];
         for (unsigned n = 0; n < CLASSIFY_CLASSES; n++)
@@ -108,9 +108,16 @@ static void put_counts(const struct classify_result *r, FILE *out)
         innocuous += !(i->classes & CLASSIFY_SENSITIVE);
         never += i->never && !i->skipped;
         skipped += i->skipped;
+        notes += i->notes;
     }
-    (void)fprintf(out, "%u instructions (rows of the table): %u sensitive, %u innocuous", r->nr, sensitive, innocuous);
-    (void)fprintf(out, " (%u of them always trap here, %u have no encoding in 64- and 32-bit code)\n", never, skipped);
+    (void)fprintf(out, "%u instructions: %u sensitive, %u innocuous (%u of them always trap here", r->nr, sensitive, innocuous,
+                  never);
+    if (skipped)
+        (void)fprintf(out, ", %u have no encoding in 64- and 32-bit code", skipped);
+    (void)fprintf(out, ")\n");
+    if (notes)
+        (void)fprintf(out, "%u leave a note of what was used, for the supervisor to read: not counted as a change of resources\n",
+                      notes);
     for (unsigned n = 0; n < CLASSIFY_CLASSES; n++)
         (void)fprintf(out, "  %-20s %u\n", classify_class_name(n), of[n]);
 }

@@ -60,9 +60,10 @@ static json_t *counts_json(const struct classify_counts *n)
 
 static int add_insn(json_t *list, const struct classify_insn *i, classify_replay_fn replay, void *opaque, struct error *err)
 {
-    json_t *o = json_pack("{s:s, s:i, s:o, s:b, s:b, s:b, s:b, s:o}", "name", i->name, "row", i->row, "classes", classes_json(i),
-                          "offender", classify_is_offender(i), "enters_supervisor_only", i->gate, "always_traps", i->never,
-                          "copied_by_translator", i->copied, "counts", counts_json(&i->counts));
+    json_t *o = json_pack("{s:s, s:i, s:o, s:b, s:b, s:b, s:b, s:b, s:o}", "name", i->name, "row", i->row, "classes",
+                          classes_json(i), "offender", classify_is_offender(i), "enters_supervisor_only", i->gate, "always_traps",
+                          i->never, "copied_by_translator", i->copied, "leaves_note", i->notes, "counts",
+                          counts_json(&i->counts));
     if (i->classes) {
         struct classify_witness w;
         int r = replay(opaque, i, main_class(i), &w, err);
