@@ -24,5 +24,9 @@ MUST_CHECK int report_json(const struct classify_result *r, classify_replay_fn r
 /* One page that needs no network: the picture of the sets, the offenders and their witnesses. */
 MUST_CHECK int report_html(const struct classify_result *r, classify_replay_fn replay, void *opaque, FILE *out,
                            struct error *err);
+/* The picture of the sets alone, as an SVG element; its classes are styled by the page. */
+void report_picture(const struct classify_result *r, FILE *out);
+/* Text as it may stand in HTML. */
+void report_escaped(const char *text, FILE *out);
 
 #endif
