@@ -51,12 +51,16 @@ int experiment_new(const struct experiment_isa *isa, const struct experiment_opt
         e->options.pairs = EXPERIMENT_PAIRS;
     size_t size = STATES * ALIGN_UP(isa->state_size, (size_t)LINE);
     e->block = aligned_alloc(LINE, size);
-    int r = e->block ? isa->lab_new(o->option, &e->lab, err) : error_set(err, -ENOMEM, "out of memory for states");
+    if (!e->block) {
+        experiment_free(e);
+        return error_set(err, -ENOMEM, "out of memory for states");
+    }
+    memset(e->block, 0, size);
+    int r = isa->lab_new(o->option, &e->lab, err);
     if (r < 0) {
         experiment_free(e);
         return r;
     }
-    memset(e->block, 0, size);
     e->pair = (struct pair){ .before = { state_at(e, 0), state_at(e, 1) },
                              .after = { state_at(e, 2), state_at(e, 3) },
                              .again = state_at(e, 4) };
@@ -68,7 +72,8 @@ void experiment_free(struct experiment *e)
 {
     if (!e)
         return;
-    e->isa->lab_free(e->lab);
+    if (e->lab)
+        e->isa->lab_free(e->lab);
     free(e->block);
     free(e);
 }

@@ -48,7 +48,7 @@ struct experiment_isa {
     size_t state_size;
     /* -ENOMEM, or what the CPU model says; option: the choice is made. */
     int (*lab_new)(bool option, void **ret_lab, struct error *err);
-    void (*lab_free)(void *lab); /* NULL is fine */
+    void (*lab_free)(void *lab); /* half-made ones too */
     unsigned (*nr_subjects)(void *lab);
     /* What is known of the instruction without an experiment: row, name, skipped, copied. */
     void (*subject)(void *lab, unsigned n, struct classify_insn *insn);

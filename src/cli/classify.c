@@ -70,6 +70,14 @@ static int parse_valued(const char *name, const char *value, struct options *o, 
     return 0;
 }
 
+static const struct known_isa *find_isa(const char *name)
+{
+    for (unsigned n = 0; n < ARRAY_SIZE(known_isas); n++)
+        if (strcmp(name, known_isas[n].isa->name) == 0)
+            return &known_isas[n];
+    return NULL;
+}
+
 static bool is_isa_option(const char *a)
 {
     for (unsigned n = 0; n < ARRAY_SIZE(known_isas); n++)
@@ -83,11 +91,10 @@ static int check(struct options *o, struct error *err)
 {
     if (!o->isa_name)
         return error_set(err, -EINVAL, "which instruction set? (x86-64, riscv64)");
-    for (unsigned n = 0; n < ARRAY_SIZE(known_isas); n++)
-        if (strcmp(o->isa_name, known_isas[n].isa->name) == 0)
-            o->isa = &known_isas[n];
-    if (!o->isa)
+    const struct known_isa *known = find_isa(o->isa_name);
+    if (!known)
         return error_set(err, -EINVAL, "unknown instruction set '%s' (there are: x86-64, riscv64)", o->isa_name);
+    o->isa = known;
     if (o->option && strcmp(o->option, o->isa->option) != 0)
         return error_set(err, -EINVAL, "%s is not for %s", o->option, o->isa_name);
     if (o->host && !o->isa->has_host)
@@ -152,7 +159,7 @@ static int report(const struct options *o, const struct classify_result *r, stru
 
 int verb_classify(int argc, char **argv)
 {
-    struct options o = { .experiment = { .seed = 1 } };
+    struct options o = { .experiment = { .seed = 1 }, .isa = &known_isas[0] };
     struct classify_result result = { .insn = NULL };
     struct experiment *e = NULL;
     struct error err;

@@ -55,8 +55,6 @@ static int list_instructions(struct lab *l, struct error *err)
 static void lab_free(void *opaque)
 {
     struct lab *l = opaque;
-    if (!l)
-        return;
     riscv_world_done(&l->world[0]);
     riscv_world_done(&l->world[1]);
     free(l->instruction);

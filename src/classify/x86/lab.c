@@ -33,8 +33,6 @@ struct lab {
 static void lab_free(void *opaque)
 {
     struct lab *l = opaque;
-    if (!l)
-        return;
     x86_world_done(&l->world[0]);
     x86_world_done(&l->world[1]);
     free(l->encodings);
