@@ -258,6 +258,7 @@ void experiment_subject(struct experiment *e, unsigned n, struct classify_insn *
     if (v->counts.both || v->counts.user_only)
         v->classes &= (uint8_t)~CLASSIFY_PRIVILEGED;
     v->gate = t.gate && t.user_completed && (v->classes & CLASSIFY_CONTROL);
+    v->notes &= !(v->classes & CLASSIFY_CONTROL); /* else it is nothing apart */
 }
 
 int experiment_all(struct experiment *e, struct classify_result *r, struct error *err)

@@ -56,7 +56,7 @@ struct classify_insn {
     bool never;  /* completed in no state: it always traps */
     bool gate;   /* in user mode, it changed resource state only by entering supervisor mode at an address the supervisor chose */
     bool copied; /* the binary translator executes it on the host as it stands (with other registers) */
-    bool notes;  /* it left a note for the supervisor: the hardware keeps a record of what the program used */
+    bool notes;  /* it changes no resource, but a record that the hardware keeps for the supervisor of what was used */
     bool skipped; /* no state was tried: it has no encoding in the modes tried */
     struct classify_counts counts;
     struct {

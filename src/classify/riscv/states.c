@@ -100,13 +100,15 @@ static uint64_t value(struct rng *r)
     }
 }
 
-/* As a program's floating-point registers are: boxed floats, doubles, halves, or anything. */
+/* As a program's floating-point registers are: boxed floats, doubles, halves, signalling NaNs of each, or anything. */
 static uint64_t float_value(struct rng *r)
 {
-    switch (rng_below(r, 4)) {
+    static const uint64_t nans[] = { 0x7ff0000000000001, 0xffffffff7f800001, 0xffffffffffff7c01 };
+    switch (rng_below(r, 5)) {
     case 0: return 0xffffffff00000000 | (uint32_t)rng_next(r);
     case 1: return 0xffffffffffff0000 | (uint16_t)rng_next(r);
     case 2: return (0x3f0ULL + rng_below(r, 32)) << 52 | rng_next(r) >> 12;
+    case 3: return nans[rng_below(r, ARRAY_SIZE(nans))];
     default: return value(r);
     }
 }
