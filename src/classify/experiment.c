@@ -17,7 +17,18 @@
 
 #include "base/checked.h"
 
-enum { FACTS_MAX = 20, SUPERVISOR = 0, USER = 1, ENOUGH = 4, PATIENCE = 32, REPEATS = 3, KIND_MODE = 0, STATES = 5, LINE = 64 };
+enum {
+    FACTS_MAX = 20,
+    SUPERVISOR = 0,
+    USER = 1,
+    ENOUGH = 4,
+    PATIENCE = 32,
+    REPEATS = 3,
+    PATIENCE_OTHERS = 8,
+    KIND_MODE = 0,
+    STATES = 5,
+    LINE = 64
+};
 enum { CLASS_PRIVILEGED, CLASS_CONTROL, CLASS_LOCATION, CLASS_MODE }; /* bit numbers */
 
 /* The states are parts of one piece of memory. */
@@ -194,12 +205,16 @@ struct stretch {
     uint32_t from, to;
 };
 
-/* What completes rarely is tried for longer: a verdict is not to hang on one pair. */
-static bool wants_more(const struct classify_insn *v, const struct experiment_id *id, const struct stretch *s)
+/* What completes rarely is tried for longer: a verdict is not to hang on one pair. done: pairs of the stretch that completed on
+ * both sides. */
+static bool wants_more(const struct classify_insn *v, const struct experiment_id *id, const struct stretch *s, uint32_t done)
 {
     const struct classify_counts *n = &v->counts;
-    return id->kind == KIND_MODE && s->from == 0 && id->number < s->to * PATIENCE
-           && (n->both + n->user_only < ENOUGH || n->both + n->supervisor_only < ENOUGH);
+    if (s->from)
+        return false;
+    if (id->kind != KIND_MODE)
+        return !v->never && id->number < s->to * PATIENCE_OTHERS && done < s->to;
+    return id->number < s->to * PATIENCE && (n->both + n->user_only < ENOUGH || n->both + n->supervisor_only < ENOUGH);
 }
 
 static unsigned class_of(const struct experiment *e, unsigned kind)
@@ -212,10 +227,12 @@ static void run_kind(struct experiment *e, unsigned subject, unsigned kind, stru
     struct experiment_id id = { .seed = e->options.seed, .subject = (uint16_t)subject, .kind = (uint8_t)kind };
     struct classify_insn *v = t->insn;
     unsigned class = class_of(e, kind);
-    for (id.number = s.from; id.number < s.to || wants_more(v, &id, &s); id.number++) {
+    uint32_t completed = 0;
+    for (id.number = s.from; id.number < s.to || wants_more(v, &id, &s, completed); id.number++) {
         if (!run_pair(e, &id))
             continue;
         bool done[2] = { !e->pair.outcome[0].trapped, !e->pair.outcome[1].trapped };
+        completed += done[0] && done[1];
         if (kind == KIND_MODE) {
             count(&v->counts, done[SUPERVISOR], done[USER]);
             t->user_completed |= done[USER];

@@ -135,15 +135,17 @@ static void put(uint8_t *at, uint64_t v, unsigned size)
 /* An image of GDTR or IDTR, the header of an XSAVE area, selectors, far pointers, or anything. */
 static void make_operand(struct rng *r, const struct x86_insn *i, uint8_t *at, unsigned room)
 {
-    unsigned kind = rng_below(r, 7), size = rng_percent(r, 80) && i->opsize >= 2 ? i->opsize : 2U << rng_below(r, 3);
+    unsigned kind = rng_below(r, 8), size = rng_percent(r, 80) && i->opsize >= 2 ? i->opsize : 2U << rng_below(r, 3);
     for (unsigned n = 0; n + 8 <= room && kind < 4; n += 8)
         put(at + n, kind == 0 ? rng_next(r) : kind == 1 ? selector(r) : kind == 2 ? data_pointer(r) : control_value(r), 8);
     if (kind == 4) {
         put(at, code_pointer(r), size);
         put(at + size, selector(r), 2);
-    } else if (kind == 5 && rng_percent(r, 50)) { /* XCOMP_BV of an XSAVE area in compact form */
-        put(at + 520, 1ULL << 63 | rng_below(r, 8), 8);
-    } else if (kind == 5) {
+    } else if (kind == 5) { /* XSTATE_BV and XCOMP_BV of an XSAVE area in compact form */
+        uint64_t components = rng_below(r, 8);
+        put(at + 512, components & rng_below(r, 8), 8);
+        put(at + 520, 1ULL << 63 | components, 8);
+    } else if (kind == 6) {
         put(at, rng_below(r, 0x10000), 2);
         put(at + 2, 0x7000000 + 0x1000 * rng_below(r, 16), 8);
     }
