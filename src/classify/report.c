@@ -78,7 +78,7 @@ int report_witness(const struct classify_result *r, const char *name, classify_r
     bool found = false;
     for (unsigned n = 0; n < r->nr; n++) {
         const struct classify_insn *i = &r->insn[n];
-        if (strcmp(i->name, name) != 0)
+        if (!classify_is_called(i, name))
             continue;
         found = true;
         (void)fprintf(out, "%s (row %u): ", i->name, i->row);
@@ -99,7 +99,7 @@ int report_witness(const struct classify_result *r, const char *name, classify_r
 
 static void put_counts(const struct classify_result *r, FILE *out)
 {
-    unsigned of[CLASSIFY_CLASSES] = { 0 }, innocuous = 0, sensitive = 0, never = 0, skipped = 0;
+    unsigned of[CLASSIFY_CLASSES] = { 0 }, innocuous = 0, sensitive = 0, never = 0, skipped = 0, notes = 0;
     for (unsigned k = 0; k < r->nr; k++) {
         const struct classify_insn *i = &r->insn[k];
         for (unsigned n = 0; n < CLASSIFY_CLASSES; n++)
@@ -108,9 +108,16 @@ static void put_counts(const struct classify_result *r, FILE *out)
         innocuous += !(i->classes & CLASSIFY_SENSITIVE);
         never += i->never && !i->skipped;
         skipped += i->skipped;
+        notes += i->notes;
     }
-    (void)fprintf(out, "%u instructions (rows of the table): %u sensitive, %u innocuous", r->nr, sensitive, innocuous);
-    (void)fprintf(out, " (%u of them always trap here, %u have no encoding in 64- and 32-bit code)\n", never, skipped);
+    (void)fprintf(out, "%u instructions: %u sensitive, %u innocuous (%u of them always trap here", r->nr, sensitive, innocuous,
+                  never);
+    if (skipped)
+        (void)fprintf(out, ", %u have no encoding in 64- and 32-bit code", skipped);
+    (void)fprintf(out, ")\n");
+    if (notes)
+        (void)fprintf(out, "%u leave a note of what was used, for the supervisor to read: not counted as a change of resources\n",
+                      notes);
     for (unsigned n = 0; n < CLASSIFY_CLASSES; n++)
         (void)fprintf(out, "  %-20s %u\n", classify_class_name(n), of[n]);
 }
@@ -168,7 +175,8 @@ static void put_short_witness(const struct classify_witness *w, unsigned n, FILE
         (void)fprintf(out, ": %s %s -> %s in %s mode", f->field, f->before[0], after_of(f, 0), w->side[0]);
 }
 
-static int put_row(const struct classify_insn *i, classify_replay_fn replay, void *opaque, FILE *out, struct error *err)
+static int put_row(const struct classify_insn *i, int width, classify_replay_fn replay, void *opaque, FILE *out,
+                   struct error *err)
 {
     char classes[100] = "";
     struct classify_witness w;
@@ -176,7 +184,8 @@ static int put_row(const struct classify_insn *i, classify_replay_fn replay, voi
         if (i->classes >> n & 1)
             (void)snprintf(classes + strlen(classes), sizeof(classes) - strlen(classes), "%s%s", classes[0] ? ", " : "",
                            classify_class_name(n));
-    (void)fprintf(out, "%c %-11s %-69s", classify_is_offender(i) ? '*' : ' ', i->name, i->classes ? classes : innocuous_text(i));
+    (void)fprintf(out, "%c %-*s %-69s", classify_is_offender(i) ? '*' : ' ', width, i->name,
+                  i->classes ? classes : innocuous_text(i));
     if (i->classes) {
         int r = replay(opaque, i, telling_class(i), &w, err);
         if (r < 0)
@@ -192,11 +201,15 @@ int report_text(const struct classify_result *r, bool all, classify_replay_fn re
 {
     (void)fprintf(out, "%s, seed %" PRIu64 "; the monitor's setting: %s\n", r->isa, r->seed, r->setting);
     put_counts(r, out);
-    (void)fprintf(out, "\n  %-11s %-69s  a witness (* is an offender)\n", "instruction", "classes");
+    int width = (int)strlen("instruction");
+    for (unsigned k = 0; k < r->nr; k++)
+        if ((all || r->insn[k].classes) && (int)strlen(r->insn[k].name) > width)
+            width = (int)strlen(r->insn[k].name);
+    (void)fprintf(out, "\n  %-*s %-69s  a witness (* is an offender)\n", width, "instruction", "classes");
     for (unsigned k = 0; k < r->nr; k++) {
         if (!r->insn[k].classes && !all)
             continue;
-        int e = put_row(&r->insn[k], replay, opaque, out, err);
+        int e = put_row(&r->insn[k], width, replay, opaque, out, err);
         if (e < 0)
             return e;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Verdicts on an instruction set as one page of HTML, with the picture of the sets.
+ * Verdicts on an instruction set as one page of HTML, with the picture of the sets (report_picture.c).
  *
  * Everything is inline: style, an SVG, no script, nothing from the network. Text that comes from tables is escaped.
  */
@@ -9,10 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Where names stand in the picture. */
-enum region { REGION_OFFENDER, REGION_GATE, REGION_BOTH, REGION_PRIVILEGED, REGION_NR };
-
-static void put_escaped(const char *text, FILE *out)
+void report_escaped(const char *text, FILE *out)
 {
     for (; *text; text++) {
         switch (*text) {
@@ -25,69 +22,6 @@ static void put_escaped(const char *text, FILE *out)
     }
 }
 
-static bool is_in(const struct classify_insn *i, enum region region)
-{
-    bool sensitive = i->classes & CLASSIFY_SENSITIVE, privileged = i->classes & CLASSIFY_PRIVILEGED;
-    switch (region) {
-    case REGION_OFFENDER: return sensitive && !privileged && !i->gate;
-    case REGION_GATE: return sensitive && !privileged && i->gate;
-    case REGION_BOTH: return sensitive && privileged;
-    default: return privileged && !sensitive;
-    }
-}
-
-static bool is_first(const struct classify_result *r, unsigned n, enum region region)
-{
-    for (unsigned k = 0; k < n; k++)
-        if (is_in(&r->insn[k], region) && strcmp(r->insn[k].name, r->insn[n].name) == 0)
-            return false;
-    return true;
-}
-
-/* The names of a region, in rows of at most `width` characters, centred at x from y on. */
-static void put_names(const struct classify_result *r, enum region region, int x, int y, unsigned width, FILE *out)
-{
-    unsigned column = 0;
-    bool open = false;
-    for (unsigned n = 0; n < r->nr; n++) {
-        if (!is_in(&r->insn[n], region) || !is_first(r, n, region))
-            continue;
-        if (!open || column + strlen(r->insn[n].name) > width) {
-            (void)fprintf(out, "%s<text class=\"r%d\" x=\"%d\" y=\"%d\">", open ? "</text>\n" : "", region, x, y);
-            open = true;
-            column = 0;
-            y += 19;
-        }
-        put_escaped(r->insn[n].name, out);
-        (void)fputc(' ', out);
-        column += (unsigned)strlen(r->insn[n].name) + 1;
-    }
-    (void)fprintf(out, open ? "</text>\n" : "");
-}
-
-static void put_picture(const struct classify_result *r, FILE *out)
-{
-    unsigned innocuous = 0;
-    for (unsigned n = 0; n < r->nr; n++)
-        innocuous += !r->insn[n].classes;
-    (void)fprintf(out,
-                  "<svg viewBox=\"0 0 1000 520\" role=\"img\" aria-label=\"the sets of instructions\">\n"
-                  "<rect x=\"4\" y=\"4\" width=\"992\" height=\"512\" rx=\"12\" class=\"all\"/>\n"
-                  "<ellipse cx=\"370\" cy=\"270\" rx=\"345\" ry=\"205\" class=\"sensitive\"/>\n"
-                  "<ellipse cx=\"700\" cy=\"270\" rx=\"270\" ry=\"180\" class=\"privileged\"/>\n"
-                  "<text class=\"set\" x=\"250\" y=\"52\">sensitive</text>\n"
-                  "<text class=\"set\" x=\"810\" y=\"78\">privileged</text>\n"
-                  "<text class=\"set\" x=\"500\" y=\"36\">%u instructions</text>\n"
-                  "<text class=\"note\" x=\"500\" y=\"504\">outside both: %u innocuous</text>\n",
-                  r->nr, innocuous);
-    put_names(r, REGION_OFFENDER, 232, 165, 32, out);
-    (void)fprintf(out, "<text class=\"note\" x=\"232\" y=\"372\">these only enter the supervisor:</text>\n");
-    put_names(r, REGION_GATE, 232, 392, 32, out);
-    put_names(r, REGION_BOTH, 573, 183, 21, out);
-    put_names(r, REGION_PRIVILEGED, 840, 265, 20, out);
-    (void)fprintf(out, "</svg>\n");
-}
-
 static void put_head(const struct classify_result *r, FILE *out)
 {
     (void)fprintf(
@@ -96,12 +30,13 @@ static void put_head(const struct classify_result *r, FILE *out)
         "body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222;background:#fff}\n"
         "svg{width:100%%;height:auto}text{text-anchor:middle;font:15px ui-monospace,monospace}\n"
         ".all{fill:#f4f6f8;stroke:#889}.sensitive{fill:#e2574c33;stroke:#b33}.privileged{fill:#3b7dd833;stroke:#36b}\n"
-        ".set{font:600 18px system-ui}.note{font:italic 14px system-ui;fill:#555}.r0{fill:#a11;font-weight:600}.r1{fill:#a60}\n"
+        ".set{font:600 18px system-ui}.note{font:italic 14px system-ui;fill:#555}.r0{fill:#a11;font-weight:600}.r1{fill:#a60}"
+        ".r2,.r3{fill:#222}\n"
         "table{border-collapse:collapse;width:100%%}td,th{text-align:left;padding:.2em .6em;vertical-align:top;"
         "border-bottom:1px solid #ddd}code,td.v{font:13px ui-monospace,monospace}.no{color:#a11}.yes{color:#171}\n"
         "</style></head><body>\n<h1>%s and the theorem of Popek and Goldberg</h1>\n<p>The monitor is taken to have set: ",
         r->isa, r->isa);
-    put_escaped(r->setting, out);
+    report_escaped(r->setting, out);
     (void)fprintf(out, ". Random states from seed %" PRIu64 ".</p>\n", r->seed);
 }
 
@@ -119,17 +54,17 @@ static void put_verdict(const struct classify_result *r, FILE *out)
 
 static void put_value(const char *before, const char *after, FILE *out)
 {
-    put_escaped(before, out);
+    report_escaped(before, out);
     if (after[0] && strcmp(before, after) != 0) {
         (void)fprintf(out, " &rarr; ");
-        put_escaped(after, out);
+        report_escaped(after, out);
     }
 }
 
 static void put_witness(const struct classify_witness *w, FILE *out)
 {
     (void)fprintf(out, "<details><summary><code>");
-    put_escaped(w->text, out);
+    report_escaped(w->text, out);
     (void)fprintf(out, "</code> (%s)</summary>", w->bytes);
     if (w->side[1])
         (void)fprintf(out, "equal but for %s<table><tr><th></th><th>%s: %s</th><th>%s: %s</th></tr>", w->varied, w->side[0],
@@ -139,7 +74,7 @@ static void put_witness(const struct classify_witness *w, FILE *out)
     for (unsigned n = 0; n < w->nr_facts; n++) {
         const struct classify_fact *f = &w->fact[n];
         (void)fprintf(out, "<tr><td>");
-        put_escaped(f->field, out);
+        report_escaped(f->field, out);
         for (unsigned side = 0; side < 2 && w->side[side]; side++) {
             (void)fprintf(out, "</td><td class=\"v\">");
             put_value(f->before[side], f->after[side], out);
@@ -152,7 +87,7 @@ static void put_witness(const struct classify_witness *w, FILE *out)
 static int put_row(const struct classify_insn *i, classify_replay_fn replay, void *opaque, FILE *out, struct error *err)
 {
     (void)fprintf(out, "<tr><td><b class=\"%s\">", classify_is_offender(i) ? "no" : "yes");
-    put_escaped(i->name, out);
+    report_escaped(i->name, out);
     (void)fprintf(out, "</b></td><td>");
     for (unsigned n = 0; n < CLASSIFY_CLASSES; n++)
         if (i->classes >> n & 1)
@@ -177,7 +112,7 @@ int report_html(const struct classify_result *r, classify_replay_fn replay, void
 {
     put_head(r, out);
     put_verdict(r, out);
-    put_picture(r, out);
+    report_picture(r, out);
     (void)fprintf(out, "<h2>Privileged and sensitive instructions</h2>\n<table><tr><th>instruction</th><th>classes</th>"
                        "<th>witnesses</th></tr>\n");
     for (unsigned offender = 2; offender-- > 0;) /* those first */

@@ -60,9 +60,10 @@ static json_t *counts_json(const struct classify_counts *n)
 
 static int add_insn(json_t *list, const struct classify_insn *i, classify_replay_fn replay, void *opaque, struct error *err)
 {
-    json_t *o = json_pack("{s:s, s:i, s:o, s:b, s:b, s:b, s:b, s:o}", "name", i->name, "row", i->row, "classes", classes_json(i),
-                          "offender", classify_is_offender(i), "enters_supervisor_only", i->gate, "always_traps", i->never,
-                          "copied_by_translator", i->copied, "counts", counts_json(&i->counts));
+    json_t *o = json_pack("{s:s, s:i, s:o, s:b, s:b, s:b, s:b, s:b, s:o}", "name", i->name, "row", i->row, "classes",
+                          classes_json(i), "offender", classify_is_offender(i), "enters_supervisor_only", i->gate, "always_traps",
+                          i->never, "copied_by_translator", i->copied, "leaves_note", i->notes, "counts",
+                          counts_json(&i->counts));
     if (i->classes) {
         struct classify_witness w;
         int r = replay(opaque, i, main_class(i), &w, err);
@@ -87,9 +88,9 @@ int report_json(const struct classify_result *r, classify_replay_fn replay, void
         e = add_insn(insns, &r->insn[n], replay, opaque, err);
     }
     json_t *root = json_pack("{s:s, s:b, s:b, s:I, s:b, s:s, s:i, s:o, s:o}", "isa", r->isa, "virtualizable", nr == 0,
-                             "recursively_virtualizable", nr == 0, "seed", (json_int_t)r->seed, "umip", r->umip, "setting",
-                             r->setting, "offenders_copied_by_translator", (int)copied, "offenders", offenders, "instructions",
-                             insns);
+                             "recursively_virtualizable", nr == 0, "seed", (json_int_t)r->seed, r->option, r->has_option,
+                             "setting", r->setting, "offenders_copied_by_translator", (int)copied, "offenders", offenders,
+                             "instructions", insns);
     if (!root && e >= 0)
         e = error_set(err, -ENOMEM, "out of memory for JSON");
     if (e >= 0 && json_dumpf(root, out, JSON_INDENT(1)) < 0)

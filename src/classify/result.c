@@ -33,6 +33,12 @@ bool classify_named_before(const struct classify_result *r, unsigned n)
     return false;
 }
 
+bool classify_is_called(const struct classify_insn *i, const char *name)
+{
+    size_t len = strlen(name);
+    return len && strncmp(i->name, name, len) == 0 && (!i->name[len] || i->name[len] == ' ');
+}
+
 void classify_result_done(struct classify_result *r)
 {
     free(r->insn);

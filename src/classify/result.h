@@ -49,12 +49,14 @@ struct classify_counts {
 };
 
 struct classify_insn {
-    char name[32]; /* lower case */
-    uint16_t row;  /* in the ISA's table */
+    char name[40];    /* lower case; of an instruction that names a control register, with that: "csrrw satp" */
+    uint16_t row;     /* in the ISA's table */
+    uint16_t subject; /* the ISA's number of it among all it has experiments for */
     uint8_t classes;
     bool never;  /* completed in no state: it always traps */
     bool gate;   /* in user mode, it changed resource state only by entering supervisor mode at an address the supervisor chose */
     bool copied; /* the binary translator executes it on the host as it stands (with other registers) */
+    bool notes;  /* it changes no resource, but a record that the hardware keeps for the supervisor of what was used */
     bool skipped; /* no state was tried: it has no encoding in the modes tried */
     struct classify_counts counts;
     struct {
@@ -68,9 +70,10 @@ struct classify_result {
     const char *isa;
     char setting[160]; /* what the monitor is taken to have set, in words */
     uint64_t seed;
-    bool umip;
+    const char *option; /* the one choice there is about that setting, as JSON names it; static */
+    bool has_option;    /* it is made */
     unsigned nr;
-    struct classify_insn *insn; /* owned; by row */
+    struct classify_insn *insn; /* owned; by subject */
 };
 
 static inline bool classify_is_offender(const struct classify_insn *i)
@@ -82,6 +85,8 @@ static inline bool classify_is_offender(const struct classify_insn *i)
 const char *classify_class_name(unsigned n);
 /* Offenders there are, and of them those that are copied by the translator. */
 unsigned classify_offenders(const struct classify_result *r, unsigned *ret_copied);
+/* Its name is that, or begins with that word. */
+bool classify_is_called(const struct classify_insn *i, const char *name);
 /* True when an earlier row of the same name is an offender too. */
 bool classify_named_before(const struct classify_result *r, unsigned n);
 void classify_result_done(struct classify_result *r);

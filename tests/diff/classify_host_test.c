@@ -16,6 +16,7 @@
 
 #include "base/checked.h"
 #include "classify/x86/host.h"
+#include "classify/x86/lab.h"
 #include "isa/x86/decode.h"
 
 static struct experiment *start(void)
@@ -23,7 +24,7 @@ static struct experiment *start(void)
     struct experiment_options o = { .seed = 1 };
     struct experiment *e;
     struct error err = { 0 };
-    if (experiment_new(&o, &e, &err) < 0)
+    if (experiment_new(&x86_lab_isa, &o, &e, &err) < 0)
         fail_msg("%s", err.msg);
     return e;
 }

@@ -27,6 +27,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "classify/x86/lab.h"
 #include "classify/x86/states.h"
 #include "isa/x86/trap.h"
 
@@ -36,9 +37,15 @@ enum { CODE_PAGE = 4096, SECONDS = 2, VECTOR_NONE = 0xff, XMM = 16 };
 struct host_case {
     uint64_t gpr[16], rip, rflags;
     uint8_t xmm[XMM][16];
-    struct world_program program;
+    struct x86_world_program program;
     uint8_t vector; /* out: of the trap, VECTOR_NONE: completed */
     bool done;      /* out */
+};
+
+/* What the reference machine made of it. */
+struct reference {
+    struct experiment_outcome outcome;
+    struct x86_world_state state;
 };
 
 struct shared {
@@ -177,14 +184,14 @@ static _Noreturn void run_child(struct shared *s, unsigned nr)
 /* ---- in the parent ---- */
 
 /* A jump into its own bytes: what it executes then is not INT3. */
-static bool goes_into_itself(const struct world_outcome *o)
+static bool goes_into_itself(const struct reference *o)
 {
-    return !o->trapped && o->state.cpu.rip - WORLD_RIP < X86_INSN_MAX
+    return !o->outcome.trapped && o->state.cpu.rip - WORLD_RIP < X86_INSN_MAX
            && o->state.program.code[o->state.cpu.rip - WORLD_RIP] != 0xcc;
 }
 
 /* len: of the instruction; INT3 follows. */
-static void fill_case(struct host_case *c, const struct world_state *s, unsigned len)
+static void fill_case(struct host_case *c, const struct x86_world_state *s, unsigned len)
 {
     memset(c, 0, sizeof(*c));
     memcpy(c->gpr, s->cpu.gpr, sizeof(c->gpr));
@@ -210,7 +217,7 @@ static int run_cases(struct shared *s, unsigned nr, struct error *err)
     return 0;
 }
 
-static bool same_result(const struct host_case *c, const struct world_outcome *o, const struct x86_row *row)
+static bool same_result(const struct host_case *c, const struct reference *o, const struct x86_row *row)
 {
     uint64_t flags = row->flags_undef ? 0 : FLAGS_ARITH | FLAG_DF;
     const struct x86_cpu *cpu = &o->state.cpu;
@@ -223,7 +230,7 @@ static bool same_result(const struct host_case *c, const struct world_outcome *o
     return true;
 }
 
-static void compare(const struct host_case *c, const struct world_outcome *o, const struct x86_row *row, struct host_row *r)
+static void compare(const struct host_case *c, const struct reference *o, const struct x86_row *row, struct host_row *r)
 {
     r->cases++;
     if (!c->done) {
@@ -232,27 +239,27 @@ static void compare(const struct host_case *c, const struct world_outcome *o, co
     }
     bool completed = c->vector == VECTOR_NONE;
     r->host_completed += completed;
-    r->reference_completed += !o->trapped;
-    if (completed == o->trapped)
+    r->reference_completed += !o->outcome.trapped;
+    if (completed == o->outcome.trapped)
         r->trap_differs++;
     else if (completed && !(row->flags & (ROW_AVX | ROW_AVX512 | ROW_X87 | ROW_MMX)) && !same_result(c, o, row))
         r->result_differs++; /* of the registers that contexts of signals hold in one place on all CPUs */
 }
 
 /* Makes cases of a row, and what the reference machine makes of them. Returns how many. */
-static unsigned make_cases(struct experiment *e, unsigned row, struct world_state state[2], struct world_outcome *out,
+static unsigned make_cases(struct experiment *e, unsigned row, struct x86_world_state state[2], struct reference *out,
                            struct shared *s)
 {
-    struct world *const worlds[2] = { experiment_world(e, 0), experiment_world(e, 1) };
-    struct world_state *const pair[2] = { &state[0], &state[1] };
-    const struct encodings_row *enc = &experiment_encodings(e)[row];
-    struct experiment_id id = { .seed = 1, .row = (uint16_t)row, .kind = VARY_MODE };
+    struct x86_world *const worlds[2] = { x86_lab_world(e, 0), x86_lab_world(e, 1) };
+    struct x86_world_state *const pair[2] = { &state[0], &state[1] };
+    const struct encodings_row *enc = &x86_lab_encodings(e)[row];
+    struct experiment_id id = { .seed = 1, .subject = (uint16_t)row, .kind = VARY_MODE };
     struct x86_insn i;
     unsigned world, nr = 0;
     if (!enc->nr || enc->mode != X86_MODE_64)
         return 0;
     for (; nr < HOST_CASES && id.number < 4 * HOST_CASES; id.number++) {
-        if (!states_make(worlds, enc, &id, pair, &world, &i))
+        if (!x86_states_make(worlds, enc, &id, false, pair, &world, &i))
             continue;
         if (x86_rows[row].flags & ROW_NEARBR && i.bytes[0] == 0x66)
             continue;                              /* AMD's jump in 16 bits then, Intel's do not */
@@ -260,13 +267,13 @@ static unsigned make_cases(struct experiment *e, unsigned row, struct world_stat
         state[1].cpu.rflags &= ~(uint64_t)FLAG_AC; /* the host's CR0.AM is set, too */
         fill_case(&s->item[nr], &state[1], i.len);
         state[1].program = s->item[nr].program;
-        world_run(worlds[0], &state[1], &out[nr]);
+        x86_world_run(worlds[0], &state[1], &out[nr].outcome, &out[nr].state);
         nr += !goes_into_itself(&out[nr]);
     }
     return nr;
 }
 
-static int try_row(struct experiment *e, unsigned row, struct world_state state[2], struct world_outcome *out,
+static int try_row(struct experiment *e, unsigned row, struct x86_world_state state[2], struct reference *out,
                    struct host_row *ret_row, struct error *err)
 {
     struct host_row h = { 0 };
@@ -285,8 +292,8 @@ static int try_row(struct experiment *e, unsigned row, struct world_state state[
 
 int host_try(struct experiment *e, unsigned row, struct host_row *ret_row, struct error *err)
 {
-    struct world_state *state = aligned_alloc(64, 2 * sizeof(*state));
-    struct world_outcome *out = aligned_alloc(64, HOST_CASES * sizeof(*out));
+    struct x86_world_state *state = aligned_alloc(64, 2 * sizeof(*state));
+    struct reference *out = aligned_alloc(64, HOST_CASES * sizeof(*out));
     int r = state && out ? try_row(e, row, state, out, ret_row, err) : error_set(err, -ENOMEM, "out of memory for states");
     free(state);
     free(out);

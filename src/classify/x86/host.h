@@ -10,7 +10,7 @@
 #ifndef DOPPEL_CLASSIFY_X86_HOST_H
 #define DOPPEL_CLASSIFY_X86_HOST_H
 
-#include "classify/x86/experiment.h"
+#include "classify/experiment.h"
 
 /* What came of one row's cases. */
 struct host_row {

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "classify/x86/experiment.h"
+#include "classify/experiment.h"
 
 /* Tries every row on this CPU and writes where it agrees with the verdicts, and each row where it does not. What host_try()
  * returns. */

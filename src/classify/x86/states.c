@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/rng.h"
 #include "isa/x86/seg.h"
 
 enum { DATA_FIRST = WORLD_DATA + 0x100, STACK_MIDDLE = WORLD_STACK + 0x100, STEP = 64 };
@@ -134,15 +135,17 @@ static void put(uint8_t *at, uint64_t v, unsigned size)
 /* An image of GDTR or IDTR, the header of an XSAVE area, selectors, far pointers, or anything. */
 static void make_operand(struct rng *r, const struct x86_insn *i, uint8_t *at, unsigned room)
 {
-    unsigned kind = rng_below(r, 7), size = rng_percent(r, 80) && i->opsize >= 2 ? i->opsize : 2U << rng_below(r, 3);
+    unsigned kind = rng_below(r, 8), size = rng_percent(r, 80) && i->opsize >= 2 ? i->opsize : 2U << rng_below(r, 3);
     for (unsigned n = 0; n + 8 <= room && kind < 4; n += 8)
         put(at + n, kind == 0 ? rng_next(r) : kind == 1 ? selector(r) : kind == 2 ? data_pointer(r) : control_value(r), 8);
     if (kind == 4) {
         put(at, code_pointer(r), size);
         put(at + size, selector(r), 2);
-    } else if (kind == 5 && rng_percent(r, 50)) { /* XCOMP_BV of an XSAVE area in compact form */
-        put(at + 520, 1ULL << 63 | rng_below(r, 8), 8);
-    } else if (kind == 5) {
+    } else if (kind == 5) { /* XSTATE_BV and XCOMP_BV of an XSAVE area in compact form */
+        uint64_t components = rng_below(r, 8);
+        put(at + 512, components & rng_below(r, 8), 8);
+        put(at + 520, 1ULL << 63 | components, 8);
+    } else if (kind == 6) {
         put(at, rng_below(r, 0x10000), 2);
         put(at + 2, 0x7000000 + 0x1000 * rng_below(r, 16), 8);
     }
@@ -268,7 +271,7 @@ static void vary_registers(struct rng *r, struct x86_cpu *c)
     c->dr6 ^= 1;
 }
 
-static void vary_devices(struct rng *r, struct world_devices *d)
+static void vary_devices(struct rng *r, struct x86_world_devices *d)
 {
     d->value ^= 1 + rng_below(r, 255);
     d->tpr ^= 1 + rng_below(r, 7);
@@ -276,7 +279,7 @@ static void vary_devices(struct rng *r, struct world_devices *d)
 }
 
 /* The descriptors named by what is loaded stay: only what is read from the tables anew can tell. */
-static void vary_descriptors(struct rng *r, struct world_tables *t)
+static void vary_descriptors(struct rng *r, struct x86_world_tables *t)
 {
     for (unsigned sel = 8; sel < SEL_END; sel += 8) {
         uint64_t d;
@@ -298,7 +301,7 @@ static void vary_descriptors(struct rng *r, struct world_tables *t)
     }
 }
 
-static void vary_tables(struct rng *r, struct world_state *s)
+static void vary_tables(struct rng *r, struct x86_world_state *s)
 {
     static const uint8_t data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
     struct x86_cpu *c = &s->cpu;
@@ -318,7 +321,7 @@ static void vary_tables(struct rng *r, struct world_state *s)
     }
 }
 
-static void vary(struct rng *r, enum vary_kind kind, unsigned cpl, struct world_state *s)
+static void vary(struct rng *r, enum vary_kind kind, unsigned cpl, struct x86_world_state *s)
 {
     switch (kind) {
     case VARY_MODE:
@@ -335,31 +338,25 @@ static void vary(struct rng *r, enum vary_kind kind, unsigned cpl, struct world_
     }
 }
 
-const char *vary_text(enum vary_kind kind)
-{
-    static const char *const texts[VARY_NR] = {
-        [VARY_MODE] = "the mode: CPL 0, CPL 3",
-        [VARY_INTERRUPT] = "the interrupt flag (and IOPL)",
-        [VARY_CONTROL] = "a control register",
-        [VARY_REGISTERS] = "model-specific and debug registers",
-        [VARY_DEVICES] = "the state of devices",
-        [VARY_PLACE] = "where program and tables are in memory",
-        [VARY_TABLES] = "descriptor tables and selectors",
-    };
-    return texts[kind];
-}
-
-const char *vary_side(enum vary_kind kind, unsigned side)
-{
-    if (kind == VARY_MODE)
-        return side ? "user" : "supervisor";
-    return side ? "there" : "here";
-}
+#define HERE_THERE                                                                                                               \
+    {                                                                                                                            \
+        "here", "there"                                                                                                          \
+    }
+const struct experiment_kind x86_states_kinds[VARY_NR] = {
+    [VARY_MODE] = { "the mode: CPL 0, CPL 3", { "supervisor", "user" }, false, 4 },
+    [VARY_INTERRUPT] = { "the interrupt flag (and IOPL)", HERE_THERE, false, 1 },
+    [VARY_CONTROL] = { "a control register", HERE_THERE, false, 7 },
+    [VARY_REGISTERS] = { "model-specific and debug registers", HERE_THERE, false, 1 },
+    [VARY_DEVICES] = { "the state of devices", HERE_THERE, false, 1 },
+    [VARY_PLACE] = { "where program and tables are in memory", HERE_THERE, true, 1 },
+    [VARY_TABLES] = { "descriptor tables and selectors", HERE_THERE, true, 5 },
+};
 
 /* ---- a pair ---- */
 
 /* The part that both states share. */
-static void make_program(struct rng *r, const struct x86_insn *i, const uint8_t *bytes, enum x86_mode mode, struct world_state *s)
+static void make_program(struct rng *r, const struct x86_insn *i, const uint8_t *bytes, enum x86_mode mode,
+                         struct x86_world_state *s)
 {
     uint8_t code[X86_INSN_MAX + 9] = { 0 };
     memcpy(code, bytes, X86_INSN_MAX);
@@ -371,7 +368,7 @@ static void make_program(struct rng *r, const struct x86_insn *i, const uint8_t 
     memcpy(s->program.code, code, X86_INSN_MAX);
 }
 
-static void share_program(const struct world_state *from, struct world_state *to)
+static void share_program(const struct x86_world_state *from, struct x86_world_state *to)
 {
     memcpy(to->cpu.gpr, from->cpu.gpr, sizeof(to->cpu.gpr));
     to->cpu.rflags = from->cpu.rflags;
@@ -380,12 +377,12 @@ static void share_program(const struct world_state *from, struct world_state *to
     to->program = from->program;
 }
 
-bool states_make(struct world *const world[2], const struct encodings_row *encodings, const struct experiment_id *id,
-                 struct world_state *const state[2], unsigned *ret_world, struct x86_insn *ret_insn)
+bool x86_states_make(struct x86_world *const world[2], const struct encodings_row *encodings, const struct experiment_id *id,
+                     bool umip, struct x86_world_state *const state[2], unsigned *ret_world, struct x86_insn *ret_insn)
 {
     enum vary_kind kind = id->kind;
     enum x86_mode mode = encodings->mode;
-    struct rng r = rng_of(id->seed, id->row, id->kind, id->number);
+    struct rng r = rng_of(id->seed, id->subject, id->kind, id->number);
     const struct encoding *e = &encodings->e[id->number % encodings->nr];
     unsigned cpl[2] = { 0, 3 };
     uint8_t bytes[X86_INSN_MAX] = { 0 };
@@ -397,9 +394,9 @@ bool states_make(struct world *const world[2], const struct encodings_row *encod
     if (x86_decode(bytes, X86_INSN_MAX, mode, ret_insn) < 0)
         return false;
     for (unsigned k = 0; k < 2; k++)
-        world_begin(world[k ? *ret_world : 0], mode, cpl[k], id->umip, state[k]);
+        x86_world_begin(world[k ? *ret_world : 0], mode, cpl[k], umip, state[k]);
     make_program(&r, ret_insn, bytes, mode, state[0]);
     share_program(state[0], state[1]);
     vary(&r, kind, cpl[1], state[1]);
-    return x86_decode(state[0]->program.code, X86_INSN_MAX, mode, ret_insn) > 0 && ret_insn->row == id->row;
+    return x86_decode(state[0]->program.code, X86_INSN_MAX, mode, ret_insn) > 0 && ret_insn->row == id->subject;
 }

@@ -10,7 +10,6 @@
 #define DOPPEL_CLASSIFY_X86_STATES_H
 
 #include "classify/x86/encodings.h"
-#include "base/rng.h"
 #include "classify/x86/world.h"
 
 /* What the two states of a pair differ in. */
@@ -26,24 +25,14 @@ enum vary_kind {
 };
 enum { VARY_NR = VARY_LAST + 1 };
 
-/* Words for it. */
-const char *vary_text(enum vary_kind kind);
-/* Names of the two sides of a pair. */
-const char *vary_side(enum vary_kind kind, unsigned side);
-
-struct experiment_id {
-    uint64_t seed;
-    uint16_t row;
-    uint8_t kind;
-    uint32_t number;
-    bool umip;
-};
+/* Words and shares of them. */
+extern const struct experiment_kind x86_states_kinds[VARY_NR];
 
 /*
- * Makes both states of a pair, for the worlds world[0] (side 0) and world[1]; which world the second side runs in comes back
- * in *ret_world. False when this number gives no instruction of that row (try the next).
+ * Makes both states of a pair (its subject is the row), for the worlds world[0] (side 0) and world[1]; which world the second
+ * side runs in comes back in *ret_world. False when this number gives no instruction of that row (try the next).
  */
-bool states_make(struct world *const world[2], const struct encodings_row *encodings, const struct experiment_id *id,
-                 struct world_state *const ret_state[2], unsigned *ret_world, struct x86_insn *ret_insn);
+bool x86_states_make(struct x86_world *const world[2], const struct encodings_row *encodings, const struct experiment_id *id,
+                     bool umip, struct x86_world_state *const ret_state[2], unsigned *ret_world, struct x86_insn *ret_insn);
 
 #endif

@@ -32,20 +32,20 @@ enum frame {
     FRAME_IDT,
     FRAME_LAST = FRAME_IDT
 };
-enum { IDT_GATES = sizeof(((struct world_tables *)0)->idt) / 16, TSS_LIMIT = 0x67, TSS_RSP0 = 4, TSS_IO_MAP = 102 };
+enum { IDT_GATES = sizeof(((struct x86_world_tables *)0)->idt) / 16, TSS_LIMIT = 0x67, TSS_RSP0 = 4, TSS_IO_MAP = 102 };
 
-static gpa_t frame_at(const struct world *w, enum frame f)
+static gpa_t frame_at(const struct x86_world *w, enum frame f)
 {
     return w->layout ? FRAME_BASE_OTHER - (gpa_t)f * 0x2000 : FRAME_BASE + (gpa_t)f * 0x1000;
 }
 
-static uint8_t *frame_host(const struct world *w, enum frame f)
+static uint8_t *frame_host(const struct x86_world *w, enum frame f)
 {
     return w->vm.gmem.host + frame_at(w, f);
 }
 
 /* Linear address of a frame of the supervisor's. */
-static gva_t table_at(const struct world *w, enum frame f)
+static gva_t table_at(const struct x86_world *w, enum frame f)
 {
     return w->tables_at + (gva_t)(f - FRAME_GDT) * GPAGE_SIZE;
 }
@@ -59,7 +59,7 @@ static void put64(uint8_t *at, uint64_t v)
 
 static uint64_t port_read(void *dev, uint64_t offset, unsigned size)
 {
-    struct world_devices *d = dev;
+    struct x86_world_devices *d = dev;
     (void)size;
     d->accesses++;
     return d->value + offset;
@@ -67,7 +67,7 @@ static uint64_t port_read(void *dev, uint64_t offset, unsigned size)
 
 static void port_write(void *dev, uint64_t offset, uint64_t value, unsigned size)
 {
-    struct world_devices *d = dev;
+    struct x86_world_devices *d = dev;
     d->accesses++;
     d->last = offset << 40 | (uint64_t)size << 32 | (uint32_t)value;
 }
@@ -82,25 +82,25 @@ static int intc_none(void *intc)
 
 static uint8_t intc_tpr_get(void *intc)
 {
-    return (uint8_t)((struct world_devices *)intc)->tpr;
+    return (uint8_t)((struct x86_world_devices *)intc)->tpr;
 }
 
 static void intc_tpr_set(void *intc, uint8_t cr8)
 {
-    ((struct world_devices *)intc)->tpr = cr8;
+    ((struct x86_world_devices *)intc)->tpr = cr8;
 }
 
 static bool intc_msr_read(void *intc, uint32_t msr, uint64_t *ret_value)
 {
     (void)msr;
-    *ret_value = ((struct world_devices *)intc)->msr;
+    *ret_value = ((struct x86_world_devices *)intc)->msr;
     return true;
 }
 
 static bool intc_msr_write(void *intc, uint32_t msr, uint64_t value)
 {
     (void)msr;
-    ((struct world_devices *)intc)->msr = value;
+    ((struct x86_world_devices *)intc)->msr = value;
     return true;
 }
 
@@ -108,7 +108,7 @@ static const struct vcpu_intc_ops intc_ops = { intc_none, intc_none, intc_tpr_ge
 
 /* ---- the supervisor's tables ---- */
 
-static void set_desc(struct world_tables *t, unsigned sel, uint64_t base, uint32_t limit, unsigned access, unsigned flags)
+static void set_desc(struct x86_world_tables *t, unsigned sel, uint64_t base, uint32_t limit, unsigned access, unsigned flags)
 {
     uint64_t lo = (limit & 0xffff) | (base & 0xffffff) << 16 | (uint64_t)access << 40 | (uint64_t)(limit >> 16 & 15) << 48
                   | (uint64_t)flags << 52 | (base >> 24 & 0xff) << 56;
@@ -122,7 +122,7 @@ static uint64_t gate_lo(uint64_t at, unsigned sel, unsigned access)
     return (at & 0xffff) | (uint64_t)sel << 16 | (uint64_t)access << 40 | (at >> 16 & 0xffff) << 48;
 }
 
-static void make_gdt(const struct world *w, struct world_tables *t)
+static void make_gdt(const struct x86_world *w, struct x86_world_tables *t)
 {
     enum { LONG = 0xa, WIDE = 0xc }; /* G and L; G and D */
     set_desc(t, SEL_CODE0, 0, 0xfffff, 0x9b, LONG);
@@ -145,7 +145,7 @@ static void make_gdt(const struct world *w, struct world_tables *t)
 }
 
 /* Programs may use 3, 4 and 0x80, as under Linux. */
-static void make_idt(struct world_tables *t)
+static void make_idt(struct x86_world_tables *t)
 {
     for (unsigned n = 0; n < IDT_GATES; n++) {
         bool open = n == 3 || n == 4 || n == 0x80;
@@ -154,7 +154,7 @@ static void make_idt(struct world_tables *t)
     }
 }
 
-static void make_tables(const struct world *w, struct world_tables *t)
+static void make_tables(const struct x86_world *w, struct x86_world_tables *t)
 {
     const uint16_t io_map = TSS_LIMIT + 1;
     memset(t, 0, sizeof(*t));
@@ -166,12 +166,12 @@ static void make_tables(const struct world *w, struct world_tables *t)
 
 /* ---- making ---- */
 
-static void map(struct world *w, enum frame table, gva_t lin, enum frame page, unsigned flags)
+static void map(struct x86_world *w, enum frame table, gva_t lin, enum frame page, unsigned flags)
 {
     put64(frame_host(w, table) + (lin >> 12 & 511) * 8, frame_at(w, page) | flags);
 }
 
-static void make_page_tables(struct world *w)
+static void make_page_tables(struct x86_world *w)
 {
     put64(frame_host(w, FRAME_PML4), frame_at(w, FRAME_PDPT) | PTE_USER);
     put64(frame_host(w, FRAME_PDPT), frame_at(w, FRAME_PD) | PTE_USER);
@@ -185,7 +185,7 @@ static void make_page_tables(struct world *w)
     w->root = frame_at(w, FRAME_PML4);
 }
 
-int world_init(struct world *w, unsigned layout, struct error *err)
+int x86_world_init(struct x86_world *w, unsigned layout, struct error *err)
 {
     memset(w, 0, sizeof(*w));
     w->layout = layout;
@@ -213,7 +213,7 @@ int world_init(struct world *w, unsigned layout, struct error *err)
     return 0;
 }
 
-void world_done(struct world *w)
+void x86_world_done(struct x86_world *w)
 {
     if (w->vcpu.isa)
         x86_isa_ops.cpu_free(&w->vcpu);
@@ -224,7 +224,7 @@ void world_done(struct world *w)
 
 /* ---- how a state begins ---- */
 
-static struct x86_seg segment(const struct world_tables *t, unsigned sel)
+static struct x86_seg segment(const struct x86_world_tables *t, unsigned sel)
 {
     struct x86_desc d = { .sel = (uint16_t)sel };
     memcpy(&d.lo, t->gdt + (sel & ~7U), 8);
@@ -233,7 +233,7 @@ static struct x86_seg segment(const struct world_tables *t, unsigned sel)
     return x86_desc_to_seg(&d, (uint16_t)sel);
 }
 
-static void set_segments(struct x86_cpu *c, const struct world_tables *t, enum x86_mode mode, unsigned cpl)
+static void set_segments(struct x86_cpu *c, const struct x86_world_tables *t, enum x86_mode mode, unsigned cpl)
 {
     unsigned code0 = mode == X86_MODE_64 ? SEL_CODE0 : SEL_CODE0_32, code3 = mode == X86_MODE_64 ? SEL_CODE3 : SEL_CODE3_32;
     for (unsigned s = SEG_ES; s <= SEG_GS; s++)
@@ -244,7 +244,7 @@ static void set_segments(struct x86_cpu *c, const struct world_tables *t, enum x
     c->seg[SEG_TR] = segment(t, SEL_TSS_BUSY);
 }
 
-void world_begin(const struct world *w, enum x86_mode mode, unsigned cpl, bool umip, struct world_state *s)
+void x86_world_begin(const struct x86_world *w, enum x86_mode mode, unsigned cpl, bool umip, struct x86_world_state *s)
 {
     struct x86_cpu *c = &s->cpu;
     memset(s, 0, sizeof(*s));
@@ -269,7 +269,7 @@ void world_begin(const struct world *w, enum x86_mode mode, unsigned cpl, bool u
     c->rflags = FLAG_ONE | FLAG_IF;
     c->gpr[RDX] = 0;
     c->rip = WORLD_RIP;
-    s->devices = (struct world_devices){ .value = 0x5a, .tpr = 3, .msr = 0xfee00900 };
+    s->devices = (struct x86_world_devices){ .value = 0x5a, .tpr = 3, .msr = 0xfee00900 };
 }
 
 /* ---- running ---- */
@@ -279,7 +279,7 @@ static uint64_t flushes(const struct x86_tlb *t)
     return t->flushes + t->page_flushes + t->switches;
 }
 
-static void copy_memory(struct world *w, struct world_state *s, bool in)
+static void copy_memory(struct x86_world *w, struct x86_world_state *s, bool in)
 {
     const struct {
         void *at;
@@ -303,7 +303,7 @@ static void copy_memory(struct world *w, struct world_state *s, bool in)
 }
 
 /* The CPU takes the state on; what is derived, and the links to its surroundings, stay its own. */
-static void load(struct world *w, const struct world_state *s)
+static void load(struct x86_world *w, const struct x86_world_state *s)
 {
     struct x86_cpu *c = w->vcpu.cpu;
     uint64_t asid = c->asid;
@@ -313,7 +313,7 @@ static void load(struct world *w, const struct world_state *s)
     c->gmem = w->fresh.gmem;
     c->profile = w->fresh.profile;
     c->asid = asid;
-    copy_memory(w, (struct world_state *)s, true); /* only read from */
+    copy_memory(w, (struct x86_world_state *)s, true); /* only read from */
     memcpy(frame_host(w, FRAME_CODE) + (WORLD_RIP - WORLD_CODE), s->program.code, sizeof(s->program.code));
     w->devices = s->devices;
     if (flushes(c->tlb) != w->flushed) { /* the address space may be another one */
@@ -323,19 +323,20 @@ static void load(struct world *w, const struct world_state *s)
     x86_mode_update(c);
 }
 
-void world_decode(struct world *w, const struct world_state *s, struct x86_insn *ret_insn)
+void x86_world_decode(struct x86_world *w, const struct x86_world_state *s, struct x86_insn *ret_insn)
 {
     load(w, s);
     (void)x86_blocks_decode(w->vcpu.cpu, s->program.code, X86_INSN_MAX, ret_insn); /* 15 are enough */
 }
 
-void world_run(struct world *w, const struct world_state *from, struct world_outcome *o)
+void x86_world_run(struct x86_world *w, const struct x86_world_state *from, struct experiment_outcome *o,
+                   struct x86_world_state *ret_state)
 {
     struct x86_cpu *c = w->vcpu.cpu;
     struct x86_insn i;
     jmp_buf env;
 
-    world_decode(w, from, &i);
+    x86_world_decode(w, from, &i);
     o->trapped = true;
     c->trap_env = &env;
     if (_setjmp(env) == 0) {
@@ -344,14 +345,14 @@ void world_run(struct world *w, const struct world_state *from, struct world_out
         c->rip = c->next_rip & c->ip_mask;
         o->trapped = false;
     }
-    o->vector = c->trap.vector;
+    o->cause = c->trap.vector;
     o->has_error = c->trap.has_error;
     o->error = c->trap.error;
     o->flushes = flushes(c->tlb) - w->flushed;
     if (o->trapped)
         return;
-    o->state.cpu = *c;
-    memcpy(o->state.program.code, from->program.code, sizeof(o->state.program.code));
-    o->state.devices = w->devices;
-    copy_memory(w, &o->state, false);
+    ret_state->cpu = *c;
+    memcpy(ret_state->program.code, from->program.code, sizeof(ret_state->program.code));
+    ret_state->devices = w->devices;
+    copy_memory(w, ret_state, false);
 }

@@ -6,12 +6,13 @@
  * tables and the supervisor's tables elsewhere: they are what "location" means (docs/theory.md). A state is complete: to run
  * from it twice gives the same outcome, as far as the instruction has one.
  *
- * A struct world, state or outcome is aligned to 64 bytes (vector registers).
+ * A world or a state is aligned to 64 bytes (vector registers).
  * One thread. Not for a guest: nothing here is hostile.
  */
 #ifndef DOPPEL_CLASSIFY_X86_WORLD_H
 #define DOPPEL_CLASSIFY_X86_WORLD_H
 
+#include "classify/experiment.h"
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "isa/x86/decode.h"
@@ -51,59 +52,51 @@ enum {
     SEL_IN_LDT = 0x0c,
 };
 
-struct world_program {
+struct x86_world_program {
     uint8_t code[WORLD_CODE_SIZE], data[WORLD_DATA_SIZE];
 };
 
 /* The supervisor's memory: resource state. */
-struct world_tables {
+struct x86_world_tables {
     uint8_t gdt[256], ldt[64], tss[128], kernel_stack[512], idt[0x90 * 16];
 };
 
 /* Devices: 64 Ki ports that give a value and take one, a task priority, an MSR of the interrupt controller. Resource state. */
-struct world_devices {
+struct x86_world_devices {
     uint64_t value, accesses, last, tpr, msr;
 };
 
-struct world_state {
+struct x86_world_state {
     struct x86_cpu cpu; /* its declared fields; the rest is the world's own */
-    struct world_program program;
-    struct world_tables tables;
-    struct world_devices devices;
+    struct x86_world_program program;
+    struct x86_world_tables tables;
+    struct x86_world_devices devices;
 };
 
-struct world_outcome {
-    bool trapped;
-    uint8_t vector;
-    bool has_error;
-    uint32_t error;
-    uint64_t flushes;         /* of the translation cache, by this instruction */
-    struct world_state state; /* when it did not trap */
-};
-
-struct world {
+struct x86_world {
     struct vm vm;
     struct vcpu vcpu;
-    struct world_devices devices;
+    struct x86_world_devices devices;
     struct x86_profile profile;
     struct x86_cpu fresh; /* as reset leaves it */
-    struct world_tables first_tables;
+    struct x86_world_tables first_tables;
     unsigned layout;  /* 0 or 1 */
     gva_t tables_at;  /* linear */
     gpa_t root;       /* of the page tables */
     uint64_t flushed; /* of the TLB, so far */
 };
 
-/* -ENOMEM and what the CPU model needs. Half-made worlds may be given to world_done(). */
-MUST_CHECK int world_init(struct world *w, unsigned layout, struct error *err);
-void world_done(struct world *w);
+/* -ENOMEM and what the CPU model needs. Half-made worlds may be given to x86_world_done(). */
+MUST_CHECK int x86_world_init(struct x86_world *w, unsigned layout, struct error *err);
+void x86_world_done(struct x86_world *w);
 
 /* How a state begins: 64-bit or 32-bit (compatibility mode) code, CPL 0 or 3, registers and program memory 0, and the setting of
  * a monitor that lets as much trap as it can: IOPL 0, no I/O permissions, CR4.TSD; UMIP where asked for. */
-void world_begin(const struct world *w, enum x86_mode mode, unsigned cpl, bool umip, struct world_state *ret_state);
-/* Executes the instruction whose bytes stand at WORLD_RIP. */
-void world_run(struct world *w, const struct world_state *from, struct world_outcome *ret_outcome);
+void x86_world_begin(const struct x86_world *w, enum x86_mode mode, unsigned cpl, bool umip, struct x86_world_state *ret_state);
+/* Executes the instruction whose bytes stand at WORLD_RIP; ret_state is written when it did not trap. */
+void x86_world_run(struct x86_world *w, const struct x86_world_state *from, struct experiment_outcome *ret_outcome,
+                   struct x86_world_state *ret_state);
 /* Decodes it as a CPU of that state does. */
-void world_decode(struct world *w, const struct world_state *s, struct x86_insn *ret_insn);
+void x86_world_decode(struct x86_world *w, const struct x86_world_state *s, struct x86_insn *ret_insn);
 
 #endif

@@ -33,7 +33,7 @@ static void make(bool with_offender)
     insns[2].classes = with_offender ? CLASSIFY_MODE : 0;
     strcpy(insns[3].name, "<b>&");
     insns[3].classes = with_offender ? CLASSIFY_LOCATION : 0;
-    result = (struct classify_result){ .isa = "toy", .setting = "none", .seed = 5, .nr = ROWS, .insn = insns };
+    result = (struct classify_result){ .isa = "toy", .option = "open", .setting = "none", .seed = 5, .nr = ROWS, .insn = insns };
 }
 
 /* A witness with one fact; opaque: the error to give instead, or 0. */
@@ -141,6 +141,51 @@ static void a_page_needs_nothing_from_elsewhere_and_escapes_text(void **state)
     free(text);
 }
 
+/* Sensitive inside privileged when it is a subset, else beside it. */
+static void the_picture_shows_whether_it_is_a_subset(void **state)
+{
+    (void)state;
+    make(false);
+    char *text = written(as_html);
+    char *outer = strstr(text, "class=\"privileged\""), *inner = strstr(text, "class=\"sensitive\"");
+    assert_true(outer && inner && outer < inner);
+    free(text);
+    make(true);
+    text = written(as_html);
+    outer = strstr(text, "class=\"privileged\"");
+    inner = strstr(text, "class=\"sensitive\"");
+    assert_true(outer && inner && inner < outer);
+    free(text);
+}
+
+static unsigned count_of(const char *text, const char *word)
+{
+    unsigned n = 0;
+    for (; (text = strstr(text, word)); text++)
+        n++;
+    return n;
+}
+
+/* And a witness is asked for by the instruction, or by both. */
+static void a_register_stands_for_the_instructions_that_name_it(void **state)
+{
+    int fails = 0;
+    struct error err = { 0 };
+    (void)state;
+    make(false);
+    insns[1].classes = insns[2].classes = CLASSIFY_PRIVILEGED | CLASSIFY_MODE;
+    strcpy(insns[1].name, "get clock");
+    strcpy(insns[2].name, "put clock");
+    char *text = written(as_html);
+    *strstr(text, "</svg>") = 0;
+    assert_int_equal(count_of(text, ">hlt clock<"), 1);
+    free(text);
+    assert_int_equal(report_witness(&result, "get", replay, &fails, stdout, &err), 0);
+    assert_int_equal(report_witness(&result, "put clock", replay, &fails, stdout, &err), 0);
+    assert_int_equal(report_witness(&result, "clock", replay, &fails, stdout, &err), -ENOENT);
+    assert_int_equal(report_witness(&result, "get cl", replay, &fails, stdout, &err), -ENOENT);
+}
+
 static void a_witness_that_cannot_be_made_is_an_error(void **state)
 {
     static const report_fn all[] = { as_text, as_json, as_html };
@@ -174,6 +219,8 @@ int main(void)
         cmocka_unit_test(json_names_each_offender_once),
         cmocka_unit_test(without_an_offender_it_is_virtualizable),
         cmocka_unit_test(a_page_needs_nothing_from_elsewhere_and_escapes_text),
+        cmocka_unit_test(the_picture_shows_whether_it_is_a_subset),
+        cmocka_unit_test(a_register_stands_for_the_instructions_that_name_it),
         cmocka_unit_test(a_witness_that_cannot_be_made_is_an_error),
         cmocka_unit_test(an_unknown_name_has_no_witness),
     };

@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "classify/x86/encodings.h"
-#include "classify/x86/experiment.h"
+#include "classify/x86/lab.h"
 #include "isa/x86/mmu.h"
 #include "support/deletable_checks.h"
 
@@ -80,10 +80,10 @@ bool deletable_raise(struct x86_cpu *c, const char *file, int line)
 
 static struct experiment *start(bool umip)
 {
-    struct experiment_options o = { .seed = 1, .pairs = PAIRS, .umip = umip };
+    struct experiment_options o = { .seed = 1, .pairs = PAIRS, .option = umip };
     struct experiment *e;
     struct error err = { 0 };
-    if (experiment_new(&o, &e, &err) < 0)
+    if (experiment_new(&x86_lab_isa, &o, &e, &err) < 0)
         fail_msg("%s", err.msg);
     return e;
 }
@@ -95,7 +95,7 @@ static struct classify_insn *all_verdicts(struct experiment *e)
     assert_non_null(v);
     for (unsigned n = 0; n < x86_nr_rows; n++)
         if (!(x86_rows[n].flags & ROW_HOST))
-            experiment_row(e, n, &v[n]);
+            experiment_subject(e, n, &v[n]);
     return v;
 }
 
@@ -112,7 +112,7 @@ static void others_keep_theirs(struct experiment *e, const struct place *p, cons
         struct classify_insn now;
         if (o->row == p->row || !is_at(o, p->file, p->line, o->row))
             continue;
-        experiment_row(e, o->row, &now);
+        experiment_subject(e, o->row, &now);
         if (now.classes != v[o->row].classes)
             fail_msg("without the check at %s:%d for %s, %s (row %u) is %#x, not %#x", p->file, p->line, v[p->row].name, now.name,
                      o->row, now.classes, v[o->row].classes);
@@ -135,7 +135,7 @@ static unsigned delete_each(bool umip)
         checks++;
         mutant.deleted = p;
         mutant.times = 0;
-        experiment_row(e, p->row, &now);
+        experiment_subject(e, p->row, &now);
         if (!mutant.times || (now.classes & CLASSIFY_PRIVILEGED))
             fail_msg("without the check at %s:%d (reached %lu times) %s (row %u) is still privileged", p->file, p->line,
                      mutant.times, now.name, p->row);

@@ -14,8 +14,8 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
-#include "classify/x86/experiment.h"
-#include "classify/x86/fields.h"
+#include "classify/x86/lab.h"
+#include "classify/x86/parts.h"
 #include "core/state_desc.h"
 #include "isa/x86/decode.h"
 
@@ -23,10 +23,10 @@ enum { P = CLASSIFY_PRIVILEGED, C = CLASSIFY_CONTROL, L = CLASSIFY_LOCATION, M =
 
 static struct experiment *start(uint64_t seed, bool umip)
 {
-    struct experiment_options o = { .seed = seed, .umip = umip };
+    struct experiment_options o = { .seed = seed, .option = umip };
     struct experiment *e;
     struct error err = { 0 };
-    if (experiment_new(&o, &e, &err) < 0)
+    if (experiment_new(&x86_lab_isa, &o, &e, &err) < 0)
         fail_msg("%s", err.msg);
     return e;
 }
@@ -47,7 +47,7 @@ static unsigned classes_of(struct experiment *e, const char *name, unsigned *ret
         struct classify_insn v;
         if (!is_called(n, name))
             continue;
-        experiment_row(e, n, &v);
+        experiment_subject(e, n, &v);
         assert_int_equal(v.row, n);
         assert_string_equal(v.name, name);
         classes |= v.classes;
@@ -168,7 +168,7 @@ static void a_witness_replays_what_decided(void **state)
     (void)state;
     for (unsigned n = 0; n < x86_nr_rows; n++)
         if (is_called(n, "popf"))
-            experiment_row(e, n, &v);
+            experiment_subject(e, n, &v);
     for (unsigned k = 0; k < 2; k++)
         assert_int_equal(experiment_witness(e, &v, 3, &w[k], &err), 0);
     assert_string_equal(w[0].bytes, w[1].bytes);
@@ -194,7 +194,7 @@ static void the_translator_copies_no_offender(void **state)
         struct classify_insn v;
         if (x86_rows[n].flags & ROW_HOST)
             continue;
-        experiment_row(e, n, &v);
+        experiment_subject(e, n, &v);
         offenders += classify_is_offender(&v);
         copied += v.copied;
         if (strcmp(v.name, "add") == 0 && !v.copied && !(x86_rows[n].flags & ROW_NO64))
@@ -210,7 +210,8 @@ static void the_translator_copies_no_offender(void **state)
 /* Whether the bytes at `at` are in some line of the table of fields. */
 static bool is_listed(size_t at)
 {
-    for (const struct field *f = fields(); f->name; f++)
+    at += offsetof(struct x86_world_state, cpu);
+    for (const struct field *f = x86_parts.field; f->name; f++)
         if (at >= f->at && at < f->at + (size_t)f->size * f->count)
             return true;
     return false;
@@ -221,7 +222,7 @@ static void each_declared_part_of_the_state_is_the_programs_or_a_resource(void *
     (void)state;
     for (const struct state_field *f = x86_state_desc.fields; f->name; f++)
         if (!is_listed(f->offset))
-            fail_msg("fields.c does not say what '%s' is", f->name);
+            fail_msg("parts.c does not say what '%s' is", f->name);
 }
 
 int main(void)
