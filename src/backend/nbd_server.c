@@ -25,8 +25,9 @@
 
 #define PROGRAM "qemu-nbd"
 
-enum { PATH_CAP = 4096, LOG_CAP = 64 << 10, END_MS = 10000, ARGS = 8, EXEC_FAILED = 127 };
-enum { SOCKET_AT = 3, ABOVE = 10 }; /* where sd_listen_fds(3) has the socket; descriptors behind those that it moves */
+enum { PATH_CAP = 4096, LOG_CAP = 64 << 10, ARGS = 8, EXEC_FAILED = 127 };
+enum { END_MS = 10000, LINGER_MS = 2000 }; /* how long it has to end; and to notice that we are gone */
+enum { SOCKET_AT = 3, ABOVE = 10 };        /* where sd_listen_fds(3) has the socket; descriptors behind those that it moves */
 
 extern char **environ;
 
@@ -38,7 +39,7 @@ struct launch {
     char **env;           /* owned; its strings are borrowed */
     char pid_text[32];    /* of the environment: the child fills in its own number */
     int listener, log;    /* borrowed (the caller closes them) */
-    pid_t parent;
+    int us;               /* likewise: a pidfd of this process */
 };
 
 static int find_program(char path[PATH_CAP], struct error *err)
@@ -92,7 +93,6 @@ static int make_launch(struct launch *l, const char *path, const char *format, b
     if (read_only)
         l->argv[n++] = (char *)"--read-only";
     l->argv[n++] = l->image;
-    l->parent = getpid();
     return 0;
 }
 
@@ -145,7 +145,7 @@ static int make_sockets(int *ret_listener, int *ret_socket, struct error *err)
     return 0;
 }
 
-/* ---- the child ---- */
+/* ---- the server and its keeper ---- */
 
 /* snprintf() is not for a child of a process with threads. */
 static void write_pid(char *text, pid_t pid)
@@ -168,21 +168,50 @@ static void place_descriptors(const struct launch *l)
     (void)close_range(SOCKET_AT + 1, ~0U, 0);
 }
 
-/* It is not in the terminal's foreground: its keys are not meant for it. */
-static _Noreturn void be_server(struct launch *l)
+static _Noreturn void be_server(struct launch *l, pid_t keeper)
 {
-    sigset_t none;
-    (void)sigemptyset(&none);
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* at which it finishes what it has begun */
-    if (getppid() != l->parent)
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != keeper)
         _exit(EXEC_FAILED); /* that was too late */
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    (void)setsid(); /* cannot fail: we lead no group */
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
     place_descriptors(l);
     write_pid(l->pid_text + strlen("LISTEN_PID="), getpid());
     (void)execve(l->program, l->argv, l->env);
     _exit(EXEC_FAILED);
+}
+
+/* Waits until one of these has ended. False: the time is over. */
+static bool await(int pid_fd, int other, int ms)
+{
+    struct pollfd fds[] = { { .fd = pid_fd, .events = POLLIN }, { .fd = other, .events = POLLIN } };
+    int r;
+    while ((r = poll(fds, 2, ms)) < 0 && errno == EINTR) {
+    }
+    return r > 0;
+}
+
+/* Ends with the server, and sees to its end once we are gone. It is not in the terminal's foreground: the keys there are not
+ * meant for it. */
+static _Noreturn void be_keeper(struct launch *l)
+{
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    (void)prctl(PR_SET_NAME, "doppel-nbd", 0, 0, 0);
+    (void)setsid(); /* cannot fail: we lead no group */
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    pid_t keeper = getpid(), server = fork();
+    if (server == 0)
+        be_server(l, keeper);
+    int us = fcntl(l->us, F_DUPFD, ABOVE), pid_fd = server < 0 ? -1 : (int)syscall(SYS_pidfd_open, server, 0);
+    if (us < 0 || pid_fd < 0 || dup2(us, 0) < 0 || dup2(pid_fd, 1) < 0)
+        _exit(EXEC_FAILED);
+    (void)close_range(2, ~0U, 0); /* no disk stays locked and no pipe open because of us */
+    (void)await(1, 0, -1);
+    if (!await(1, -1, LINGER_MS)) {
+        (void)kill(server, SIGTERM); /* at which it finishes what it has begun */
+        (void)await(1, -1, END_MS);
+    }
+    _exit(0); /* at which the kernel kills it, should it still be there */
 }
 
 /* ---- exports ---- */
@@ -203,7 +232,10 @@ int nbd_server_start(struct nbd_server *s, const char *path, const char *format,
     AUTO_CLOSE int listener = -1;
     AUTO_CLOSE int ours = -1;
     AUTO_CLOSE int log = make_log();
+    AUTO_CLOSE int us = (int)syscall(SYS_pidfd_open, getpid(), 0);
     int r = log < 0 ? error_set(err, log, "memory for " PROGRAM "'s messages: %s", strerror(-log)) : 0;
+    if (us < 0)
+        r = error_set(err, -errno, "pidfd: %s", strerror(errno));
     if (r == 0)
         r = make_launch(&l, path, format, read_only, err);
     if (r == 0)
@@ -211,9 +243,10 @@ int nbd_server_start(struct nbd_server *s, const char *path, const char *format,
     if (r == 0) {
         l.listener = listener;
         l.log = log;
+        l.us = us;
         s->pid = fork();
         if (s->pid == 0)
-            be_server(&l);
+            be_keeper(&l);
         if (s->pid < 0)
             r = error_set(err, -errno, "cannot start " PROGRAM ": %s", strerror(errno));
     }
@@ -252,18 +285,14 @@ bool nbd_server_words(const struct nbd_server *s, const char *path, char *buf, s
 
 void nbd_server_wait(const struct nbd_server *s)
 {
-    struct pollfd end = { .fd = s->pid_fd, .events = POLLIN };
-    int r = 0;
-    while (s->pid_fd >= 0 && (r = poll(&end, 1, END_MS)) < 0 && errno == EINTR) {
-    }
-    if (s->pid_fd >= 0 && r == 0)
-        log_warn(PROGRAM " (process %d) has not ended after %d s", (int)s->pid, END_MS / 1000);
+    if (s->pid_fd >= 0 && !await(s->pid_fd, -1, END_MS))
+        log_warn(PROGRAM " (of process %d) has not ended after %d s", (int)s->pid, END_MS / 1000);
 }
 
 void nbd_server_kill(const struct nbd_server *s)
 {
     if (s->pid > 0)
-        (void)kill(s->pid, SIGKILL); /* it is our child, and nobody has waited for it */
+        (void)kill(s->pid, SIGKILL); /* our child, for whom nobody has waited; and with it the kernel kills the server */
 }
 
 void nbd_server_done(struct nbd_server *s)

@@ -2,9 +2,10 @@
 /*
  * A qemu-nbd of our own, which serves an image in a format that is not ours to read (qcow2 and the like) to one client: us.
  *
- * It is a child, started before the sandbox, and gets a listening Unix socket as systemd would hand it over; our connection waits
- * in that socket already, and its name is gone before the child is there. It ends when the connection does; should it not notice,
- * the kernel ends it with our main thread. What it says is kept (64 KiB), for messages.
+ * It is started before the sandbox, and gets a listening Unix socket as systemd would hand it over; our connection waits in that
+ * socket already, and its name is gone before the server is there. It ends when the connection does. Should it not notice, its
+ * keeper ends it once we are gone: a process of ours between us and it, which does nothing else. (Landlock keeps the signal of
+ * PR_SET_PDEATHSIG from leaving the sandbox.) What it says is kept (64 KiB), for messages.
  * Spec: sd_listen_fds(3), qemu-nbd(8)
  */
 #ifndef DOPPEL_BACKEND_NBD_SERVER_H
@@ -17,8 +18,8 @@
 #include "base/error.h"
 
 struct nbd_server {
-    pid_t pid;  /* 0: none */
-    int pid_fd; /* owned; -1: none */
+    pid_t pid;  /* the keeper's; 0: none */
+    int pid_fd; /* owned: the keeper's, which ends with the server; -1: none */
     int log_fd; /* owned: what it has said; -1: none */
 };
 #define NBD_SERVER_NONE ((struct nbd_server){ .pid_fd = -1, .log_fd = -1 })

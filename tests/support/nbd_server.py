@@ -21,7 +21,7 @@ FAULTS = {
     'unknown': 'knows no disk of any name', 'size=N': 'says that the disk has N bytes', 'block=N': 'wants blocks of N bytes',
     'die=N': 'dies at the Nth command', 'mute=N': 'does not answer from the Nth command on', 'cookie=N': 'answers another command than the Nth',
     'fail=N': 'fails each Nth command', 'reverse': 'answers what came together in reverse order', 'words': 'complains as qemu-nbd does, and ends',
-    'ro': 'lets nobody write', 'noflush': 'cannot flush', 'notrim': 'cannot discard', 'nozero': 'cannot write zeroes',
+    'stay': 'does not end when its client is gone', 'ro': 'lets nobody write', 'noflush': 'cannot flush', 'notrim': 'cannot discard', 'nozero': 'cannot write zeroes',
 }
 READ, WRITE, DISCONNECT, FLUSH, TRIM, _, ZERO = range(7)
 NAMES = {READ: 'read', WRITE: 'write', FLUSH: 'flush', TRIM: 'trim', ZERO: 'zero'}
@@ -167,6 +167,8 @@ def main():
         listener = socket.socket(fileno=3)
     while True:
         server.serve(listener.accept()[0])
+        if 'stay' in server.fault:
+            time.sleep(3600)
         if not args.persistent:
             break
 
