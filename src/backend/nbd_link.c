@@ -194,23 +194,38 @@ static int read_piece(struct nbd_link *link, void *to, size_t len, uint64_t offs
     }
 }
 
-int nbd_link_read(struct nbd_link *link, const struct iovec *iov, unsigned nr, uint64_t offset)
+static int read_flat(struct nbd_link *link, uint8_t *to, size_t len, uint64_t offset)
+{
+    int r = 0;
+    for (size_t done = 0, n; done < len && r == 0; done += n) {
+        n = MIN(len - done, (size_t)link->transfer_max);
+        r = link->h ? read_piece(link, to + done, n, offset + done) : -EIO;
+    }
+    return r;
+}
+
+/* By way of a buffer of transfer_max bytes: pieces need not be of whole blocks, what goes over the wire does. */
+static int read_scattered(struct nbd_link *link, const struct iovec *iov, unsigned nr, uint64_t offset, uint8_t *buffer)
 {
     const size_t len = iovec_len(iov, nr);
-    AUTO_FREE uint8_t *bounce = NULL; /* pieces need not be of whole blocks, what goes over the wire does */
-    for (size_t done = 0; done < len;) {
-        size_t n = MIN(len - done, (size_t)link->transfer_max);
-        void *to = iovec_flat(iov, nr, done, n);
-        if (!to && !bounce)
-            bounce = malloc(link->transfer_max);
-        if (!to && !bounce)
-            return -ENOMEM;
-        int r = link->h ? read_piece(link, to ? to : bounce, n, offset + done) : -EIO;
-        if (r < 0)
-            return r;
-        if (!to)
-            iovec_scatter(iov, nr, done, bounce, n);
-        done += n;
+    int r = 0;
+    for (size_t done = 0, n; done < len && r == 0; done += n) {
+        n = MIN(len - done, (size_t)link->transfer_max);
+        r = read_flat(link, buffer, n, offset + done);
+        if (r == 0)
+            iovec_scatter(iov, nr, done, buffer, n);
     }
-    return 0;
+    return r;
+}
+
+int nbd_link_read(struct nbd_link *link, const struct iovec *iov, unsigned nr, uint64_t offset)
+{
+    if (nr == 1)
+        return read_flat(link, iov->iov_base, iov->iov_len, offset);
+    uint8_t *buffer = malloc(link->transfer_max);
+    if (!buffer)
+        return -ENOMEM;
+    int r = read_scattered(link, iov, nr, offset, buffer);
+    free(buffer);
+    return r;
 }

@@ -131,7 +131,7 @@ static int make_sockets(int *ret_listener, int *ret_socket, struct error *err)
     if (r < 0)
         return error_set(err, r, "no folder for a socket: %s (set TMPDIR)", strerror(-r));
     size_t folder = strlen(address.sun_path);
-    strcpy(address.sun_path + folder, "/s");
+    memcpy(address.sun_path + folder, "/s", sizeof("/s")); /* it fits: see make_folder() */
     const struct sockaddr *a = (const struct sockaddr *)&address;
     if (bind(listener, a, sizeof(address)) < 0 || listen(listener, 1) < 0 || connect(ours, a, sizeof(address)) < 0)
         r = error_set(err, -errno, "socket in '%.*s': %s", (int)folder, address.sun_path, strerror(errno));
