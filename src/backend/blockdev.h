@@ -5,8 +5,9 @@
  * The front end calls with its lock (the machine's) held. Nothing ends inside blockdev_submit(); requests end inside
  * blockdev_kick() (what the host has in memory), or on the loop's or another thread of ours with the lock taken, or inside
  * blockdev_drain(). They may end in any order. A flush covers the writes that had ended
- * when it was submitted. Back ends: a file or block device (blockdev_file.c by threads, blockdev_uring.c by io_uring), and writes
- * kept apart from a base that is only read (blockdev_overlay.c).
+ * when it was submitted. Back ends: a file or block device (blockdev_file.c by threads, blockdev_uring.c by io_uring), an NBD
+ * server's disk (blockdev_nbd.c), among them images that a qemu-nbd of ours reads (imageformat.h says which), and writes kept
+ * apart from a base that is only read (blockdev_overlay.c).
  */
 #ifndef DOPPEL_BACKEND_BLOCKDEV_H
 #define DOPPEL_BACKEND_BLOCKDEV_H
@@ -23,6 +24,8 @@
 struct blockdev;
 struct blockdev_request;
 struct loop;
+struct nbd_link;
+struct overlay_base;
 
 enum { BLOCKDEV_SECTOR = 512 };
 
@@ -50,6 +53,7 @@ struct blockdev_request {
     struct blockdev *dev;
     struct work work;        /* its place in a queue */
     struct iovec *owned_iov; /* owned, NULL: none */
+    uint64_t sent;           /* bytes of `len` that are under way, or over */
     int result;
 };
 
@@ -78,14 +82,16 @@ struct blockdev {
 
 /* Which file, and how. Strings are borrowed, for the time of the call. */
 struct blockdev_config {
-    const char *path;
+    const char *path;   /* a file, or a URI of an NBD server */
+    const char *format; /* "raw", or what qemu calls another one; NULL: found out */
     bool read_only;
     bool overlay;             /* writes go elsewhere: path is only read */
     const char *overlay_path; /* where to: a file that is made when it is not there; NULL: they are forgotten at the end */
 };
 
-/* Opens and locks the files. -ENOENT and the like, -EISDIR, -EINVAL (size, kind of file, an overlay of another base), -EBUSY
- * (another process uses it), -EROFS, -ENOMEM. */
+/* Opens and locks the files, starts or connects to a server. Before the sandbox, on the main thread. -ENOENT and the like,
+ * -EISDIR, -EINVAL (size, kind of file, an overlay of another base, no image), -EBUSY (another process uses it), -EROFS, -ENOMEM,
+ * -ETIMEDOUT; -ENOTSUP: built without libnbd. */
 MUST_CHECK int blockdev_open(const struct blockdev_config *config, struct loop *loop, struct blockdev **ret_dev,
                              struct error *err);
 /* `lock` is taken around the ends of requests. Before the loop runs. */
@@ -98,11 +104,12 @@ void blockdev_drain(struct blockdev *dev);
 /* Drains, flushes what an overlay has to remember, and closes. NULL is fine. No loop may run. */
 void blockdev_free(struct blockdev *dev);
 
-/* --- the back ends; they take the descriptor on success --- */
+/* --- the back ends; they take descriptor, base or link on success --- */
 MUST_CHECK int blockdev_file_new(struct loop *loop, int fd, struct blockdev **ret_dev, struct error *err);
 /* -ENOTSUP: this host does not let us. */
 MUST_CHECK int blockdev_uring_new(struct loop *loop, int fd, struct blockdev **ret_dev, struct error *err);
-MUST_CHECK int blockdev_overlay_new(struct loop *loop, int base_fd, uint64_t size, int overlay_fd, bool keep,
+MUST_CHECK int blockdev_overlay_new(struct loop *loop, const struct overlay_base *base, uint64_t size, int overlay_fd, bool keep,
                                     struct blockdev **ret_dev, struct error *err);
+MUST_CHECK int blockdev_nbd_new(struct loop *loop, struct nbd_link *link, struct blockdev **ret_dev, struct error *err);
 
 #endif

@@ -64,8 +64,8 @@ static void overlay_free(struct blockdev *dev)
 
 static const struct blockdev_ops overlay_ops = { .submit = overlay_submit, .drain = overlay_drain, .free = overlay_free };
 
-int blockdev_overlay_new(struct loop *loop, int base_fd, uint64_t size, int overlay_fd, bool keep, struct blockdev **ret_dev,
-                         struct error *err)
+int blockdev_overlay_new(struct loop *loop, const struct overlay_base *base, uint64_t size, int overlay_fd, bool keep,
+                         struct blockdev **ret_dev, struct error *err)
 {
     struct overlay_dev *d = calloc(1, sizeof(*d));
     if (!d)
@@ -73,7 +73,7 @@ int blockdev_overlay_new(struct loop *loop, int base_fd, uint64_t size, int over
     d->head = (struct blockdev){ .ops = &overlay_ops, .size = size, .block_size = OVERLAY_CLUSTER };
     int r = workers_new(loop, 1, &work_ops, d, &d->head.lock, &d->workers, err);
     if (r == 0)
-        r = overlay_open(&d->overlay, base_fd, size, overlay_fd, keep, err);
+        r = overlay_open(&d->overlay, base, size, overlay_fd, keep, err);
     if (r < 0) {
         workers_free(d->workers);
         free(d);

@@ -97,6 +97,15 @@ int hostfile_open(const char *path, bool read_only, int *ret_fd, struct hostfile
     return 0;
 }
 
+int hostfile_peek(const char *path, bool read_only, void *buf, size_t len, struct error *err)
+{
+    AUTO_CLOSE int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return open_error(-errno, read_only, err);
+    ssize_t n = pread(fd, buf, len, 0);
+    return n > 0 ? (int)n : 0; /* hostfile_open() says why not, and so would a server */
+}
+
 int hostfile_create(const char *path, int *ret_fd, struct error *err)
 {
     struct stat st;

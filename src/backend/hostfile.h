@@ -21,6 +21,9 @@ struct hostfile_info {
 
 /* A regular file or block device whose size is a multiple of 512 and not 0. Errors as for blockdev_open(). */
 MUST_CHECK int hostfile_open(const char *path, bool read_only, int *ret_fd, struct hostfile_info *ret_info, struct error *err);
+/* The first `len` bytes of what hostfile_open() would open, or as many as there are: returns how many; 0 for what is no disk. It
+ * is not locked. Errors as there, of opening. */
+MUST_CHECK int hostfile_peek(const char *path, bool read_only, void *buf, size_t len, struct error *err);
 /* A regular file of any size for reading and writing, made when it is not there. */
 MUST_CHECK int hostfile_create(const char *path, int *ret_fd, struct error *err);
 /* A file without a name, in TMPDIR or /var/tmp. */

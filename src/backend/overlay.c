@@ -47,15 +47,36 @@ static int write_at(int fd, const void *buf, size_t len, uint64_t offset)
     return hostfile_write(fd, &iov, 1, offset);
 }
 
+static int read_file(void *opaque, struct iovec *iov, unsigned nr, uint64_t offset)
+{
+    return hostfile_read((int)(intptr_t)opaque, iov, nr, offset);
+}
+
+static void close_file(void *opaque)
+{
+    (void)close((int)(intptr_t)opaque); /* only read */
+}
+
+struct overlay_base overlay_base_file(int fd)
+{
+    return (struct overlay_base){ .read = read_file, .close = close_file, .opaque = (void *)(intptr_t)fd };
+}
+
+static int read_base(const struct overlay_base *base, void *buf, size_t len, uint64_t offset)
+{
+    struct iovec iov = { .iov_base = buf, .iov_len = len };
+    return base->read(base->opaque, &iov, 1, offset);
+}
+
 /* Tells bases apart without reading all of them: samples spread over it. */
-static int fingerprint(int fd, uint64_t size, uint64_t *ret_print)
+static int fingerprint(const struct overlay_base *base, uint64_t size, uint64_t *ret_print)
 {
     uint8_t buf[OVERLAY_CLUSTER];
     uint64_t h = hash(FNV_BASIS, &size, sizeof(size));
     for (unsigned i = 0; i < SAMPLES; i++) {
         uint64_t at = size / SAMPLES * i & ~(uint64_t)(OVERLAY_CLUSTER - 1);
         size_t len = (size_t)MIN((uint64_t)OVERLAY_CLUSTER, size - at);
-        int r = read_at(fd, buf, len, at);
+        int r = read_base(base, buf, len, at);
         if (r < 0)
             return r;
         h = hash(h, buf, len);
@@ -145,7 +166,7 @@ int overlay_read(struct overlay *o, struct iovec *iov, unsigned nr, uint64_t off
         uint64_t to = run_end(o, offset, end);
         bool is_here = here(o, offset / OVERLAY_CLUSTER);
         unsigned n = cut(&iov, &nr, to - offset, piece);
-        int r = hostfile_read(is_here ? o->fd : o->base_fd, piece, n, is_here ? o->data + offset : offset);
+        int r = is_here ? hostfile_read(o->fd, piece, n, o->data + offset) : o->base.read(o->base.opaque, piece, n, offset);
         if (r < 0)
             return r;
         offset = to;
@@ -161,7 +182,7 @@ static int copy_up(struct overlay *o, uint64_t cluster)
     size_t len = (size_t)MIN((uint64_t)OVERLAY_CLUSTER, o->size - at);
     if (here(o, cluster))
         return 0;
-    int r = read_at(o->base_fd, buf, len, at);
+    int r = read_base(&o->base, buf, len, at);
     return r < 0 ? r : write_at(o->fd, buf, len, o->data + at);
 }
 
@@ -273,7 +294,7 @@ static int fill(struct overlay *o, struct error *err)
 {
     struct stat st;
     uint64_t print;
-    int r = fingerprint(o->base_fd, o->size, &print);
+    int r = fingerprint(&o->base, o->size, &print);
     if (r < 0)
         return error_set(err, r, "the disk cannot be read: %s", strerror(-r));
     if (fstat(o->fd, &st) < 0)
@@ -281,13 +302,13 @@ static int fill(struct overlay *o, struct error *err)
     return st.st_size == 0 ? create(o, print, err) : load(o, print, (uint64_t)st.st_size, err);
 }
 
-int overlay_open(struct overlay *o, int base_fd, uint64_t size, int fd, bool keep, struct error *err)
+int overlay_open(struct overlay *o, const struct overlay_base *base, uint64_t size, int fd, bool keep, struct error *err)
 {
-    *o = (struct overlay){ .base_fd = -1, .fd = -1 };
+    *o = (struct overlay){ .fd = -1 };
     if (size > OVERLAY_SIZE_MAX)
         return error_set(err, -EFBIG, "the disk has %" PRIu64 " bytes, %llu are possible with an overlay", size,
                          OVERLAY_SIZE_MAX);
-    struct overlay n = { .base_fd = base_fd, .fd = fd, .size = size, .keep = keep };
+    struct overlay n = { .base = *base, .fd = fd, .size = size, .keep = keep };
     n.clusters = (size + OVERLAY_CLUSTER - 1) / OVERLAY_CLUSTER;
     n.map_bytes = ALIGN_UP((n.clusters + 7) / 8, (uint64_t)OVERLAY_CLUSTER);
     n.data = OVERLAY_CLUSTER + n.map_bytes;
@@ -307,9 +328,9 @@ void overlay_close(struct overlay *o)
 {
     if (o->fd >= 0)
         (void)close(o->fd); /* flushed before, or not wanted */
-    if (o->base_fd >= 0)
-        (void)close(o->base_fd); /* only read */
+    if (o->base.close)
+        o->base.close(o->base.opaque);
     free(o->map);
     free(o->dirty);
-    *o = (struct overlay){ .base_fd = -1, .fd = -1 };
+    *o = (struct overlay){ .fd = -1 };
 }

@@ -20,10 +20,20 @@
 enum { OVERLAY_CLUSTER = 4096 };
 #define OVERLAY_SIZE_MAX (1ULL << 44) /* of a disk: 16 TiB, whose map has 512 MiB */
 
+/* What is only read. read: all of the range, or a negative errno; it may change the array. */
+struct overlay_base {
+    int (*read)(void *opaque, struct iovec *iov, unsigned nr, uint64_t offset);
+    void (*close)(void *opaque);
+    void *opaque;
+};
+/* A file's descriptor, which is the base's from now on. */
+struct overlay_base overlay_base_file(int fd);
+
 struct overlay {
-    int base_fd, fd; /* owned */
-    uint64_t size;   /* of the disk, bytes */
-    bool keep;       /* else the file is forgotten, and nothing in it needs to be durable */
+    struct overlay_base base; /* owned */
+    int fd;                   /* owned */
+    uint64_t size;            /* of the disk, bytes */
+    bool keep;                /* else the file is forgotten, and nothing in it needs to be durable */
     uint64_t clusters, map_bytes;
     uint64_t data;  /* offset of the image */
     uint8_t *map;   /* owned: a bit a cluster */
@@ -31,9 +41,10 @@ struct overlay {
     bool any_dirty;
 };
 
-/* Makes a new overlay in an empty file, or opens the one in there. On success the descriptors are ours. -EINVAL: no overlay,
+/* Makes a new overlay in an empty file, or opens the one in there. On success base and descriptor are ours. -EINVAL: no overlay,
  * damaged, or of another base; -EFBIG; -ENOMEM; what the host says. */
-MUST_CHECK int overlay_open(struct overlay *o, int base_fd, uint64_t size, int fd, bool keep, struct error *err);
+MUST_CHECK int overlay_open(struct overlay *o, const struct overlay_base *base, uint64_t size, int fd, bool keep,
+                            struct error *err);
 /* Closes; what was not flushed is lost. Takes zeroed ones with fd -1. */
 void overlay_close(struct overlay *o);
 

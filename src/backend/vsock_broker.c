@@ -35,7 +35,7 @@ static void answer_init(struct answer *a)
     a->iov = (struct iovec){ .iov_base = &a->error, .iov_len = sizeof(a->error) };
     a->msg = (struct msghdr){ .msg_iov = &a->iov, .msg_iovlen = 1 };
     a->msg.msg_control = a->control;
-    a->msg.msg_controllen = sizeof(a->control);
+    a->msg.msg_controllen = CMSG_LEN(sizeof(int)); /* not a second one in what is left of the space */
 }
 
 /* ---- the broker ---- */
@@ -70,8 +70,8 @@ static void serve(int fd, const char *path)
 {
     uint32_t port;
     ssize_t n;
-    while ((n = recv(fd, &port, sizeof(port), 0)) > 0 || (n < 0 && errno == EINTR))
-        if (n == (ssize_t)sizeof(port))
+    while ((n = recv(fd, &port, sizeof(port), MSG_TRUNC)) > 0 || (n < 0 && errno == EINTR))
+        if (n == (ssize_t)sizeof(port)) /* what is longer, or shorter, is no question */
             answer_one(fd, path, port);
 }
 
@@ -114,22 +114,31 @@ int vsock_broker_new(const char *path, int *ret_fd, struct error *err)
     return 0;
 }
 
+/* The descriptor that came with an answer; -1: none. */
+static int descriptor_of(struct answer *a)
+{
+    const struct cmsghdr *c = CMSG_FIRSTHDR(&a->msg);
+    int fd;
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(sizeof(fd)))
+        return -1;
+    memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+    return fd;
+}
+
 int vsock_broker_connect(int fd, uint32_t port)
 {
     struct answer a;
     ssize_t n;
-    int stream;
     answer_init(&a);
     if (send(fd, &port, sizeof(port), MSG_NOSIGNAL) != (ssize_t)sizeof(port))
         return -ECONNREFUSED;
     do
         n = recvmsg(fd, &a.msg, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
+    AUTO_CLOSE int stream = n < 0 ? -1 : descriptor_of(&a);
     if (n != (ssize_t)sizeof(a.error))
         return -ECONNREFUSED;
-    const struct cmsghdr *c = CMSG_FIRSTHDR(&a.msg);
-    if (a.error || !c || c->cmsg_type != SCM_RIGHTS)
+    if (a.error || stream < 0)
         return a.error > 0 ? -a.error : -EMFILE; /* no descriptor came: we have no room for one */
-    memcpy(&stream, CMSG_DATA(c), sizeof(stream));
-    return stream;
+    return take_fd(&stream);
 }

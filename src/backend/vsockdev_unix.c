@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,15 +149,24 @@ static bool parse_request(const char *line, size_t len, uint32_t *ret_port)
     return port <= UINT32_MAX;
 }
 
+/* Whether the client will say no more than is there. */
+static bool has_left(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+    return poll(&p, 1, 0) > 0;
+}
+
 /* A client says which port it wants. What follows the line is the stream's and stays in the socket. */
 static void greet(struct unix_dev *d, unsigned n)
 {
     struct stream *s = &d->stream[n];
     char line[REQUEST_MAX];
     uint32_t port;
+    const bool last = has_left(s->fd); /* before we look: what comes between the two is not lost */
     ssize_t len = recv(s->fd, line, sizeof(line), MSG_PEEK | MSG_DONTWAIT);
     const char *end = len > 0 ? memchr(line, '\n', (size_t)len) : NULL;
-    if ((len < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) || (len > 0 && len < REQUEST_MAX && !end))
+    if ((len < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        || (len > 0 && len < REQUEST_MAX && !end && !last))
         return; /* there is more to come */
     if (!end || !parse_request(line, (size_t)(end - line), &port)) {
         unix_close(&d->head, n);

@@ -127,6 +127,7 @@ static int choose_disk(struct run *run, struct error *err)
     const struct disk_config *disk = &vm->disk[0];
     const struct blockdev_config config = {
         .path = disk->path,
+        .format = disk->format,
         .read_only = !disk->overlay,
         .overlay = disk->overlay,
         .overlay_path = disk->overlay_path,
@@ -134,7 +135,7 @@ static int choose_disk(struct run *run, struct error *err)
     struct blockdev *dev = NULL;
     int r = blockdev_open(&config, run->loop, &dev, err);
     if (r < 0)
-        return error_prefix(err, "disk '%s'", disk->path);
+        return r;
     r = diskboot_load(dev, &run->diskboot, err);
     blockdev_free(dev);
     if (r == -ENOENT) {

@@ -66,8 +66,9 @@ static const struct option_row rows[] = {
       "bzImage, vmlinux or Multiboot kernel (what is on the first disk, or `make guests` fetched)" },
     { "--initrd", OPT_INITRD, "FILE", "initial RAM disk" },
     { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
-    { "--disk", OPT_DISK, "FILE[,ro][,overlay[=FILE]]",
-      "a disk; ro: read-only; overlay: writes go to another file, or are forgotten (up to 16 times)" },
+    { "--disk", OPT_DISK, "FILE[,ro][,overlay[=FILE]][,format=F]",
+      "a disk, raw or qcow2, or nbd://...; ro: read-only; overlay: writes go to another file, or are forgotten (up to 16 "
+      "times)" },
     { "--net", OPT_NET, "user[,hostfwd=tcp:H:G]|tap=IF|none",
       "a network card; user: the guest reaches what we reach, port H leads to its port G; tap: an interface (none)" },
     { "--share", OPT_SHARE, "DIR[:TAG][,ro]",
@@ -244,8 +245,11 @@ static int parse_disk(const char *value, struct run_options *o, struct error *er
         else if (strncmp(field, "overlay=", 8) == 0) {
             d->overlay = true;
             d->overlay_path = field + 8;
-        } else
-            return error_set(err, -EINVAL, "unknown '%s' (ro, overlay, overlay=FILE; a comma in a name is written twice)", field);
+        } else if (strncmp(field, "format=", 7) == 0)
+            d->format = field + 7;
+        else
+            return error_set(err, -EINVAL,
+                             "unknown '%s' (ro, overlay, overlay=FILE, format=F; a comma in a name is written twice)", field);
     }
     return 0;
 }

@@ -36,6 +36,13 @@ struct machine {
     _Atomic int quit; /* enum vm_end: set by machine_quit before vm_request_end, read by restart after it cleared vm.end */
 };
 
+/* As qemu's are: it is a word on another program's command line. */
+static bool format_name(const char *name)
+{
+    size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return len > 0 && name[len] == '\0';
+}
+
 static int check_disks(const struct vm_config *config, struct error *err)
 {
     if (config->nr_disks > VM_DISKS_MAX)
@@ -44,6 +51,9 @@ static int check_disks(const struct vm_config *config, struct error *err)
         const struct disk_config *d = &config->disk[i];
         if (!d->path || !d->path[0] || (d->overlay_path && !d->overlay_path[0]))
             return error_set(err, -EINVAL, "disk %u: a file has no name", i + 1);
+        if (d->format && !format_name(d->format))
+            return error_set(err, -EINVAL, "disk '%s': '%s' is no format (raw, qcow2, or another one of qemu-nbd's)", d->path,
+                             d->format);
         if (d->read_only && d->overlay)
             return error_set(err, -EINVAL, "disk '%s': ro and overlay exclude each other (with an overlay the file is only read)",
                              d->path);

@@ -20,7 +20,8 @@ enum { VM_DISKS_MAX = 16, VM_SHARES_MAX = 8, VM_TAG_MAX = 36, VM_CID_MIN = 3 };
 #define VM_CID_MAX 0xfffffffeU
 
 struct disk_config {
-    const char *path; /* a file or block device of the host */
+    const char *path;   /* a file or block device of the host, or a URI of an NBD server */
+    const char *format; /* "raw", "qcow2" and what else qemu-nbd knows; NULL: raw or qcow2, by what is there */
     bool read_only;
     bool overlay;             /* the file is only read, writes go elsewhere */
     const char *overlay_path; /* where they go; NULL: they are forgotten when the machine ends */

@@ -62,6 +62,7 @@ static int add_disk(struct pc_virtio *pv, unsigned i, const struct disk_config *
     char id[VIRTIO_BLK_ID_SIZE + 1];
     const struct blockdev_config file = {
         .path = config->path,
+        .format = config->format,
         .read_only = config->read_only,
         .overlay = config->overlay,
         .overlay_path = config->overlay_path,

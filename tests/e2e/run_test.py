@@ -13,7 +13,7 @@ import time
 import traceback
 
 sys.dont_write_bytecode = True
-from laws import board, control, devices, disk, linux, net, share # pylint: disable=wrong-import-position
+from laws import board, control, devices, disk, linux, nbd, net, share # pylint: disable=wrong-import-position
 from laws.harness import ENGINE, doctor # pylint: disable=wrong-import-position
 
 SUITES = {
@@ -35,7 +35,9 @@ SUITES = {
     'disk': [disk.random_bytes_come_from_the_host, disk.guests_read_and_write_a_disk, disk.a_disk_works_in_a_sandbox, disk.a_file_system_outlives_the_machine_that_made_it,
              disk.a_read_only_disk_is_not_written, disk.an_overlay_leaves_the_disk_alone, disk.interrupts_work_without_msi,
              disk.a_restarted_machine_has_its_disk_again, disk.sixteen_disks_are_possible, disk.bad_disks_are_refused_in_one_line,
-             disk.a_full_host_is_an_io_error_and_nothing_is_lost, disk.a_limit_of_file_sizes_is_an_io_error_of_the_guest, disk.what_was_said_to_be_safe_outlives_a_kill],
+             disk.a_full_host_is_an_io_error_and_nothing_is_lost, disk.a_limit_of_file_sizes_is_an_io_error_of_the_guest, disk.what_was_said_to_be_safe_outlives_a_kill,
+             nbd.an_image_is_read_and_written_by_a_server, nbd.a_uri_names_a_server_that_runs, nbd.without_its_server_a_disk_gives_errors_and_the_machine_goes_on,
+             nbd.a_server_of_ours_does_not_outlive_us, nbd.bad_servers_and_images_are_refused_in_one_line, nbd.a_real_qcow2_image_is_read_and_written],
     'net': [net.a_machine_has_no_network_unless_asked_for, net.the_guest_reaches_the_hosts_loopback_through_the_gateway, net.transfers_do_not_stand_still,
             net.what_the_guest_sends_arrives_whole, net.dhcp_and_the_gateway_answer, net.a_restricted_guest_reaches_nothing,
             net.ports_of_the_host_lead_into_the_guest, net.datagrams_of_any_size_pass_through_a_forwarded_port,

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzer of all chips of the pc board: whatever a guest writes, however time passes, and whatever a snapshot says.
+ * Fuzzer of all chips of the boards: whatever a guest writes, however time passes, and whatever a snapshot says.
  *
- * A rig is every chip wired as on the board, on a test clock. Random actions drive one; now and then it is saved, loaded
- * into a second rig and saved again, which must give the same bytes, and damaged states are loaded into a third,
- * which must refuse them or live with them. A rig that hangs is ended by alarm(2). Meant for an ASan and UBSan build;
+ * A rig is every chip of the pc board wired as there, and virt's beside them, on a test clock. Random actions drive one; now and
+ * then it is saved, loaded into a second rig and saved again, which must give the same bytes, and damaged states are loaded into
+ * a third, which must refuse them or live with them. A rig that hangs is ended by alarm(2). Meant for an ASan and UBSan build;
  * with -DFUZZ_LIBFUZZER and clang's -fsanitize=fuzzer the actions come from the input.
  */
 #include "fuzz.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "backend/chardev.h"
 #include "base/checked.h"
 #include "device/acpipm.h"
+#include "device/clint.h"
 #include "device/debugexit.h"
 #include "device/i8042.h"
 #include "device/i8254.h"
@@ -23,12 +25,17 @@
 #include "device/lapic.h"
 #include "device/mc146818.h"
 #include "device/pcihost.h"
+#include "device/plic.h"
 #include "device/port61.h"
+#include "device/sifive_test.h"
 #include "device/uart16550.h"
 
-enum { CPUS = 3, ROUND = 256, HANG_S = 20, RANGES_MAX = 24 };
+enum { CPUS = 3, ROUND = 256, HANG_S = 20, RANGES_MAX = 27, PARTS_MAX = 20, CONTEXTS = 2 * CPUS };
 #define ECAM 0xb0000000ULL
 #define IOAPIC 0xfec00000ULL
+#define CLINT 0x2000000ULL
+#define PLIC 0xc000000ULL
+#define SIFIVE_TEST 0x100000ULL
 #define LATEST (1LL << 61)
 
 /* Where the actions come from. */
@@ -56,6 +63,11 @@ struct rig {
     struct lapic_bus lapics;
     struct lapic lapic[CPUS];
     struct vcpu cpu[CPUS];
+    struct plic plic;
+    struct clint clint;
+    struct sifive_test test;
+    bool line[CONTEXTS + 2 * CPUS]; /* of plic, then of clint */
+    unsigned ends;                  /* that sifive_test told of */
 };
 
 /* One saved part of a rig. */
@@ -132,6 +144,20 @@ static void isa_irq(void *opaque, unsigned irq, bool level)
     ioapic_set_irq(&r->ioapic, irq == 0 ? 2 : irq, level);
 }
 
+/* An irq_fn; pin: which of r->line. */
+static void riscv_line(void *opaque, unsigned pin, bool level)
+{
+    ((struct rig *)opaque)->line[pin] = level;
+}
+
+static void on_test(void *opaque, enum sifive_test_end end, unsigned status)
+{
+    struct rig *r = opaque;
+    if ((end != SIFIVE_TEST_PASS && end != SIFIVE_TEST_FAIL && end != SIFIVE_TEST_RESET) || status > UINT16_MAX)
+        finding("sifive_test ends in a way that there is not");
+    r->ends++;
+}
+
 static void map(struct bus *bus, uint64_t base, uint64_t size, const struct io_ops *ops, void *dev)
 {
     if (bus_map(bus, base, size, ops, dev, "chip", NULL) < 0)
@@ -155,6 +181,9 @@ static void map_chips(struct rig *r)
     map(&r->pio, 0xcf8, PCIHOST_IO_SIZE, &pcihost_io_ops, &r->pci);
     map(&r->mmio, ECAM, PCIHOST_ECAM_SIZE, &pcihost_ecam_ops, &r->pci);
     map(&r->mmio, IOAPIC, IOAPIC_IO_SIZE, &ioapic_io_ops, &r->ioapic);
+    map(&r->mmio, CLINT, CLINT_IO_SIZE, &clint_io_ops, &r->clint);
+    map(&r->mmio, PLIC, PLIC_IO_SIZE, &plic_io_ops, &r->plic);
+    map(&r->mmio, SIFIVE_TEST, SIFIVE_TEST_IO_SIZE, &sifive_test_io_ops, &r->test);
 }
 
 static const struct part *parts(unsigned *ret_nr)
@@ -163,19 +192,34 @@ static const struct part *parts(unsigned *ret_nr)
     {                                                                                                                            \
         (class).state, offsetof(struct rig, member), (class).reset                                                               \
     }
-    static struct part p[16];
+    static struct part p[PARTS_MAX];
     const struct part all[] = {
-        PART(lapic[0], lapic_class), PART(lapic[1], lapic_class), PART(lapic[2], lapic_class), PART(ioapic, ioapic_class),
-        PART(pic[0], i8259_class),   PART(pic[1], i8259_class),   PART(pit, i8254_class),      PART(port61, port61_class),
-        PART(rtc, mc146818_class),   PART(kbc, i8042_class),      PART(uart, uart16550_class), PART(debugexit, debugexit_class),
-        PART(pm, acpipm_class),      PART(pci, pcihost_class),
+        PART(lapic[0], lapic_class),   PART(lapic[1], lapic_class), PART(lapic[2], lapic_class), PART(ioapic, ioapic_class),
+        PART(pic[0], i8259_class),     PART(pic[1], i8259_class),   PART(pit, i8254_class),      PART(port61, port61_class),
+        PART(rtc, mc146818_class),     PART(kbc, i8042_class),      PART(uart, uart16550_class), PART(debugexit, debugexit_class),
+        PART(pm, acpipm_class),        PART(pci, pcihost_class),    PART(plic, plic_class),      PART(clint, clint_class),
+        PART(test, sifive_test_class),
     };
     memcpy(p, all, sizeof(all));
     p[ARRAY_SIZE(all)] = (struct part){ &lapic_bus_state, offsetof(struct rig, lapics), NULL };
     p[ARRAY_SIZE(all) + 1] = (struct part){ &pci_func_state, offsetof(struct rig, func), NULL };
+    static_assert(ARRAY_SIZE(all) + 2 <= PARTS_MAX, "all have a place");
     *ret_nr = ARRAY_SIZE(all) + 2;
     return p;
 #undef PART
+}
+
+static void riscv_init(struct rig *r)
+{
+#define LINE(n) (&(const struct irq_line){ .fn = riscv_line, .opaque = r, .pin = (n) })
+    plic_init(&r->plic);
+    for (unsigned i = 0; i < CONTEXTS; i++)
+        plic_add_context(&r->plic, LINE(i));
+    clint_init(&r->clint, &r->clock);
+    for (unsigned i = 0; i < CPUS; i++)
+        clint_add_hart(&r->clint, LINE(CONTEXTS + 2 * i), LINE(CONTEXTS + 2 * i + 1));
+    sifive_test_init(&r->test, on_test, r);
+#undef LINE
 }
 
 static void rig_init(struct rig *r)
@@ -215,6 +259,7 @@ static void rig_init(struct rig *r)
         r->cpu[i].id = i;
         lapic_init(&r->lapic[i], &r->lapics, i, &r->cpu[i], &r->clock);
     }
+    riscv_init(r);
     map_chips(r);
     unsigned nr;
     const struct part *p = parts(&nr);
@@ -226,6 +271,7 @@ static void rig_init(struct rig *r)
 static void rig_done(struct rig *r)
 {
     uart16550_class.done(&r->uart);
+    clint_class.done(&r->clint);
     chardev_free(r->host);
     bus_done(&r->mmio);
     bus_done(&r->pio);
@@ -301,6 +347,35 @@ static void take_interrupt(struct rig *r, struct dice *d)
         lapic_write(a, LAPIC_EOI, 0);
 }
 
+/* What the plic asks of its contexts, taken and given back; its registers and the others', near what they have. */
+static void access_riscv(struct rig *r, struct dice *d)
+{
+    const uint64_t v = value(d), context = below(d, CONTEXTS + 1), claim = PLIC + 0x200004 + context * 0x1000;
+    const unsigned size = 1U << below(d, 4);
+    switch (below(d, 10)) {
+    case 0: bus_write(&r->mmio, PLIC + below(d, PLIC_SOURCES + 2) * 4, v, 4); break;
+    case 1: bus_write(&r->mmio, PLIC + 0x2000 + context * 0x80 + below(d, PLIC_WORDS + 1) * 4, v, 4); break;
+    case 2: bus_write(&r->mmio, claim - 4, v & (below(d, 2) ? PLIC_PRIORITY_MAX : UINT32_MAX), 4); break;
+    case 3: {
+        uint64_t source = bus_read(&r->mmio, claim, 4);
+        if (source >= PLIC_SOURCES && context < CONTEXTS)
+            finding("a source is claimed that there is not");
+        if (below(d, 3))
+            bus_write(&r->mmio, claim, below(d, 4) ? source : v, 4);
+        break;
+    }
+    case 4: plic_set_irq(&r->plic, 1 + (unsigned)below(d, PLIC_SOURCES - 1), v & 1); break;
+    case 5: bus_write(&r->mmio, PLIC + below(d, PLIC_IO_SIZE), v, size); break;
+    case 6: (void)bus_read(&r->mmio, (below(d, 2) ? PLIC : CLINT) + below(d, CLINT_IO_SIZE), size); break;
+    case 7: bus_write(&r->mmio, CLINT + below(d, CPUS + 1) * 4, v, 4); break;
+    case 8: bus_write(&r->mmio, CLINT + (below(d, 4) ? 0x4000 + below(d, CPUS + 1) * 8 : 0xbff8), v, below(d, 2) ? 8 : 4); break;
+    case 9: bus_write(&r->mmio, SIFIVE_TEST + below(d, 8), below(d, 2) ? v : (v & 0xffff0000) | 0x5555, size); break;
+    }
+    for (unsigned i = 0; i < CPUS; i++)
+        if (r->line[CONTEXTS + 2 * i] != (r->clint.msip[i] & 1))
+            finding("a software interrupt's line is not its bit");
+}
+
 static void pass_time(struct rig *r, struct dice *d)
 {
     uint64_t v = roll(d);
@@ -340,7 +415,10 @@ static void reset_one(struct rig *r, struct dice *d)
 
 static void act(struct rig *r, struct dice *d)
 {
-    switch (below(d, 16)) {
+    switch (below(d, 19)) {
+    case 16:
+    case 17:
+    case 18: access_riscv(r, d); break;
     case 0:
     case 1:
     case 2:
@@ -391,7 +469,7 @@ static void same_clock(struct rig *to, const struct rig *from)
 static void check_round_trip(struct rig *r)
 {
     static struct rig copy;
-    struct state_buf first[16] = { 0 };
+    struct state_buf first[PARTS_MAX] = { 0 };
     unsigned nr;
     const struct part *p = parts(&nr);
     rig_init(&copy);

@@ -6,8 +6,11 @@
  * behind the decompressor get their share. Meant for an ASan and UBSan build.
  */
 #include "machine/kernel.h"
+#include "machine/virt_boot.h"
 #include "support/kernel_image.h"
 #include "fuzz.h"
+
+#define RISCV_RAM 0x80000000UL
 
 enum { RAM = 16 << 20, LINK_AT = 0x400000, MUTATIONS_MAX = 8 };
 
@@ -108,6 +111,76 @@ static struct blob make_image(struct fuzz *f)
     return bz;
 }
 
+static struct blob seed_riscv(struct fuzz *f)
+{
+    static const uint8_t code[3000] = "KERNEL";
+    if (below(f, 2)) {
+        const struct image_elf e = {
+            .machine = EM_RISCV,
+            .entry = RISCV_RAM + 0x200010,
+            .vaddr = 0xffffffff80000000,
+            .paddr = RISCV_RAM + 0x200000,
+            .code = code,
+            .code_len = sizeof(code),
+            .mem_size = 0x3000,
+        };
+        return image_elf(&e);
+    }
+    const struct {
+        uint32_t code[2];
+        uint64_t text_offset, image_size, flags;
+        uint32_t version, reserved;
+        uint64_t reserved2;
+        char magic[8], magic2[4];
+        uint32_t pe_offset;
+    } header = { .text_offset = 0x200000, .image_size = 0x8000, .version = 2, .magic = "RISCV", .magic2 = { 'R', 'S', 'C', 5 } };
+    struct blob b = { 0 };
+    image_poke(&b, 0, &header, sizeof(header));
+    image_poke(&b, 4000, "the end", 8);
+    return b;
+}
+
+static struct blob make_riscv_image(struct fuzz *f)
+{
+    struct blob image = below(f, 16) ? seed_riscv(f) : make_image(f); /* or what is for another machine */
+    if (below(f, 3))
+        return image;
+    if (below(f, 2))
+        mutate(f, &image);
+    struct blob packed = { 0 };
+    image_compress(&packed, compressions[below(f, ARRAY_SIZE(compressions))], image.data, image.len);
+    blob_done(&image);
+    return packed;
+}
+
+static void check_riscv(const struct fuzz *f, struct gmem *gm, int r, gpa_t entry, const struct error *err)
+{
+    const char *why = r > 0 || (r < 0 && (err->code != r || !err->msg[0])) ? "no such result" : NULL;
+    if (r == 0 && !gmem_pin(gm, entry, 1))
+        why = "the entry is not in RAM";
+    if (!why)
+        return;
+    printf("case %lu, riscv: %s: result %d, entry %#lx, message '%s'\n", (unsigned long)f->cases, why, r, (unsigned long)entry,
+           err->msg);
+    abort();
+}
+
+static bool run_riscv(struct fuzz *f, struct gmem *gm)
+{
+    struct error err = { 0 };
+    gpa_t entry = 0;
+    struct blob image = make_riscv_image(f);
+    mutate(f, &image);
+    uint8_t *exact = malloc(image.len ? image.len : 1);
+    if (image.len)
+        memcpy(exact, image.data, image.len);
+    int r = virt_load_kernel(gm, RISCV_RAM, exact, image.len, &entry, &err);
+    check_riscv(f, gm, r, entry, &err);
+    free(exact);
+    blob_done(&image);
+    return r == 0;
+}
+
 /* Loads one image; true when the loader took it. */
 static bool run_one(struct fuzz *f, struct gmem *gm)
 {
@@ -141,14 +214,24 @@ static bool run_one(struct fuzz *f, struct gmem *gm)
 int main(int argc, char **argv)
 {
     struct fuzz f;
-    struct gmem gm;
-    uint64_t loaded = 0;
+    struct gmem gm, riscv;
+    uint64_t loaded[2] = { 0 }, tried[2] = { 0 };
     fuzz_start(&f, argc, argv, 10);
     if (gmem_init(&gm, RAM, NULL) < 0 || gmem_add_slot(&gm, 0, RAM, 0, NULL) < 0)
         return 1;
-    while (fuzz_more(&f))
-        loaded += run_one(&f, &gm);
-    printf("%lu images loaded\n", (unsigned long)loaded);
+    if (gmem_init(&riscv, RAM, NULL) < 0 || gmem_add_slot(&riscv, RISCV_RAM, RAM, 0, NULL) < 0)
+        return 1;
+    while (fuzz_more(&f)) {
+        const bool other = below(&f, 3) == 0;
+        tried[other]++;
+        loaded[other] += other ? run_riscv(&f, &riscv) : run_one(&f, &gm);
+    }
+    printf("%lu of %lu images loaded, for riscv64 %lu of %lu\n", (unsigned long)loaded[0], (unsigned long)tried[0],
+           (unsigned long)loaded[1], (unsigned long)tried[1]);
     gmem_done(&gm);
-    return loaded == 0 || loaded >= f.cases - 1; /* neither would test anything */
+    gmem_done(&riscv);
+    for (unsigned i = 0; i < 2; i++)
+        if (loaded[i] == 0 || loaded[i] >= tried[i])
+            return 1; /* neither would test anything */
+    return 0;
 }

@@ -22,38 +22,10 @@
 #include "backend/overlay.h"
 #include "base/checked.h"
 #include "base/loop.h"
-
-enum { SIZE = 300 * 1024 + 512, REQUESTS = 12 };
+#include "support/disk_model.h"
 
 static char folder[64], disk_path[128], overlay_path[128];
 static struct loop *loop;
-static unsigned ended;
-static int last_result;
-
-static void on_done(struct blockdev_request *req, int result)
-{
-    (void)req;
-    ended++;
-    last_result = result;
-}
-
-static void make_disk(const char *path, size_t size)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    assert_true(fd >= 0);
-    for (size_t i = 0; i < size; i += 4) {
-        uint32_t v = (uint32_t)(i * 2654435761U);
-        assert_int_equal(pwrite(fd, &v, MIN(4, size - i), (off_t)i), MIN(4, size - i));
-    }
-    close(fd);
-}
-
-static void read_all(const char *path, uint8_t *buf, size_t size)
-{
-    int fd = open(path, O_RDONLY);
-    assert_int_equal(read(fd, buf, size), size);
-    close(fd);
-}
 
 static int setup(void **state)
 {
@@ -63,8 +35,8 @@ static int setup(void **state)
         return -1;
     snprintf(disk_path, sizeof(disk_path), "%s/disk", folder);
     snprintf(overlay_path, sizeof(overlay_path), "%s/overlay", folder);
-    make_disk(disk_path, SIZE);
-    ended = 0;
+    model_make_file(disk_path, MODEL_SIZE);
+    model_ended = 0;
     return 0;
 }
 
@@ -84,89 +56,27 @@ static struct blockdev *open_disk(bool read_only, bool overlay, const char *over
     const struct blockdev_config config = { .path = disk_path, .read_only = read_only, .overlay = overlay, .overlay_path = over };
     if (blockdev_open(&config, loop, &dev, &err) < 0)
         fail_msg("%s", err.msg);
-    assert_int_equal(dev->size, SIZE);
+    assert_int_equal(dev->size, MODEL_SIZE);
     return dev;
-}
-
-static int finish(struct blockdev *dev, struct blockdev_request *req)
-{
-    unsigned before = ended;
-    req->done = on_done;
-    blockdev_submit(dev, req);
-    blockdev_kick(dev);
-    blockdev_drain(dev);
-    assert_int_equal(ended, before + 1);
-    return last_result;
-}
-
-static int transfer(struct blockdev *dev, enum blockdev_op op, uint64_t offset, void *buf, size_t len)
-{
-    size_t first = len / 3;
-    struct iovec iov[2] = { { buf, first }, { (uint8_t *)buf + first, len - first } };
-    struct blockdev_request req = { .op = op, .offset = offset, .len = len, .iov = iov, .nr_iov = 2 };
-    return finish(dev, &req);
-}
-
-static int range_op(struct blockdev *dev, enum blockdev_op op, uint64_t offset, uint64_t len, bool unmap)
-{
-    struct blockdev_request req = { .op = op, .offset = offset, .len = len, .unmap = unmap };
-    return finish(dev, &req);
-}
-
-static uint64_t random_u64(void)
-{
-    static uint64_t s = 88172645463325252ULL;
-    s ^= s << 13;
-    s ^= s >> 7;
-    return s ^= s << 17;
-}
-
-/* Random writes, zeroes and reads give what a plain array gives. */
-static void check_against_model(struct blockdev *dev, uint8_t *model, unsigned rounds)
-{
-    static uint8_t buf[SIZE];
-    for (unsigned i = 0; i < rounds; i++) {
-        uint64_t offset = random_u64() % (SIZE / 512) * 512;
-        uint64_t wish = (random_u64() % 40 + 1) * 512, len = MIN(SIZE - offset, wish);
-        switch (random_u64() % 4) {
-        case 0:
-            memset(buf, (int)(random_u64() & 0xff), len);
-            buf[0] = (uint8_t)i;
-            memcpy(model + offset, buf, len);
-            assert_int_equal(transfer(dev, BLOCKDEV_WRITE, offset, buf, len), 0);
-            break;
-        case 1:
-            memset(model + offset, 0, len);
-            assert_int_equal(range_op(dev, BLOCKDEV_ZERO, offset, len, i & 1), 0);
-            break;
-        case 2:
-            assert_int_equal(transfer(dev, BLOCKDEV_READ, offset, buf, len), 0);
-            assert_memory_equal(buf, model + offset, len);
-            break;
-        case 3: assert_int_equal(range_op(dev, BLOCKDEV_FLUSH, 0, 0, false), 0); break;
-        }
-    }
-    assert_int_equal(transfer(dev, BLOCKDEV_READ, 0, buf, SIZE), 0);
-    assert_memory_equal(buf, model, SIZE);
 }
 
 static void files_behave_like_memory(void **state)
 {
     (void)state;
-    static uint8_t model[SIZE], back[SIZE];
+    static uint8_t model[MODEL_SIZE], back[MODEL_SIZE];
     int (*const makers[])(struct loop *, int, struct blockdev **, struct error *) = { blockdev_file_new, blockdev_uring_new };
     for (unsigned i = 0; i < ARRAY_SIZE(makers); i++) {
         struct blockdev *dev = NULL;
-        read_all(disk_path, model, SIZE);
+        model_read_file(disk_path, model, MODEL_SIZE);
         int fd = open(disk_path, O_RDWR);
         if (makers[i](loop, fd, &dev, NULL) < 0) {
             printf("io_uring does not work here: not tested\n");
             close(fd);
             continue;
         }
-        check_against_model(dev, model, 400);
-        assert_int_equal(range_op(dev, BLOCKDEV_DISCARD, 4096, 8192, false), 0);
-        assert_int_equal(transfer(dev, BLOCKDEV_READ, 0, back, 4096), 0);
+        model_check(dev, model, 400);
+        assert_int_equal(model_range(dev, BLOCKDEV_DISCARD, 4096, 8192, false), 0);
+        assert_int_equal(model_transfer(dev, BLOCKDEV_READ, 0, back, 4096), 0);
         assert_memory_equal(back, model, 4096);
         blockdev_free(dev);
     }
@@ -184,22 +94,22 @@ static void many_requests_at_once_all_end(void **state)
         memset(data[i], (int)i, 512);
         iov[i] = (struct iovec){ data[i], 512 };
         req[i] = (struct blockdev_request){
-            .op = BLOCKDEV_WRITE, .offset = i * 512, .len = 512, .iov = &iov[i], .nr_iov = 1, .done = on_done
+            .op = BLOCKDEV_WRITE, .offset = i * 512, .len = 512, .iov = &iov[i], .nr_iov = 1, .done = model_done
         };
         blockdev_submit(dev, &req[i]);
     }
     blockdev_kick(dev);
     blockdev_drain(dev);
-    assert_int_equal(ended, MANY);
+    assert_int_equal(model_ended, MANY);
     static uint8_t back[MANY * 512];
-    assert_int_equal(transfer(dev, BLOCKDEV_READ, 0, back, sizeof(back)), 0);
+    assert_int_equal(model_transfer(dev, BLOCKDEV_READ, 0, back, sizeof(back)), 0);
     assert_memory_equal(back, data, sizeof(back));
     blockdev_free(dev);
 }
 
 static void quit(struct blockdev_request *req, int result)
 {
-    on_done(req, result);
+    model_done(req, result);
     loop_quit(loop);
 }
 
@@ -211,12 +121,12 @@ static void ends_come_from_the_loop(void **state)
         struct iovec iov = { buf, sizeof(buf) };
         struct blockdev *dev = open_disk(overlay, overlay, NULL);
         struct blockdev_request req = { .op = BLOCKDEV_READ, .len = 512, .iov = &iov, .nr_iov = 1, .done = quit };
-        ended = 0;
+        model_ended = 0;
         blockdev_submit(dev, &req);
         blockdev_kick(dev);
         loop_run(loop);
-        assert_int_equal(ended, 1);
-        assert_int_equal(last_result, 0);
+        assert_int_equal(model_ended, 1);
+        assert_int_equal(model_result, 0);
         blockdev_free(dev);
     }
 }
@@ -227,35 +137,35 @@ static void a_file_that_shrinks_gives_errors(void **state)
     static uint8_t buf[8192];
     struct blockdev *dev = open_disk(false, false, NULL);
     assert_int_equal(truncate(disk_path, 4096), 0);
-    assert_int_equal(transfer(dev, BLOCKDEV_READ, 0, buf, sizeof(buf)), -EIO);
+    assert_int_equal(model_transfer(dev, BLOCKDEV_READ, 0, buf, sizeof(buf)), -EIO);
     blockdev_free(dev);
 }
 
 static void an_overlay_leaves_the_base_alone_and_is_forgotten(void **state)
 {
     (void)state;
-    static uint8_t before[SIZE], model[SIZE], after[SIZE];
-    read_all(disk_path, before, SIZE);
-    memcpy(model, before, SIZE);
+    static uint8_t before[MODEL_SIZE], model[MODEL_SIZE], after[MODEL_SIZE];
+    model_read_file(disk_path, before, MODEL_SIZE);
+    memcpy(model, before, MODEL_SIZE);
     struct blockdev *dev = open_disk(false, true, NULL);
-    check_against_model(dev, model, 500);
+    model_check(dev, model, 500);
     blockdev_free(dev);
-    read_all(disk_path, after, SIZE);
-    assert_memory_equal(before, after, SIZE);
+    model_read_file(disk_path, after, MODEL_SIZE);
+    assert_memory_equal(before, after, MODEL_SIZE);
     dev = open_disk(false, true, NULL);
-    assert_int_equal(transfer(dev, BLOCKDEV_READ, 0, after, SIZE), 0);
-    assert_memory_equal(before, after, SIZE);
+    assert_int_equal(model_transfer(dev, BLOCKDEV_READ, 0, after, MODEL_SIZE), 0);
+    assert_memory_equal(before, after, MODEL_SIZE);
     blockdev_free(dev);
 }
 
 static void an_overlay_file_keeps_what_was_written(void **state)
 {
     (void)state;
-    static uint8_t model[SIZE];
-    read_all(disk_path, model, SIZE);
+    static uint8_t model[MODEL_SIZE];
+    model_read_file(disk_path, model, MODEL_SIZE);
     for (unsigned i = 0; i < 5; i++) {
         struct blockdev *dev = open_disk(false, true, overlay_path);
-        check_against_model(dev, model, 60);
+        model_check(dev, model, 60);
         blockdev_free(dev);
     }
 }
@@ -263,12 +173,12 @@ static void an_overlay_file_keeps_what_was_written(void **state)
 static void discarded_clusters_never_show_the_base_again(void **state)
 {
     (void)state;
-    static uint8_t buf[SIZE], zero[8192];
+    static uint8_t buf[MODEL_SIZE], zero[8192];
     struct blockdev *dev = open_disk(false, true, overlay_path);
-    assert_int_equal(range_op(dev, BLOCKDEV_DISCARD, 512, 4096 * 3, false), 0); /* clusters 1 and 2 as a whole */
+    assert_int_equal(model_range(dev, BLOCKDEV_DISCARD, 512, 4096 * 3, false), 0); /* clusters 1 and 2 as a whole */
     blockdev_free(dev);
     dev = open_disk(false, true, overlay_path);
-    assert_int_equal(transfer(dev, BLOCKDEV_READ, 4096, buf, 8192), 0);
+    assert_int_equal(model_transfer(dev, BLOCKDEV_READ, 4096, buf, 8192), 0);
     assert_memory_equal(buf, zero, 8192);
     blockdev_free(dev);
 }
@@ -282,7 +192,8 @@ static void what_was_flushed_survives_a_crash(void **state)
     memset(a, 'a', sizeof(a));
     memset(b, 'b', sizeof(b));
     int fd = open(overlay_path, O_RDWR | O_CREAT, 0600), base_fd = open(disk_path, O_RDONLY);
-    assert_int_equal(overlay_open(&o, base_fd, SIZE, fd, true, NULL), 0);
+    struct overlay_base base_file = overlay_base_file(base_fd);
+    assert_int_equal(overlay_open(&o, &base_file, MODEL_SIZE, fd, true, NULL), 0);
     assert_int_equal(overlay_write(&o, &(struct iovec){ a, 512 }, 1, 1024, 512), 0);
     assert_int_equal(overlay_flush(&o), 0);
     assert_int_equal(overlay_write(&o, &(struct iovec){ b, 512 }, 1, 100 * 1024, 512), 0);
@@ -290,7 +201,8 @@ static void what_was_flushed_survives_a_crash(void **state)
     fd = open(overlay_path, O_RDWR);
     base_fd = open(disk_path, O_RDONLY);
     assert_int_equal(pread(base_fd, base, 512, 100 * 1024), 512);
-    assert_int_equal(overlay_open(&again, base_fd, SIZE, fd, true, NULL), 0);
+    base_file = overlay_base_file(base_fd);
+    assert_int_equal(overlay_open(&again, &base_file, MODEL_SIZE, fd, true, NULL), 0);
     assert_int_equal(overlay_read(&again, &(struct iovec){ back, 512 }, 1, 1024, 512), 0);
     assert_memory_equal(back, a, 512);
     assert_int_equal(overlay_read(&again, &(struct iovec){ back, 512 }, 1, 100 * 1024, 512), 0);
@@ -392,7 +304,7 @@ static void bad_overlays_are_refused_in_words(void **state)
     assert_int_equal(pwrite(fd, "changed", 7, 0), 7);
     close(fd);
     overlay_refused("for another disk");
-    assert_int_equal(truncate(disk_path, SIZE - 512), 0);
+    assert_int_equal(truncate(disk_path, MODEL_SIZE - 512), 0);
     overlay_refused("for a disk of");
 }
 

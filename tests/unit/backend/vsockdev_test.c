@@ -4,6 +4,7 @@
  * until the front end has seen what the test waits for.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "backend/vsock_broker.h"
 #include "backend/vsockdev.h"
 #include "base/loop.h"
 #include "base/unixsock.h"
@@ -210,6 +212,32 @@ static void there_are_so_many_streams_and_no_more(void **state)
     (void)unlink(path_of_7);
 }
 
+/* Found by tests/fuzz/vsock_fuzz.c. */
+static void who_leaves_within_the_line_leaves_no_stream_behind(void **state)
+{
+    (void)state;
+    for (unsigned half = 0; half < 2; half++) {
+        int listener, fd = dial("CONNECT 12");
+        if (half)
+            (void)shutdown(fd, SHUT_WR);
+        else
+            (void)close(fd);
+        seen.refuse = true;
+        int other = dial("CONNECT 34\n");
+        loop_run(loop);
+        assert_int_equal(seen.incoming, half + 1);
+        assert_int_equal(seen.port, 34);
+        assert_int_equal(unixsock_listen(path_of_7, &listener, NULL), 0);
+        assert_int_equal(dev->ops->connect(dev, 7), 0); /* the first place is free again */
+        dev->ops->close(dev, 0);
+        (void)close(other);
+        if (half)
+            (void)close(fd);
+        (void)close(listener);
+        (void)unlink(path_of_7);
+    }
+}
+
 static void bad_paths_are_refused(void **state)
 {
     (void)state;
@@ -241,6 +269,52 @@ static int tear_down_all(void **state)
     return rmdir(folder);
 }
 
+/* Found by tests/fuzz/vsock_fuzz.c: it kept what came with an error, and a second one. */
+static void a_broker_that_answers_too_much_costs_no_descriptor(void **state)
+{
+    (void)state;
+    for (int32_t error = 0; error < 2; error++) {
+        int pair[2], fds[2] = { 0, 0 };
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(fds))];
+        struct iovec iov = { .iov_base = &error, .iov_len = sizeof(error) };
+        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        *c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(fds)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+        memcpy(CMSG_DATA(c), fds, sizeof(fds));
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+        assert_int_equal(sendmsg(pair[1], &msg, 0), sizeof(error));
+        int next = dup(0); /* the lowest that is free */
+        close(next);
+        int fd = vsock_broker_connect(pair[0], 7);
+        assert_int_equal(fd, error ? -error : next);
+        if (fd >= 0)
+            close(fd);
+        fd = dup(0);
+        assert_int_equal(fd, next);
+        for (int later = next + 1; later < next + 3; later++)
+            assert_int_equal(fcntl(later, F_GETFD), -1);
+        close(fd);
+        close(pair[0]);
+        close(pair[1]);
+    }
+}
+
+static void a_broker_hears_questions_of_four_bytes_only(void **state)
+{
+    (void)state;
+    int listener, broker;
+    assert_int_equal(unixsock_listen(path_of_7, &listener, NULL), 0);
+    assert_int_equal(vsock_broker_new(path, &broker, NULL), 0);
+    assert_int_equal(send(broker, "12345", 5, 0), 5);
+    assert_int_equal(send(broker, "123", 3, 0), 3);
+    int fd = vsock_broker_connect(broker, 7); /* not the answer to one of these */
+    assert_true(fd >= 0);
+    (void)close(fd);
+    (void)close(broker);
+    (void)close(listener);
+    (void)unlink(path_of_7);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -251,7 +325,10 @@ int main(void)
         T(who_is_refused_finds_the_end),
         T(the_guest_reaches_the_socket_of_its_port),
         T(there_are_so_many_streams_and_no_more),
+        T(who_leaves_within_the_line_leaves_no_stream_behind),
         T(bad_paths_are_refused),
+        cmocka_unit_test(a_broker_that_answers_too_much_costs_no_descriptor),
+        cmocka_unit_test(a_broker_hears_questions_of_four_bytes_only),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
 }

@@ -156,8 +156,9 @@ static void disks_have_options_behind_commas(void **state)
     struct run_options o;
     struct error err;
     (void)state;
-    assert_int_equal(parse(&o, &err, "run --disk a --disk b,ro --disk=c,overlay --disk d,,1,overlay=e,,f"), 0);
-    assert_int_equal(o.vm.nr_disks, 4);
+    assert_int_equal(parse(&o, &err, "run --disk a --disk b,ro --disk=c,overlay --disk d,,1,overlay=e,,f --disk g,format=qcow2"),
+                     0);
+    assert_int_equal(o.vm.nr_disks, 5);
     assert_string_equal(o.vm.disk[0].path, "a");
     assert_false(o.vm.disk[0].read_only || o.vm.disk[0].overlay);
     assert_true(o.vm.disk[1].read_only);
@@ -165,6 +166,8 @@ static void disks_have_options_behind_commas(void **state)
     assert_null(o.vm.disk[2].overlay_path);
     assert_string_equal(o.vm.disk[3].path, "d,1");
     assert_string_equal(o.vm.disk[3].overlay_path, "e,f");
+    assert_null(o.vm.disk[3].format);
+    assert_string_equal(o.vm.disk[4].format, "qcow2");
     assert_int_equal(vm_config_check(&o.vm, &err), 0);
     run_options_done(&o);
 }
