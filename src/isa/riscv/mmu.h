@@ -28,18 +28,45 @@ enum riscv_bank {
     RISCV_BANK_S_SUM, /* S-mode's loads and stores with SUM = 1 */
     RISCV_BANK_LAST = RISCV_BANK_S_SUM,
 };
-enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024 };
+enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 512, RISCV_SPACES = 8 };
 #define RISCV_NO_TAG (~0ULL) /* no page's */
 
 struct riscv_tlb_entry {
     uint64_t tag[3];  /* by enum riscv_access: virtual page, or RISCV_NO_TAG */
+    uint64_t store;   /* tag[RISCV_WRITE] where a store needs no look at code marks (engine bt; struct gmem_storer), or RISCV_NO_TAG */
     uint64_t to_host; /* host address - virtual address */
+    bool lasts;       /* the translation is in every address space */
+} __attribute__((aligned(64)));
+
+/* What may be remembered of translations in one half of the addresses. */
+struct riscv_reach {
+    bool any, big; /* there are some; some are of pages larger than 4 KiB */
+};
+
+/* Translations that belong to one value of satp: those of U-mode, and of S-mode with SUM = 1. */
+struct riscv_space {
+    uint64_t satp;
+    uint64_t chosen;  /* when it last was; 0: is of none */
+    uint64_t flushes; /* counts: who remembers anything of this space (engine bt) forgets it when this has changed */
+    bool stale;       /* to be cleared when it is next chosen */
+    struct riscv_reach reach[2]; /* lower, upper half */
+    uint64_t touched[64];        /* by hash: pages that may be remembered since `flushes` last changed */
+    struct riscv_tlb_entry entry[2][RISCV_TLB_ENTRIES];
 };
 
 struct riscv_tlb {
-    struct riscv_tlb_entry entry[RISCV_BANK_NR][RISCV_TLB_ENTRIES];
+    struct riscv_tlb_entry *bank[RISCV_BANK_NR];        /* borrowed: parts of what follows */
+    struct riscv_tlb_entry common[3][RISCV_TLB_ENTRIES]; /* of banks M, BARE, S */
+    struct riscv_reach reach[2];                         /* of bank S */
+    uint64_t touched[64];
+    bool local;             /* bank S has translations that do not last */
+    uint64_t flushes;       /* as a space's, for bank S */
+    uint64_t flushes_all;   /* the same for banks M and BARE */
+    unsigned now;           /* of space[] */
+    uint64_t choices;
     uint64_t misses[3]; /* by enum riscv_access */
-    uint64_t flushes;
+    uint64_t nr_flushes;
+    struct riscv_space space[RISCV_SPACES];
 };
 
 /* NULL when out of memory. */
@@ -48,11 +75,27 @@ void riscv_tlb_free(struct riscv_tlb *tlb);
 /* Forgets all translations / those by page tables. */
 void riscv_tlb_flush_all(struct riscv_cpu *c);
 void riscv_tlb_flush_paged(struct riscv_cpu *c);
+/* SFENCE.VMA: of one page only, or of one address space's (but for what is in all). Forgets more where that is simpler. Spec: volume II
+ * 12.2.1 */
+void riscv_tlb_fence(struct riscv_cpu *c, const gva_t *va, const uint16_t *asid);
+/* satp was written: goes on with what is remembered of that address space. */
+void riscv_tlb_follow(struct riscv_cpu *c);
+/* Forgets that a page of guest memory may be stored to without looking at marks / all of them. Of all banks and spaces. */
+void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page);
+/* The entry of va in a bank. */
+static inline struct riscv_tlb_entry *riscv_tlb_entry(const struct riscv_tlb *tlb, unsigned bank, gva_t va)
+{
+    return &tlb->bank[bank][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)];
+}
+/* Enters a page; `writable`: a write needs no other walk, either. */
+struct riscv_walk;
+void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct riscv_walk *w, enum riscv_access access,
+                    enum riscv_bank bank, bool writable);
 
 /* Host address when `size` bytes at va hit, else NULL. */
 static inline uint8_t *riscv_tlb_hit(const struct riscv_cpu *c, gva_t va, unsigned size, unsigned bank, enum riscv_access access)
 {
-    const struct riscv_tlb_entry *e = &c->tlb->entry[bank][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)];
+    const struct riscv_tlb_entry *e = riscv_tlb_entry(c->tlb, bank, va);
     if (__builtin_expect(e->tag[access] != (va & GPAGE_MASK) || (va & ~GPAGE_MASK) > GPAGE_SIZE - size, 0))
         return NULL;
     return (uint8_t *)(va + e->to_host);
@@ -92,6 +135,9 @@ void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned len, enum riscv_access 
 /* The rights that cache-block management needs: to read or to write. Raises store faults. Spec: CMO 1.0, 2.5.2 */
 void riscv_probe_cbo(struct riscv_cpu *c, gva_t va);
 
+/* Host address of the page of RAM that va lies in, NULL if there is none or the access faults; enters it in the TLB, sets A and D as the
+ * access would. Raises nothing. */
+uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access);
 /* Host address of the page that va's code lies in; raises. */
 const uint8_t *riscv_fetch_page(struct riscv_cpu *c, gva_t va);
 
@@ -102,6 +148,7 @@ struct riscv_walk {
     gpa_t gpa;
     uint64_t page_size;
     bool dirty_writable; /* a write needs no other walk */
+    bool lasts;          /* the mapping is in every address space (PTE.G, or there is no paging) */
 };
 /* Translates, with PMP's verdict on the tables but not on the result; sets A (and D for a write) where Svadu does. Raises
  * nothing. */

@@ -96,6 +96,7 @@ static void fill_walk(gva_t va, uint64_t pte, unsigned level, struct riscv_walk 
     gpa_t base = (pte & PTE_PPN) >> PTE_PPN_SHIFT << GPAGE_SHIFT;
     w->page_size = 1ULL << shift;
     w->gpa = (base & ~(w->page_size - 1)) | (va & (w->page_size - 1));
+    w->lasts = pte & PTE_G;
     w->dirty_writable = (pte & (PTE_W | PTE_D)) == (PTE_W | PTE_D);
 }
 
@@ -105,6 +106,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
 {
     unsigned levels = (unsigned)(c->satp >> SATP_MODE_SHIFT) - SATP_SV39 + 3;
     gpa_t table = (c->satp & SATP_PPN) << GPAGE_SHIFT;
+    uint64_t global = 0;
     *ret_again = false;
     for (unsigned level = levels; level-- > 0;) {
         gpa_t at = table + 8 * (va >> (GPAGE_SHIFT + VPN_BITS * level) & ((1 << VPN_BITS) - 1));
@@ -114,6 +116,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
         uint64_t pte = atomic_load_explicit(slot, memory_order_acquire); /* pairs with whoever published the table below it */
         if (!pte_valid(c, pte, level))
             return RISCV_FAULT_PAGE;
+        global |= pte & PTE_G;
         if (!(pte & PTE_RWX)) {
             table = (pte & PTE_PPN) >> PTE_PPN_SHIFT << GPAGE_SHIFT;
             continue;
@@ -129,7 +132,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
             *ret_again = !atomic_compare_exchange_strong(slot, &pte, want);
             (void)gmem_note_write(c->gmem, (void *)slot); /* tables may share a page with code */
         }
-        fill_walk(va, want, level, w);
+        fill_walk(va, want | global, level, w);
         return RISCV_FAULT_NONE;
     }
     return RISCV_FAULT_PAGE;
@@ -138,7 +141,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
 enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank, struct riscv_walk *w)
 {
     if (bank == RISCV_BANK_M || bank == RISCV_BANK_BARE) {
-        *w = (struct riscv_walk){ .gpa = va, .page_size = GPAGE_SIZE, .dirty_writable = true };
+        *w = (struct riscv_walk){ .gpa = va, .page_size = GPAGE_SIZE, .dirty_writable = true, .lasts = true };
         return RISCV_FAULT_NONE;
     }
     if (!in_range(va, (unsigned)(c->satp >> SATP_MODE_SHIFT) - SATP_SV39 + 3))

@@ -276,6 +276,6 @@ size_t riscv_run_stats(const struct riscv_run *r, const struct riscv_cpu *c, cha
                      "\npages_revalidated %" PRIu64 "\ncache_drops %" PRIu64 "\ntlb_misses_read %" PRIu64
                      "\ntlb_misses_write %" PRIu64 "\ntlb_misses_fetch %" PRIu64 "\ntlb_flushes %" PRIu64 "\n",
                      c->insns, r->nr_traps, r->nr_irqs, r->decoded, r->revalidated, r->dropped, c->tlb->misses[RISCV_READ],
-                     c->tlb->misses[RISCV_WRITE], c->tlb->misses[RISCV_FETCH], c->tlb->flushes);
+                     c->tlb->misses[RISCV_WRITE], c->tlb->misses[RISCV_FETCH], c->tlb->nr_flushes);
     return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }

@@ -134,12 +134,13 @@ void rv_fence_i(struct riscv_cpu *c, const struct riscv_insn *i)
     c->leave = true; /* the run loop compares the page's generation when it enters it again */
 }
 
-/* Drops more than was asked for, which is always right. */
 void rv_sfence_vma(struct riscv_cpu *c, const struct riscv_insn *i)
 {
     if (c->priv == RISCV_U || (c->priv == RISCV_S && (c->mstatus & MSTATUS_TVM)))
         riscv_raise_illegal(c, i);
-    riscv_tlb_flush_paged(c);
+    gva_t va = c->x[i->rs1];
+    uint16_t asid = (uint16_t)c->x[i->rs2];
+    riscv_tlb_fence(c, i->rs1 ? &va : NULL, i->rs2 ? &asid : NULL);
 }
 
 /* SINVAL.VMA has done all: these order it, and it was done in order. */
