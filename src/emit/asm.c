@@ -95,6 +95,15 @@ static void put_evex_mem(struct codebuf *cb, uint8_t opcode, unsigned reg, struc
 
 /* ---- any instruction ---- */
 
+/* An immediate or displacement in the shortest form. */
+static void put_alu_imm(struct codebuf *cb, int32_t imm)
+{
+    if (imm == (int8_t)imm)
+        codebuf_put1(cb, (uint8_t)imm);
+    else
+        codebuf_put4(cb, (uint32_t)imm);
+}
+
 static void put_opcode(struct codebuf *cb, unsigned opcode)
 {
     if (opcode & 0x300)
@@ -134,9 +143,11 @@ void asm_insn_sib(struct codebuf *cb, unsigned size, unsigned opcode, unsigned r
 {
     unsigned log = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2;
     put_head(cb, size, opcode, reg, m.index.n, m.base.n);
-    put_modrm(cb, MOD_DISP32, reg, RM_SIB);
+    bool small = m.disp == (int8_t)m.disp, none = m.disp == 0 && (m.base.n & 7) != RM_BP;
+    put_modrm(cb, none ? MOD_MEM : small ? MOD_DISP8 : MOD_DISP32, reg, RM_SIB);
     put_modrm(cb, log, m.index.n, m.base.n);
-    codebuf_put4(cb, (uint32_t)m.disp);
+    if (!none)
+        put_alu_imm(cb, m.disp);
 }
 
 static void put_vex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
@@ -236,14 +247,6 @@ void asm_mov_imm(struct codebuf *cb, struct host_gpr dst, uint64_t v)
 void asm_alu(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, struct host_gpr src)
 {
     put_op_reg(cb, size, OPC_ALU_RM_R | op << 3, src.n, dst.n);
-}
-
-static void put_alu_imm(struct codebuf *cb, int32_t imm)
-{
-    if (imm == (int8_t)imm)
-        codebuf_put1(cb, (uint8_t)imm);
-    else
-        codebuf_put4(cb, (uint32_t)imm);
 }
 
 void asm_alu_imm(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, int32_t imm)

@@ -25,7 +25,7 @@
 
 /* What translations depend on of a hart's state: who accesses memory, twice: without and with floating point (mstatus.FS is Dirty, frm
  * is what the host can do). */
-enum { RISCV_MODE_FP = 1, RISCV_MODE_NR = 2 * RISCV_BANK_NR, RISCV_MODE_NONE = 0xff };
+enum { RISCV_MODE_FP = 1, RISCV_MODE_NR = 2 * RISCV_BANK_NR, RISCV_MODE_PLAIN = 16, RISCV_MODE_NONE = 0xff };
 
 enum { RISCV_SITES = 4096, RISCV_JUMPS = 2048, RISCV_FETCHES = 1024, RISCV_TRACE_MAX = 96, RISCV_TRACE_PAGES = 2 };
 
@@ -53,12 +53,13 @@ enum riscv_exit {
     RISCV_EXIT_NEXT,      /* go on at pc */
     RISCV_EXIT_LINK,      /* go on at pc; frame.link may lead there from now on */
     RISCV_EXIT_STEP,      /* the instruction at pc is for the interpreter */
-    RISCV_EXIT_ATTENTION, /* go on at pc after a look at the requests */
+    RISCV_EXIT_PLAIN,     /* the code at pc must go on without groups (RISCV_MODE_PLAIN): one lies across two pages */
     RISCV_EXIT_FAULT,     /* host code at fault_pc faulted: the instruction there is for the interpreter */
     RISCV_EXITS,
 };
 
 struct riscv_code;
+struct rvx;
 
 struct riscv_frame {
     struct {
@@ -101,6 +102,7 @@ struct riscv_start {
     uint16_t code;    /* where its host code begins, from native->entry */
     uint16_t off : 15; /* the guest's, in the page */
     uint16_t second : 1; /* in page[1] */
+    uint8_t uncounted;   /* instructions done before it that the hart's count does not know of */
 };
 
 /* One translation. */
@@ -130,6 +132,7 @@ struct riscv_miss {
     uint32_t bytes; /* that the check covers */
     uint32_t insns; /* done since they were last counted */
     uint8_t access; /* enum riscv_access */
+    bool group;     /* of several accesses */
     gva_t pc;
 };
 
@@ -152,10 +155,14 @@ struct riscv_code {
     uint32_t nr_links, links_max;
     uint32_t next_site[3][2]; /* shared S, shared others, own; read, write */
     size_t base;              /* behind the stubs */
+    struct rvx *work;         /* owned: the translation in progress */
     void (*enter)(void *rbp, const void *code);
     void (*enter_fp)(void *rbp, const void *code);
-    const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_callout[2], *stub_fault[2], *stub_miss[RISCV_BANK_NR][2][2]; /* [bank][access][fp] */
-    uint64_t translated, insns, called_out, steps, nr_links_made, crossed;
+    const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2]; /* by fp */
+    const uint8_t *stub_miss[RISCV_BANK_NR][2][2];                                                           /* [bank][access][fp] */
+    bool running_fp; /* what runs is of a mode with floating point */
+    uint8_t *guard;  /* owned: a page nobody may access */
+    uint64_t translated, insns, called_out, nr_linked, nr_crossed, kills;
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks BMI2, AVX
@@ -185,13 +192,17 @@ struct riscv_finder {
 struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned mode, const struct riscv_finder *finder);
 /* Lets the exit `link` lead to n. */
 void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_native *n);
-/* Lets jumps find n, and code of other pages know that its first page is mapped. */
+/* Code of other pages may go to p, which is mapped. */
+void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct riscv_code_page *p);
+/* Lets jumps find n, whose first page is mapped. */
 void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n);
 /* Nothing gets into n any more. */
 void riscv_code_kill(struct riscv_code *code, struct riscv_native *n);
+/* To be called on the thread that runs translated code, before it does: host faults there come back as RISCV_EXIT_FAULT. */
+void riscv_code_attach(struct riscv_code *code);
 /* Runs n; back when it exits: the hart is then complete, and now->shared.exit says why. */
 void riscv_code_run(struct riscv_code *code, const struct riscv_native *n);
 /* The instruction of n whose host code pc is in, NULL: none. */
-const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint64_t pc, gva_t *ret_pc, unsigned *ret_index);
+const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint64_t pc, gva_t *ret_pc);
 
 #endif
