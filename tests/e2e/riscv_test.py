@@ -104,7 +104,6 @@ def broken_kernels_get_one_clear_line():
 
 def what_the_board_lacks_is_said():
     refused('at most 8', 2, POWEROFF, '--cpus', '9')
-    refused('does not have disks yet', 2, POWEROFF, '--disk', X86)
     refused("unknown CPU model 'x86-64-v3' for riscv64", 2, POWEROFF, '--cpu', 'x86-64-v3')
     refused("unknown engine 'bt' for riscv64", 2, POWEROFF, '--engine', 'bt')
 
