@@ -174,6 +174,7 @@ static int choose_guest(struct run *run, struct error *err)
         return r;
     const enum netdev_kind net = vm->net.kind;
     const struct initramfs_args args = {
+        .arch = vm->arch,
         .guest_dir = run->guest_dir,
         .with_modules = with_modules,
         .network = net == NETDEV_NONE   ? NULL
