@@ -50,6 +50,11 @@ def check_laws(out, laws):
     expect(len(lines) - 3, laws, 'laws')
 
 
+def image(size, offset=0x200000):
+    """The header of an Image that takes that many bytes of memory; it does nothing."""
+    return struct.pack('<IIQQQIIQ8s4sI', 0x6f, 0, offset, size, 0, 2, 0, 0, b'RISCV\0\0\0', b'RSC\x05', 0)
+
+
 def one_hart_keeps_the_laws_and_powers_off():
     code, out, err = run(POWEROFF)
     expect((code, err), (0, ''), 'end')
@@ -89,6 +94,7 @@ def kernels_of_another_instruction_set_get_one_clear_line():
     bz[0x1f1], bz[0x1fe:0x200], bz[0x202:0x206], bz[0x206:0x208] = 1, b'\x55\xaa', b'HdrS', struct.pack('<H', 0x20c)
     refused('an x86 Linux bzImage', 1, file('bzImage', bytes(bz)))
     refused('neither ELF nor a Linux Image', 1, file('text', b'hello\n' * 100))
+    refused('a RISC-V Linux Image, not a kernel for x86-64', 1, file('riscv', image(0x1000)), arch='x86-64')
 
 
 def broken_kernels_get_one_clear_line():
@@ -102,6 +108,27 @@ def broken_kernels_get_one_clear_line():
     refused('needs RAM', 1, file('huge', huge))
 
 
+def what_does_not_fit_into_memory_is_said():
+    small = file('small', image(0x1000))
+    refused('where the device tree is to be', 1, file('to the end', image(62 << 20)))
+    refused('needs RAM', 1, file('over the end', image(63 << 20)))
+    refused('initrd of 67108864 bytes does not fit', 1, small, '--initrd', file('initrd', bytes(64 << 20)))
+    refused('initrd of 16777216 bytes does not fit', 1, file('most of it', image(50 << 20)), '--initrd', file('initrd', bytes(16 << 20)))
+    refused("initrd: cannot open '/nowhere'", 1, small, '--initrd', '/nowhere')
+    refused('the kernel takes at most 1023', 1, small, '--append', 'x' * 1024)
+
+
+def broken_zboot_images_get_one_clear_line():
+    def zboot(offset, size, data):
+        return struct.pack('<4s4sIIII32s', b'MZ', b'zimg', offset, size, 0, 0, b'lzfoo') + data
+    refused('truncated', 1, file('z1', zboot(56, 1000, b'')))
+    refused('truncated', 1, file('z2', zboot(0xffffffff, 0xffffffff, b'')))
+    refused("('lzfoo') is not compressed in a known way", 1, file('z3', zboot(56, 100, bytes(100))))
+    data = gzip.compress(bytes(1000))
+    refused('neither ELF nor a Linux Image', 1, file('z4', zboot(56, len(data), data)))
+    refused('corrupt gzip data', 1, file('z5', zboot(56, len(data) // 2, data)))
+
+
 def what_the_board_lacks_is_said():
     refused('at most 8', 2, POWEROFF, '--cpus', '9')
     refused("unknown CPU model 'x86-64-v3' for riscv64", 2, POWEROFF, '--cpu', 'x86-64-v3')
@@ -111,7 +138,7 @@ def what_the_board_lacks_is_said():
 LAWS = [one_hart_keeps_the_laws_and_powers_off, two_harts_start_stop_and_interrupt_each_other,
         an_image_is_loaded_where_its_header_says, a_reset_ends_the_run_and_a_status_passes_through,
         a_guest_that_never_ends_is_ended, kernels_of_another_instruction_set_get_one_clear_line, broken_kernels_get_one_clear_line,
-        what_the_board_lacks_is_said]
+        what_does_not_fit_into_memory_is_said, broken_zboot_images_get_one_clear_line, what_the_board_lacks_is_said]
 FAILED = 0
 for law in LAWS:
     try:
