@@ -229,6 +229,8 @@ static size_t hypercall_console(void *console, const uint8_t *data, size_t len)
 static int pc_check(const struct vm_config *config, struct error *err)
 {
     struct x86_profile profile;
+    if (config->firmware)
+        return error_set(err, -EINVAL, "firmware '%s': an x86-64 machine starts its kernel without any", config->firmware);
     return config->cpu_model ? x86_profile_make(config->cpu_model, &profile, err) : 0;
 }
 

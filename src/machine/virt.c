@@ -4,8 +4,9 @@
  *
  * Interrupts: every line goes to the PLIC, whose contexts are M-mode and S-mode of each hart; the CLINT has two lines of its own
  * to each. Power-on does what firmware would have done: hart 0 stands in S-mode at the kernel's entry, the others wait for SBI
- * hart_start. From the start of RAM to VIRT_BOOT_END or its end, there lie: what the kernel's header or addresses ask for, the
- * initrd as high as possible, the device tree above it.
+ * hart_start. With --firmware all harts stand in M-mode at its entry, and it is told where the kernel is as OpenSBI's fw_dynamic
+ * wants it (fw_jump does not look). From the start of RAM to VIRT_BOOT_END or its end, there lie: what the kernel's header or
+ * addresses ask for, the initrd as high as possible, the device tree above it.
  */
 #include "machine/virt.h"
 
@@ -38,6 +39,7 @@
 
 enum { FIXED_CHIPS = 6, CHIPS_MAX = FIXED_CHIPS + VIRTIO_DEVICES_MAX + VIRT_VIRTIO_SLOTS };
 enum { CMDLINE_MAX = 1023 }; /* Spec: Linux arch/riscv/include/uapi/asm/setup.h COMMAND_LINE_SIZE */
+enum { FIRMWARE_MAX = 64 << 20, FIRMWARE_INFO = 64 };
 #define INITRD_MAX (4UL << 30)
 static_assert((int)VIRTIO_DEVICES_MAX <= (int)VIRT_VIRTIO_SLOTS, "each device has a place");
 
@@ -56,7 +58,8 @@ struct virt {
     struct virtio_mmio slot[VIRT_VIRTIO_SLOTS];
     struct board_chip chip[CHIPS_MAX];
     unsigned nr_chips;
-    struct blob kernel, initrd; /* owned: the files, kept for a restart, when none can be opened any more (control/sandbox.h) */
+    struct blob firmware, kernel,
+        initrd; /* owned: the files, kept for a restart, when none can be opened any more (control/sandbox.h) */
 };
 
 static void finish(void *opaque, enum sifive_test_end end, unsigned status)
@@ -161,7 +164,9 @@ static void wire_hart(struct virt *v, struct riscv_cpu *c)
 
 static int make_cpus(struct virt *v, const struct engine_ops *engine, struct error *err)
 {
-    const struct riscv_config config = { .profile = &v->profile, .sbi = { .call = sbi_call, .opaque = &v->sbi } };
+    struct riscv_config config = { .profile = &v->profile };
+    if (!v->config->firmware)
+        config.sbi = (struct riscv_sbi){ .call = sbi_call, .opaque = &v->sbi };
     for (unsigned i = 0; i < v->config->cpus; i++) {
         struct vcpu *vcpu;
         int r = vcpu_new(v->vm, i, &riscv_isa_ops, engine, &config, &vcpu, err);
@@ -222,6 +227,7 @@ static void virt_free(void *board)
         if (v->chip[i].class->done)
             v->chip[i].class->done(v->chip[i].dev);
     virtio_devices_done(&v->devices);
+    blob_done(&v->firmware);
     blob_done(&v->kernel);
     blob_done(&v->initrd);
     free(v);
@@ -233,8 +239,11 @@ static int read_files(struct virt *v, struct error *err)
 {
     if (v->config->initrd && !v->initrd.data && blob_read_file(v->config->initrd, INITRD_MAX, &v->initrd, err) < 0)
         return error_prefix(err, "initrd");
-    if (!v->config->kernel_image && !v->kernel.data && blob_read_file(v->config->kernel, KERNEL_SIZE_MAX, &v->kernel, err) < 0)
+    if (v->config->kernel && !v->config->kernel_image && !v->kernel.data
+        && blob_read_file(v->config->kernel, KERNEL_SIZE_MAX, &v->kernel, err) < 0)
         return error_prefix(err, "kernel");
+    if (v->config->firmware && !v->firmware.data && blob_read_file(v->config->firmware, FIRMWARE_MAX, &v->firmware, err) < 0)
+        return error_prefix(err, "firmware");
     return 0;
 }
 
@@ -242,6 +251,13 @@ static int read_files(struct virt *v, struct error *err)
 static gpa_t place_tree(const struct virt *v)
 {
     return MIN(VIRT_RAM + v->vm->gmem.size, VIRT_BOOT_END) - VIRT_FDT_MAX;
+}
+
+/* What firmware is told of what follows it: in the last bytes of the tree's place, which it may need for additions to the tree.
+ */
+static gpa_t place_info(const struct virt *v)
+{
+    return place_tree(v) + VIRT_FDT_MAX - FIRMWARE_INFO;
 }
 
 static int load_initrd(struct virt *v, const struct load_extent *kernel, struct load_extent *ret_initrd, struct error *err)
@@ -282,44 +298,105 @@ static int write_tree(struct virt *v, const struct load_extent *initrd, struct e
     AUTO_FREE uint8_t *tree = malloc(VIRT_FDT_MAX);
     if (!tree)
         return error_set(err, -ENOMEM, "out of memory for the device tree");
-    int r = virt_fdt_build(&args, tree, VIRT_FDT_MAX, &size, err);
+    int r = virt_fdt_build(&args, tree, VIRT_FDT_MAX - FIRMWARE_INFO, &size, err);
     if (r == 0 && gmem_write(&v->vm->gmem, place_tree(v), tree, size) < 0)
         r = error_set(err, -EFAULT, "the device tree does not lie in memory");
     return r;
 }
 
-/* Kernel, initrd and device tree into memory. */
-static int load(struct virt *v, gpa_t *ret_entry, struct error *err)
+/* Spec: OpenSBI docs/firmware/fw_dynamic.md */
+static int write_info(struct virt *v, gpa_t kernel, struct error *err)
 {
-    struct virt_kernel kernel;
-    struct load_extent initrd;
-    int r = read_files(v, err);
+    const uint64_t info[] = { 0x4942534f /* "OSBI" */,
+                              2 /* version */,
+                              kernel,
+                              RISCV_S,
+                              0 /* options */,
+                              0 /* the hart that boots */ };
+    static_assert(sizeof(info) <= FIRMWARE_INFO, "it has room");
+    if (gmem_write(&v->vm->gmem, place_info(v), info, sizeof(info)) < 0)
+        return error_set(err, -EFAULT, "what the firmware is told does not lie in memory");
+    return 0;
+}
+
+static int load_firmware(struct virt *v, struct virt_kernel *ret_firmware, struct error *err)
+{
+    int r = virt_load_firmware(&v->vm->gmem, VIRT_RAM, v->firmware.data, v->firmware.len, ret_firmware, err);
+    return r < 0 ? error_prefix(err, "firmware '%s'", v->config->firmware) : 0;
+}
+
+static int load_kernel(struct virt *v, struct virt_kernel *ret_kernel, struct error *err)
+{
+    const bool given = v->config->kernel_image;
+    int r = virt_load_kernel(&v->vm->gmem, VIRT_RAM, v->config->firmware, given ? v->config->kernel_image : v->kernel.data,
+                             given ? v->config->kernel_image_len : v->kernel.len, ret_kernel, err);
+    return r < 0 ? error_prefix(err, "kernel '%s'", v->config->kernel) : 0;
+}
+
+/* Where hart 0 begins, and what is in memory by then but initrd and device tree. */
+static int load_programs(struct virt *v, struct virt_kernel *ret_first, struct error *err)
+{
+    struct virt_kernel firmware = { 0 }, kernel = { 0 };
+    int r = v->config->firmware ? load_firmware(v, &firmware, err) : 0;
+    if (r == 0 && v->config->kernel)
+        r = load_kernel(v, &kernel, err);
     if (r < 0)
         return r;
-    const bool given = v->config->kernel_image;
-    r = virt_load_kernel(&v->vm->gmem, VIRT_RAM, given ? v->config->kernel_image : v->kernel.data,
-                         given ? v->config->kernel_image_len : v->kernel.len, &kernel, err);
-    if (r == 0 && kernel.extent.end > place_tree(v) && kernel.extent.start < place_tree(v) + VIRT_FDT_MAX)
-        r = error_set(err, -ENOMEM, "it ends at %#" PRIx64 ", where the device tree is to be (give the machine more memory)",
-                      kernel.extent.end);
+    if (kernel.extent.start < firmware.extent.end && firmware.extent.start < kernel.extent.end)
+        return error_set(err, -ENOEXEC, "firmware '%s' ends at %#" PRIx64 ", kernel '%s' begins at %#" PRIx64,
+                         v->config->firmware, firmware.extent.end, v->config->kernel, kernel.extent.start);
+    if (v->config->firmware)
+        r = write_info(v, kernel.entry, err);
+    *ret_first = v->config->firmware ? firmware : kernel;
+    if (kernel.extent.end && firmware.extent.end)
+        ret_first->extent = (struct load_extent){ .start = MIN(firmware.extent.start, kernel.extent.start),
+                                                  .end = MAX(firmware.extent.end, kernel.extent.end) };
+    return r;
+}
+
+/* All that is to be in memory. */
+static int load(struct virt *v, gpa_t *ret_entry, struct error *err)
+{
+    struct virt_kernel first;
+    struct load_extent initrd;
+    int r = read_files(v, err);
     if (r == 0)
-        r = load_initrd(v, &kernel.extent, &initrd, err);
+        r = load_programs(v, &first, err);
+    if (r < 0)
+        return r;
+    if (first.extent.end > place_tree(v) && first.extent.start < place_tree(v) + VIRT_FDT_MAX)
+        return error_set(err, -ENOMEM,
+                         "kernel '%s': it ends at %#" PRIx64 ", where the device tree is to be (give the machine more memory)",
+                         v->config->kernel ? v->config->kernel : v->config->firmware, first.extent.end);
+    r = load_initrd(v, &first.extent, &initrd, err);
     if (r == 0)
         r = write_tree(v, &initrd, err);
     if (!v->config->reboot) {
+        blob_done(&v->firmware);
         blob_done(&v->kernel);
         blob_done(&v->initrd);
     }
-    if (r < 0)
-        return error_prefix(err, "kernel '%s'", v->config->kernel);
-    *ret_entry = kernel.entry;
-    return 0;
+    *ret_entry = first.entry;
+    return r;
+}
+
+/* Each hart at the firmware, which picks one of them itself. */
+static void enter_firmware(struct virt *v, gpa_t entry)
+{
+    for (unsigned i = 0; i < v->vm->nr_vcpus; i++) {
+        struct riscv_cpu *c = v->vm->vcpu[i]->cpu;
+        c->pc = c->next_pc = entry;
+        c->x[10] = i;
+        c->x[11] = place_tree(v);
+        c->x[12] = place_info(v);
+        riscv_state_changed(c);
+    }
 }
 
 static int virt_power_on(void *board, struct error *err)
 {
     struct virt *v = board;
-    gpa_t entry;
+    gpa_t entry = 0;
     for (unsigned i = 0; i < v->vm->nr_vcpus; i++) { /* before the chips, which set its wires */
         struct vcpu *vcpu = v->vm->vcpu[i];
         vcpu->isa->reset(vcpu);
@@ -331,7 +408,10 @@ static int virt_power_on(void *board, struct error *err)
     int r = load(v, &entry, err);
     if (r < 0)
         return r;
-    riscv_enter_supervisor(v->vm->vcpu[0]->cpu, entry, place_tree(v));
+    if (v->config->firmware)
+        enter_firmware(v, entry);
+    else
+        riscv_enter_supervisor(v->vm->vcpu[0]->cpu, entry, place_tree(v));
     for (unsigned i = 0; i < v->vm->nr_vcpus; i++)
         v->vm->vcpu[i]->engine->state_changed(v->vm->vcpu[i]);
     return 0;

@@ -111,7 +111,16 @@ static int load_image(struct gmem *gm, gpa_t ram, const void *image, size_t len,
     return r;
 }
 
-static int load_plain(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_kernel,
+/* The bytes as they are. */
+static int load_raw(struct gmem *gm, gpa_t at, const void *image, size_t len, struct virt_kernel *ret_kernel, struct error *err)
+{
+    int r = place(gm, at, image, len, len, err);
+    if (r == 0)
+        *ret_kernel = (struct virt_kernel){ .entry = at, .extent = { .start = at, .end = at + len } };
+    return r;
+}
+
+static int load_plain(struct gmem *gm, gpa_t ram, bool firmware, const void *image, size_t len, struct virt_kernel *ret_kernel,
                       struct error *err)
 {
     if (elfkernel_detect(image, len))
@@ -122,17 +131,19 @@ static int load_plain(struct gmem *gm, gpa_t ram, const void *image, size_t len,
         return error_set(err, -ENOEXEC, "an x86 Linux bzImage, not a kernel for riscv64");
     if (len >= 60 && memcmp((const char *)image + 56, "ARM\x64", 4) == 0)
         return error_set(err, -ENOEXEC, "an AArch64 Linux Image, not a kernel for riscv64");
+    if (firmware)
+        return load_raw(gm, ram + IMAGE_OFFSET, image, len, ret_kernel, err);
     return error_set(err, -ENOEXEC, "not a kernel for riscv64: neither ELF nor a Linux Image, in %zu bytes", len);
 }
 
-static int load_packed(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_kernel,
+static int load_packed(struct gmem *gm, gpa_t ram, bool firmware, const void *image, size_t len, struct virt_kernel *ret_kernel,
                        struct error *err)
 {
     struct blob plain;
     int r = decompress(image, len, KERNEL_SIZE_MAX, &plain, err);
     if (r < 0)
         return r;
-    r = load_plain(gm, ram, plain.data, plain.len, ret_kernel, err);
+    r = load_plain(gm, ram, firmware, plain.data, plain.len, ret_kernel, err);
     blob_done(&plain);
     return r;
 }
@@ -154,17 +165,28 @@ static int load_zboot(struct gmem *gm, gpa_t ram, const void *image, size_t len,
     if (compression_detect(payload, h.payload_size) == COMPRESSION_NONE)
         return error_set(err, -ENOEXEC, "an EFI zboot image whose payload ('%.*s') is not compressed in a known way",
                          (int)strnlen(h.compression, sizeof(h.compression)), h.compression);
-    int r = load_packed(gm, ram, payload, h.payload_size, ret_kernel, err);
+    int r = load_packed(gm, ram, false, payload, h.payload_size, ret_kernel, err);
     return r < 0 ? error_prefix(err, "EFI zboot image's payload") : r;
 }
 
-int virt_load_kernel(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_kernel, struct error *err)
+int virt_load_kernel(struct gmem *gm, gpa_t ram, bool firmware, const void *image, size_t len, struct virt_kernel *ret_kernel,
+                     struct error *err)
 {
     if (len == 0)
         return error_set(err, -ENOEXEC, "empty");
     if (is_zboot(image, len))
         return load_zboot(gm, ram, image, len, ret_kernel, err);
     if (compression_detect(image, len) == COMPRESSION_NONE)
-        return load_plain(gm, ram, image, len, ret_kernel, err);
-    return load_packed(gm, ram, image, len, ret_kernel, err);
+        return load_plain(gm, ram, firmware, image, len, ret_kernel, err);
+    return load_packed(gm, ram, firmware, image, len, ret_kernel, err);
+}
+
+int virt_load_firmware(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_firmware,
+                       struct error *err)
+{
+    if (elfkernel_detect(image, len))
+        return load_elf(gm, ram, image, len, ret_firmware, err);
+    if (len == 0 || compression_detect(image, len) != COMPRESSION_NONE || bzimage_detect(image, len))
+        return error_set(err, -ENOEXEC, "not firmware for riscv64: neither ELF nor plain code");
+    return load_raw(gm, ram, image, len, ret_firmware, err);
 }

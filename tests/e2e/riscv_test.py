@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""End-to-end laws of riscv64 guests: riscv_test.py DOPPEL X86_KERNEL POWEROFF RESET STATUS LOOP; the last four are builds of
-tests/guests/riscv_board.c that end in these ways. Each law is a function; its name is printed with the verdict.
+"""End-to-end laws of riscv64 guests: riscv_test.py DOPPEL X86_KERNEL POWEROFF RESET STATUS LOOP FIRMWARE; four are builds of
+tests/guests/riscv_board.c that end in these ways, the last is one of riscv_firmware.S. Each law is a function; its name is printed with the verdict.
 """
 import gzip
 import os
@@ -12,7 +12,7 @@ import tempfile
 import traceback
 
 DOPPEL, X86 = os.path.abspath(sys.argv[1]), sys.argv[2]
-POWEROFF, RESET, STATUS, LOOP = sys.argv[3:7]
+POWEROFF, RESET, STATUS, LOOP, FIRMWARE = sys.argv[3:8]
 TMP = tempfile.TemporaryDirectory() # pylint: disable=consider-using-with
 os.environ['XDG_RUNTIME_DIR'] = TMP.name # our machines are not the user's
 
@@ -129,6 +129,35 @@ def broken_zboot_images_get_one_clear_line():
     refused('corrupt gzip data', 1, file('z5', zboot(56, len(data) // 2, data)))
 
 
+def plain_code(elf):
+    """The bytes of the segment with the entry, from the entry on."""
+    with open(elf, 'rb') as f:
+        data = f.read()
+    entry, phoff = struct.unpack_from('<QQ', data, 24)
+    for i in range(struct.unpack_from('<H', data, 56)[0]):
+        kind, _, offset, vaddr, _, size = struct.unpack_from('<IIQQQQ', data, phoff + 56 * i)
+        if kind == 1 and vaddr <= entry < vaddr + size:
+            return data[offset + entry - vaddr:offset + size]
+    raise AssertionError('no segment has the entry')
+
+
+def firmware_runs_first_and_is_told_of_the_kernel():
+    calls = struct.pack('<I', 0x00000073) # ecall: the firmware, and not the monitor, is to see it
+    kernel = file('calls', struct.pack('<I', 0x0400006f) + image(0x1000)[4:] + calls)
+    for firmware in FIRMWARE, file('firmware.bin', plain_code(FIRMWARE)):
+        for follows in kernel, file('raw', calls): # an Image, and anything else
+            code, out, err = run(follows, '--firmware', firmware, '--cpus', '2')
+            expect((code, out, err), (77, '', ''), f'{firmware}, {follows}')
+
+
+def bad_firmware_gets_one_clear_line():
+    refused('starts its kernel without any', 2, X86, '--firmware', FIRMWARE, arch='x86-64')
+    refused("firmware: cannot open '/nowhere'", 1, POWEROFF, '--firmware', '/nowhere')
+    refused('an ELF file for 32-bit x86', 1, POWEROFF, '--firmware', X86)
+    refused('neither ELF nor plain code', 1, POWEROFF, '--firmware', file('packed', gzip.compress(b'x')))
+    refused('begins at 0x80200000', 1, file('small2', image(0x1000)), '--firmware', file('long', bytes(3 << 20)))
+
+
 def what_the_board_lacks_is_said():
     refused('at most 8', 2, POWEROFF, '--cpus', '9')
     refused("unknown CPU model 'x86-64-v3' for riscv64", 2, POWEROFF, '--cpu', 'x86-64-v3')
@@ -138,7 +167,8 @@ def what_the_board_lacks_is_said():
 LAWS = [one_hart_keeps_the_laws_and_powers_off, two_harts_start_stop_and_interrupt_each_other,
         an_image_is_loaded_where_its_header_says, a_reset_ends_the_run_and_a_status_passes_through,
         a_guest_that_never_ends_is_ended, kernels_of_another_instruction_set_get_one_clear_line, broken_kernels_get_one_clear_line,
-        what_does_not_fit_into_memory_is_said, broken_zboot_images_get_one_clear_line, what_the_board_lacks_is_said]
+        what_does_not_fit_into_memory_is_said, broken_zboot_images_get_one_clear_line, firmware_runs_first_and_is_told_of_the_kernel, bad_firmware_gets_one_clear_line,
+        what_the_board_lacks_is_said]
 FAILED = 0
 for law in LAWS:
     try:
