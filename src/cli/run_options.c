@@ -23,6 +23,7 @@ enum option_id {
     OPT_CPUS,
     OPT_MEMORY,
     OPT_CODE_CACHE,
+    OPT_FIRMWARE,
     OPT_KERNEL,
     OPT_INITRD,
     OPT_APPEND,
@@ -60,8 +61,9 @@ static const struct option_row rows[] = {
     { "--memory", OPT_MEMORY, "SIZE", "guest memory with a unit, 32M or more (512M)" },
     { "--code-cache", OPT_CODE_CACHE, "SIZE",
       "memory for translated guest code, 1M a CPU or more (512M, and 16M for each further CPU)" },
+    { "--firmware", OPT_FIRMWARE, "FILE", "riscv64: firmware that runs first, OpenSBI say (the SBI is ours)" },
     { "--kernel", OPT_KERNEL, "FILE",
-      "bzImage, vmlinux or Multiboot kernel (what is on the first disk, or `make guests` fetched)" },
+      "bzImage, vmlinux or Multiboot kernel; riscv64: Image or vmlinux (what is on the first disk, or `make guests` fetched)" },
     { "--initrd", OPT_INITRD, "FILE", "initial RAM disk" },
     { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
     { "--disk", OPT_DISK, "FILE[,ro][,overlay[=FILE]]",
@@ -300,6 +302,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_CPUS: return parse_cpus(value, &o->vm.cpus, err);
     case OPT_MEMORY: return parse_memory(value, &o->vm.memory, err);
     case OPT_CODE_CACHE: return parse_code_cache(value, &o->vm.code_cache, err);
+    case OPT_FIRMWARE: o->vm.firmware = value; break;
     case OPT_KERNEL: o->vm.kernel = value; break;
     case OPT_INITRD: o->vm.initrd = value; break;
     case OPT_APPEND: o->append = value; break;

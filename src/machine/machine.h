@@ -46,9 +46,10 @@ struct vm_config {
     const char *cpu_model; /* NULL: the default */
     unsigned cpus;         /* 1..VM_MAX_VCPUS */
     uint64_t memory;       /* bytes, a multiple of the page size */
-    uint64_t code_cache; /* bytes for guest code that was decoded or translated, all CPUs together; 0: VM_CODE_CACHE_DEFAULT, and
-                            VM_CODE_CACHE_MORE for each CPU but the first */
-    const char *kernel;  /* path; with kernel_image: what messages call it */
+    uint64_t code_cache;  /* bytes for guest code that was decoded or translated, all CPUs together; 0: VM_CODE_CACHE_DEFAULT, and
+                             VM_CODE_CACHE_MORE for each CPU but the first */
+    const char *firmware; /* path of what runs first, instead of the monitor; NULL: none. riscv64 only */
+    const char *kernel;   /* path; with kernel_image: what messages call it; NULL only with firmware */
     const void *kernel_image; /* a kernel in memory; NULL: read the path */
     size_t kernel_image_len;
     const char *initrd;    /* path, NULL: none */

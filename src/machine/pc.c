@@ -229,6 +229,8 @@ static size_t hypercall_console(void *console, const uint8_t *data, size_t len)
 static int pc_check(const struct vm_config *config, struct error *err)
 {
     struct x86_profile profile;
+    if (config->firmware)
+        return error_set(err, -EINVAL, "firmware '%s': an x86-64 machine starts its kernel without any", config->firmware);
     return config->cpu_model ? x86_profile_make(config->cpu_model, &profile, err) : 0;
 }
 
@@ -375,17 +377,17 @@ static bool pc_power_button(void *board)
 
 static bool pc_console_size(void *board, unsigned cols, unsigned rows)
 {
-    return pc_virtio_console_size(&((struct pc *)board)->virtio, cols, rows);
+    return virtio_devices_console_size(&((struct pc *)board)->virtio.devices, cols, rows);
 }
 
 static bool pc_set_balloon(void *board, uint64_t keep)
 {
-    return pc_virtio_set_balloon(&((struct pc *)board)->virtio, keep);
+    return virtio_devices_set_balloon(&((struct pc *)board)->virtio.devices, keep);
 }
 
 static bool pc_get_balloon(void *board, struct machine_balloon *ret_balloon)
 {
-    return pc_virtio_get_balloon(&((struct pc *)board)->virtio, ret_balloon);
+    return virtio_devices_get_balloon(&((struct pc *)board)->virtio.devices, ret_balloon);
 }
 
 const struct board_ops pc_board_ops = {

@@ -8,16 +8,9 @@
 #ifndef DOPPEL_MACHINE_PC_VIRTIO_H
 #define DOPPEL_MACHINE_PC_VIRTIO_H
 
-#include "device/virtio/balloon.h"
-#include "device/virtio/blk.h"
-#include "device/virtio/console.h"
-#include "device/virtio/fs.h"
-#include "device/virtio/net.h"
 #include "device/virtio/pci.h"
-#include "device/virtio/rng.h"
-#include "device/virtio/vsock.h"
 #include "machine/board.h"
-#include "machine/machine.h"
+#include "machine/virtio_devices.h"
 
 struct ioapic;
 struct lapic_bus;
@@ -25,7 +18,6 @@ struct lapic_bus;
 enum { PC_SLOTS = 31, PC_INTX = 4, PC_VIRTIO_CHIPS = 2 * PC_SLOTS };
 
 struct pc_virtio {
-    struct vm *vm;       /* borrowed (the machine's) */
     struct pci_bus *bus; /* borrowed (the board's, as the next two) */
     struct ioapic *ioapic;
     struct lapic_bus *lapics;
@@ -34,18 +26,7 @@ struct pc_virtio {
     uint32_t intx[PC_INTX];           /* slots that pull GSI PC_GSI_PCI + i, a bit each */
     struct board_chip chip[PC_VIRTIO_CHIPS];
     unsigned nr_chips;
-    struct virtio_rng rng;
-    struct virtio_blk blk[VM_DISKS_MAX];
-    struct blockdev *disk[VM_DISKS_MAX]; /* owned */
-    struct virtio_net net;
-    struct netdev *network; /* owned; NULL: no card */
-    struct virtio_fs fs[VM_SHARES_MAX];
-    struct fs *share[VM_SHARES_MAX]; /* owned */
-    bool has_console, has_balloon;
-    struct virtio_console console;
-    struct virtio_balloon balloon;
-    struct virtio_vsock vsock;
-    struct vsockdev *sockets; /* owned; NULL: no vsock */
+    struct virtio_devices devices;
 };
 
 /* Makes the devices that config asks for. On failure, too, the caller ends what is in chip[] and calls pc_virtio_done(). */
@@ -56,9 +37,5 @@ MUST_CHECK int pc_virtio_init(struct pc_virtio *pv, const struct vm_config *conf
 void pc_virtio_done(struct pc_virtio *pv);
 /* Addresses for the BARs, memory decoding on. */
 void pc_virtio_assign(struct pc_virtio *pv);
-/* See struct board_ops. Machine's lock held. */
-bool pc_virtio_console_size(struct pc_virtio *pv, unsigned cols, unsigned rows);
-bool pc_virtio_set_balloon(struct pc_virtio *pv, uint64_t keep);
-bool pc_virtio_get_balloon(struct pc_virtio *pv, struct machine_balloon *ret_balloon);
 
 #endif

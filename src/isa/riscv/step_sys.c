@@ -5,9 +5,10 @@
  * Spec: volume I chapters 2.7, 2.8, 6 (Zicsr), 5 (Zifencei), 15 (Zawrs); volume II 3.3, 12.2.1; CMO 1.0
  */
 #include "isa/riscv/csr.h"
+#include "isa/riscv/profile.h"
 #include "isa/riscv/step.h"
 
-enum { CBO_BLOCK = 64 };
+enum { CBO_BLOCK = RISCV_CBO_BLOCK };
 
 void rv_illegal(struct riscv_cpu *c, const struct riscv_insn *i)
 {
