@@ -2,8 +2,8 @@
 /*
  * The RISC-V run loop of engine `bt`: interprets cold blocks, translates hot ones, and keeps what it derived from guest memory true.
  *
- * Translations are found by pc, mode and the guest page that pc lies in now. Pages with code that were written are looked at before the
- * next entry: translations whose instructions changed are killed. That is sooner than FENCE.I asks for, which is always right.
+ * Translations are found by pc, mode and the guest page that pc lies in now. Pages with code that were written are looked at after a FENCE.I:
+ * translations whose instructions changed are killed. Until then they may run, and the page takes stores as any other.
  */
 #include "engine/bt/bt_riscv.h"
 
@@ -109,30 +109,6 @@ static uint32_t mark(struct bt_riscv *e, uint64_t page)
     return gen;
 }
 
-/* For the translator: the code page at va. */
-static struct riscv_code_page *page_at(void *opaque, gva_t va)
-{
-    struct bt_riscv *e = opaque;
-    struct riscv_cpu *c = e->code.cpu;
-    const uint8_t *host = riscv_touch(c, va, RISCV_FETCH);
-    if (!host)
-        return NULL;
-    uint64_t page = gmem_page_index(e->gmem, host);
-    struct riscv_code_page *p = *page_set(e, page);
-    while (p && (p->page != page || p->va != (va & GPAGE_MASK)))
-        p = p->in_set;
-    if (!p) {
-        p = riscv_code_alloc(&e->code, sizeof(*p));
-        if (!p)
-            return NULL;
-        *p = (struct riscv_code_page){ .page = page, .va = va & GPAGE_MASK, .id = ++e->nr_pages, .in_set = *page_set(e, page) };
-        p->gen = mark(e, page);
-        *page_set(e, page) = p;
-    }
-    riscv_code_add_page(&e->code, riscv_code_mode(c), p);
-    return p;
-}
-
 static bool intact(const struct bt_riscv *e, const struct riscv_native *n)
 {
     for (unsigned k = 0; k < n->nr; k++) {
@@ -162,9 +138,36 @@ static void look_at_page(struct bt_riscv *e, struct riscv_code_page *p)
             riscv_code_kill(&e->code, n);
 }
 
-static void keep_up_writes(struct bt_riscv *e, uint64_t writes)
+/* For the translator: the code page at va. */
+static struct riscv_code_page *page_at(void *opaque, gva_t va)
 {
-    uint64_t page;
+    struct bt_riscv *e = opaque;
+    struct riscv_cpu *c = e->code.cpu;
+    const uint8_t *host = riscv_touch(c, va, RISCV_FETCH);
+    if (!host)
+        return NULL;
+    uint64_t page = gmem_page_index(e->gmem, host);
+    struct riscv_code_page *p = *page_set(e, page);
+    while (p && (p->page != page || p->va != (va & GPAGE_MASK)))
+        p = p->in_set;
+    if (!p) {
+        p = riscv_code_alloc(&e->code, sizeof(*p));
+        if (!p)
+            return NULL;
+        *p = (struct riscv_code_page){ .page = page, .va = va & GPAGE_MASK, .id = ++e->nr_pages, .in_set = *page_set(e, page) };
+        p->gen = mark(e, page);
+        *page_set(e, page) = p;
+    }
+    riscv_code_add_page(&e->code, riscv_code_mode(c), p);
+    look_at_page(e, p);
+    return p;
+}
+
+/* A fence of instructions: what was written to code until now must be seen. */
+static void keep_up_writes(struct bt_riscv *e, struct riscv_cpu *c)
+{
+    uint64_t page, writes = atomic_load_explicit(&e->gmem->nr_writes, memory_order_acquire);
+    c->fenced = false;
     while (e->writes != writes && gmem_recent(e->gmem->written, e->writes + 1, &page)) {
         e->writes++;
         for (struct riscv_code_page *p = *page_set(e, page); p; p = p->in_set)
@@ -305,9 +308,8 @@ static void interpret(struct bt_riscv *e, struct riscv_cpu *c)
 /* One turn: a run of translated code, or a block interpreted. */
 static void turn(struct bt_riscv *e, struct riscv_cpu *c)
 {
-    uint64_t writes = atomic_load_explicit(&e->gmem->nr_writes, memory_order_acquire);
-    if (e->writes != writes)
-        keep_up_writes(e, writes);
+    if (c->fenced)
+        keep_up_writes(e, c);
     riscv_code_follow(&e->code);
     struct riscv_frame *f = e->code.now;
     unsigned mode = riscv_code_mode(c), plain = f->shared.exit == RISCV_EXIT_PLAIN ? RISCV_MODE_PLAIN : 0;

@@ -28,14 +28,22 @@ enum riscv_bank {
     RISCV_BANK_S_SUM, /* S-mode's loads and stores with SUM = 1 */
     RISCV_BANK_LAST = RISCV_BANK_S_SUM,
 };
-enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 512, RISCV_SPACES = 8 };
+enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024, RISCV_SPACES = 8 };
 #define RISCV_NO_TAG (~0ULL) /* no page's */
+/* A page that there is not: its addresses are not canonical, and no RAM. Translated code that accesses it hits, at `host` of what knows no
+ * page, where nothing can be accessed (riscv_tlb.nowhere). */
+#define RISCV_SITE_NONE (1ULL << 62)
+
+/* A page as translated code knows it (translate.h). */
+struct riscv_site {
+    uint64_t page; /* virtual, or RISCV_SITE_NONE */
+    uint64_t host; /* its host address, or riscv_tlb.nowhere */
+};
 
 struct riscv_tlb_entry {
     uint64_t tag[3];  /* by enum riscv_access: virtual page, or RISCV_NO_TAG */
-    uint64_t store;   /* tag[RISCV_WRITE] where a store needs no look at code marks (engine bt; struct gmem_storer), or RISCV_NO_TAG */
     uint64_t to_host; /* host address - virtual address */
-    bool lasts;       /* the translation is in every address space */
+    struct riscv_site site[2]; /* for translated code, by access; a store goes ahead if it needs no look at code marks (struct gmem_storer) */
 } __attribute__((aligned(64)));
 
 /* What may be remembered of translations in one half of the addresses. */
@@ -49,6 +57,7 @@ struct riscv_space {
     uint64_t chosen;  /* when it last was; 0: is of none */
     uint64_t flushes; /* counts: who remembers anything of this space (engine bt) forgets it when this has changed */
     bool stale;       /* to be cleared when it is next chosen */
+    bool missed_drops; /* see riscv_tlb_drop_stores() */
     struct riscv_reach reach[2]; /* lower, upper half */
     uint64_t touched[64];        /* by hash: pages that may be remembered since `flushes` last changed */
     struct riscv_tlb_entry entry[2][RISCV_TLB_ENTRIES];
@@ -66,6 +75,7 @@ struct riscv_tlb {
     uint64_t choices;
     uint64_t misses[3]; /* by enum riscv_access */
     uint64_t nr_flushes;
+    uint8_t *nowhere; /* owned: pages that nobody may access */
     struct riscv_space space[RISCV_SPACES];
 };
 
@@ -80,8 +90,10 @@ void riscv_tlb_flush_paged(struct riscv_cpu *c);
 void riscv_tlb_fence(struct riscv_cpu *c, const gva_t *va, const uint16_t *asid);
 /* satp was written: goes on with what is remembered of that address space. */
 void riscv_tlb_follow(struct riscv_cpu *c);
-/* Forgets that a page of guest memory may be stored to without looking at marks / all of them. Of all banks and spaces. */
+/* Forgets that a page of guest memory may be stored to without looking at marks (NULL: any page), but in other spaces than the present one:
+ * riscv_tlb_catch_up() is to be called when another was chosen; true: the space had missed some, and now knows none. */
 void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page);
+bool riscv_tlb_catch_up(struct riscv_cpu *c);
 /* The entry of va in a bank. */
 static inline struct riscv_tlb_entry *riscv_tlb_entry(const struct riscv_tlb *tlb, unsigned bank, gva_t va)
 {
@@ -154,6 +166,8 @@ struct riscv_walk {
  * nothing. */
 enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank,
                             struct riscv_walk *ret_walk);
+/* pmpcfg or pmpaddr changed. */
+void riscv_pmp_changed(struct riscv_cpu *c);
 /* Whether PMP allows the access, as M-mode or not. Spec: volume II 3.7.1 */
 bool riscv_pmp_allows(const struct riscv_cpu *c, gpa_t gpa, uint64_t size, enum riscv_access access, bool machine);
 

@@ -6,6 +6,7 @@
  * walk start again; without, an access that would set one faults (Svade).
  * Spec: volume II 3.7.1, 12.3.2, 12.4
  */
+#include "isa/riscv/csr.h"
 #include "isa/riscv/mmu.h"
 #include "isa/riscv/profile.h"
 
@@ -46,6 +47,8 @@ bool riscv_pmp_allows(const struct riscv_cpu *c, gpa_t gpa, uint64_t size, enum 
 {
     static const uint8_t right[] = { [RISCV_READ] = PMP_R, [RISCV_WRITE] = PMP_W, [RISCV_FETCH] = PMP_X };
     gpa_t last = gpa + size - 1, lo, hi;
+    if (c->pmp_open && !machine)
+        return true;
     for (unsigned n = 0; n < RISCV_PMPS; n++) {
         if (!pmp_range(c, n, &lo, &hi) || last < lo || gpa > hi)
             continue;
@@ -54,6 +57,13 @@ bool riscv_pmp_allows(const struct riscv_cpu *c, gpa_t gpa, uint64_t size, enum 
         return (machine && !(c->pmpcfg[n] & PMP_L)) || (c->pmpcfg[n] & right[access]);
     }
     return machine;
+}
+
+void riscv_pmp_changed(struct riscv_cpu *c)
+{
+    gpa_t lo, hi;
+    uint8_t all = PMP_R | PMP_W | PMP_X;
+    c->pmp_open = (c->pmpcfg[0] & all) == all && pmp_range(c, 0, &lo, &hi) && lo == 0 && hi >= RISCV_PMPADDR_BITS << 2;
 }
 
 /* What makes an entry illegal whatever is accessed. */

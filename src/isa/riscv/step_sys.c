@@ -132,6 +132,7 @@ void rv_fence(struct riscv_cpu *c, const struct riscv_insn *i)
 void rv_fence_i(struct riscv_cpu *c, const struct riscv_insn *i)
 {
     (void)i;
+    c->fenced = true;
     c->leave = true; /* the run loop compares the page's generation when it enters it again */
 }
 

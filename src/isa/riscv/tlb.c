@@ -8,15 +8,23 @@
  * Spec: volume II 12.1.11 (satp), 12.2.1 (SFENCE.VMA)
  */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "isa/riscv/mmu.h"
 
 enum { SATP_ASID_SHIFT = 44 };
 
-static void clear(struct riscv_tlb_entry *entry, size_t nr)
+static struct riscv_site nothing(const struct riscv_tlb *tlb)
 {
+    return (struct riscv_site){ .page = RISCV_SITE_NONE, .host = (uint64_t)tlb->nowhere };
+}
+
+static void clear(struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, size_t nr)
+{
+    const struct riscv_tlb_entry none = { .tag = { RISCV_NO_TAG, RISCV_NO_TAG, RISCV_NO_TAG },
+                                          .site = { nothing(tlb), nothing(tlb) } };
     for (size_t k = 0; k < nr; k++)
-        entry[k].tag[0] = entry[k].tag[1] = entry[k].tag[2] = entry[k].store = RISCV_NO_TAG;
+        entry[k] = none;
 }
 
 static void choose(struct riscv_tlb *tlb, unsigned n)
@@ -33,13 +41,18 @@ struct riscv_tlb *riscv_tlb_new(void)
     if (!tlb)
         return NULL;
     memset(tlb, 0, sizeof(*tlb));
-    clear(tlb->common[0], 3UL * RISCV_TLB_ENTRIES);
+    tlb->nowhere = mmap(NULL, 2 * GPAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (tlb->nowhere == MAP_FAILED) {
+        free(tlb);
+        return NULL;
+    }
+    clear(tlb, tlb->common[0], 3UL * RISCV_TLB_ENTRIES);
     for (unsigned k = 0; k < RISCV_SPACES; k++)
         tlb->space[k].stale = true;
     tlb->bank[RISCV_BANK_M] = tlb->common[0];
     tlb->bank[RISCV_BANK_BARE] = tlb->common[1];
     tlb->bank[RISCV_BANK_S] = tlb->common[2];
-    clear(tlb->space[0].entry[0], 2UL * RISCV_TLB_ENTRIES);
+    clear(tlb, tlb->space[0].entry[0], 2UL * RISCV_TLB_ENTRIES);
     tlb->space[0].stale = false;
     choose(tlb, 0);
     return tlb;
@@ -47,14 +60,16 @@ struct riscv_tlb *riscv_tlb_new(void)
 
 void riscv_tlb_free(struct riscv_tlb *tlb)
 {
+    if (tlb)
+        (void)munmap(tlb->nowhere, 2 * GPAGE_SIZE);
     free(tlb);
 }
 
 /* ---- forgetting ---- */
 
-static void clear_space(struct riscv_space *s)
+static void clear_space(struct riscv_tlb *tlb, struct riscv_space *s)
 {
-    clear(s->entry[0], 2UL * RISCV_TLB_ENTRIES);
+    clear(tlb, s->entry[0], 2UL * RISCV_TLB_ENTRIES);
     memset(s->touched, 0, sizeof(s->touched));
     memset(s->reach, 0, sizeof(s->reach));
     s->stale = false;
@@ -65,7 +80,7 @@ static void flush_space(struct riscv_tlb *tlb, unsigned n)
 {
     struct riscv_space *s = &tlb->space[n];
     if (n == tlb->now && (s->reach[0].any || s->reach[1].any))
-        clear_space(s);
+        clear_space(tlb, s);
     else if (n != tlb->now)
         s->stale = true;
 }
@@ -74,7 +89,7 @@ static void flush_supervisor(struct riscv_tlb *tlb)
 {
     if (!tlb->reach[0].any && !tlb->reach[1].any)
         return;
-    clear(tlb->common[2], RISCV_TLB_ENTRIES);
+    clear(tlb, tlb->common[2], RISCV_TLB_ENTRIES);
     memset(tlb->touched, 0, sizeof(tlb->touched));
     memset(tlb->reach, 0, sizeof(tlb->reach));
     tlb->local = false;
@@ -92,8 +107,10 @@ void riscv_tlb_flush_paged(struct riscv_cpu *c)
 
 void riscv_tlb_flush_all(struct riscv_cpu *c)
 {
-    clear(c->tlb->common[0], 2UL * RISCV_TLB_ENTRIES);
+    clear(c->tlb, c->tlb->common[0], 2UL * RISCV_TLB_ENTRIES);
     c->tlb->flushes_all++;
+    c->fenced = true;
+    riscv_pmp_changed(c);
     riscv_tlb_flush_paged(c);
     riscv_tlb_follow(c);
 }
@@ -111,11 +128,11 @@ static bool was_touched(const uint64_t *touched, gva_t va)
     return touched[hash(va) / 64] >> (hash(va) % 64) & 1;
 }
 
-static void forget_entry(struct riscv_tlb_entry *e, gva_t va)
+static void forget_entry(struct riscv_tlb *tlb, struct riscv_tlb_entry *e, gva_t va)
 {
     gva_t page = va & GPAGE_MASK;
     if (e->tag[0] == page || e->tag[1] == page || e->tag[2] == page)
-        clear(e, 1);
+        clear(tlb, e, 1);
 }
 
 static void fence_page_of_space(struct riscv_tlb *tlb, unsigned n, gva_t va)
@@ -128,7 +145,7 @@ static void fence_page_of_space(struct riscv_tlb *tlb, unsigned n, gva_t va)
         flush_space(tlb, n);
     else if (was_touched(s->touched, va))
         for (unsigned k = 0; k < 2; k++)
-            forget_entry(&s->entry[k][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)], va);
+            forget_entry(tlb, &s->entry[k][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)], va);
     if (!reach->big && was_touched(s->touched, va)) {
         memset(s->touched, 0, sizeof(s->touched)); /* what is remembered elsewhere goes; the table still has entries, so they count anew */
         for (unsigned k = 0; k < 2 * RISCV_TLB_ENTRIES; k++) {
@@ -189,7 +206,7 @@ void riscv_tlb_follow(struct riscv_cpu *c)
     }
     struct riscv_space *s = &tlb->space[n];
     if (s->stale || s->satp != c->satp)
-        clear_space(s);
+        clear_space(tlb, s);
     s->satp = c->satp;
     choose(tlb, n);
 }
@@ -222,26 +239,40 @@ void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct r
         note_reach(s->reach, s->touched, va, w);
     tlb->local |= bank == RISCV_BANK_S && !w->lasts;
     if (e->to_host != to_host || (e->tag[0] & e->tag[1] & e->tag[2]) != tag)
-        clear(e, 1);
+        clear(tlb, e, 1);
     e->to_host = to_host;
-    e->lasts = w->lasts;
     e->tag[access] = tag;
     if (writable)
         e->tag[RISCV_WRITE] = tag;
-    e->store = e->tag[RISCV_WRITE] == tag && plain(c, host) ? tag : RISCV_NO_TAG;
+    if (access == RISCV_WRITE) /* no page can be written but not read; PMP has seen to it that the same holds for its regions */
+        e->tag[RISCV_READ] = tag;
+    const struct riscv_site here = { .page = tag, .host = tag + to_host };
+    e->site[RISCV_READ] = e->tag[RISCV_READ] == tag ? here : nothing(tlb);
+    e->site[RISCV_WRITE] = e->tag[RISCV_WRITE] == tag && plain(c, host) ? here : nothing(tlb);
 }
 
-static void drop_stores_of(struct riscv_tlb_entry *entry, size_t nr, const uint8_t *page)
+static void drop_stores_of(const struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, size_t nr, const uint8_t *page)
 {
     for (size_t k = 0; k < nr; k++)
-        if (entry[k].store != RISCV_NO_TAG && (!page || entry[k].store + entry[k].to_host == (uint64_t)page))
-            entry[k].store = RISCV_NO_TAG;
+        if (!page || entry[k].site[RISCV_WRITE].host == (uint64_t)page)
+            entry[k].site[RISCV_WRITE] = nothing(tlb);
 }
 
 void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page)
 {
-    drop_stores_of(c->tlb->common[0], 3UL * RISCV_TLB_ENTRIES, page);
+    struct riscv_tlb *tlb = c->tlb;
+    drop_stores_of(tlb, tlb->common[0], 3UL * RISCV_TLB_ENTRIES, page);
+    drop_stores_of(tlb, tlb->space[tlb->now].entry[0], 2UL * RISCV_TLB_ENTRIES, page);
     for (unsigned k = 0; k < RISCV_SPACES; k++)
-        if (!c->tlb->space[k].stale)
-            drop_stores_of(c->tlb->space[k].entry[0], 2UL * RISCV_TLB_ENTRIES, page);
+        tlb->space[k].missed_drops = tlb->space[k].missed_drops || k != tlb->now;
+}
+
+bool riscv_tlb_catch_up(struct riscv_cpu *c)
+{
+    struct riscv_space *s = &c->tlb->space[c->tlb->now];
+    if (!s->missed_drops)
+        return false;
+    s->missed_drops = false;
+    drop_stores_of(c->tlb, s->entry[0], 2UL * RISCV_TLB_ENTRIES, NULL);
+    return true;
 }

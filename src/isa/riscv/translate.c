@@ -204,6 +204,9 @@ static void jump_to_rax(struct rvx *x)
     int32_t at = jump_at(x->mode & ~(unsigned)RISCV_MODE_PLAIN);
     struct host_sib entry = { HOST_RBP, HOST_RCX, 8, at + (int32_t)offsetof(struct riscv_jump, pc) };
     asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
+    asm_insn_reg(x->cb, 4, 0xc1, 5, H_RCX); /* shr ecx, imm8 */
+    codebuf_put1(x->cb, RISCV_JUMP_SHIFT);
+    asm_alu(x->cb, HOST_XOR, 4, HOST_RCX, HOST_RAX);
     asm_alu_imm(x->cb, HOST_AND, 4, HOST_RCX, (RISCV_JUMPS - 1) * 2); /* entries are 16 bytes, pcs are even */
     asm_insn_sib(x->cb, 8, 0x3b, H_RAX, entry);
     (void)asm_jcc(x->cb, CC_NE, x->code->stub_pc[x->fp]);
@@ -318,6 +321,8 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
                                             .uncounted = x->counts[k],
                                             .off = (uint16_t)(x->insn[k].pc & ~GPAGE_MASK),
                                             .second = x->insn[k].page };
+    for (unsigned k = 0; k < x->nr_misses; k++)
+        x->miss[k]->from = n;
     for (uint32_t k = first_link; k < code->nr_links; k++)
         code->link[k].from = n;
     code->translated++;
@@ -337,7 +342,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     x->bank = (mode & ~(unsigned)RISCV_MODE_PLAIN) / 2;
     x->fp = mode & RISCV_MODE_FP;
     x->plain = mode & RISCV_MODE_PLAIN;
-    x->nr_pages = x->k = x->counted = x->known = x->boxed = x->nr_tails = 0;
+    x->nr_pages = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
     x->failed = false;
     memset(x->group, 0, sizeof(x->group));
     if (!collect(x, pc, finder))

@@ -27,15 +27,7 @@
  * is what the host can do). */
 enum { RISCV_MODE_FP = 1, RISCV_MODE_NR = 2 * RISCV_BANK_NR, RISCV_MODE_PLAIN = 16, RISCV_MODE_NONE = 0xff };
 
-enum { RISCV_SITES = 4096, RISCV_JUMPS = 2048, RISCV_FETCHES = 1024, RISCV_TRACE_MAX = 96, RISCV_TRACE_PAGES = 2 };
-
-/* The page that a place in the code saw last. */
-struct riscv_site {
-    uint64_t page; /* virtual, or RISCV_SITE_NONE */
-    uint64_t host; /* its host address; of none: nothing can be accessed there */
-};
-/* No page's: not canonical, and no RAM. An access there hits, and faults on the host. */
-#define RISCV_SITE_NONE (1ULL << 62)
+enum { RISCV_SITES = 4096, RISCV_JUMPS = 4096, RISCV_JUMP_SHIFT = 11, RISCV_FETCHES = 1024, RISCV_TRACE_MAX = 96, RISCV_TRACE_PAGES = 2, RISCV_WANDERERS = 1 << 16 };
 
 /* An entry of the jump caches. */
 struct riscv_jump {
@@ -128,12 +120,15 @@ struct riscv_link {
 
 /* What a site's miss must know. */
 struct riscv_miss {
-    int32_t site;   /* offset from rbp */
+    int32_t site;   /* offset from rbp; 0: the TLB itself was asked */
     uint32_t bytes; /* that the check covers */
     uint32_t insns; /* done since they were last counted */
     uint8_t access; /* enum riscv_access */
     bool group;     /* of several accesses */
     gva_t pc;
+    uint32_t left;  /* misses until somebody looks how often they happen */
+    uint64_t since; /* TSC when that was set */
+    struct riscv_native *from;
 };
 
 /* A call of a step function. */
@@ -156,13 +151,13 @@ struct riscv_code {
     uint32_t next_site[3][2]; /* shared S, shared others, own; read, write */
     size_t base;              /* behind the stubs */
     struct rvx *work;         /* owned: the translation in progress */
+    uint8_t wanders[RISCV_WANDERERS / 8]; /* bits, by hash of pc: the access there changes pages too often for a site */
     void (*enter)(void *rbp, const void *code);
     void (*enter_fp)(void *rbp, const void *code);
     const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2]; /* by fp */
-    const uint8_t *stub_miss[RISCV_BANK_NR][2][2];                                                           /* [bank][access][fp] */
+    const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2];                                                           /* [bank][access][fp] */
     bool running_fp; /* what runs is of a mode with floating point */
-    uint8_t *guard;  /* owned: a page nobody may access */
-    uint64_t translated, insns, called_out, nr_linked, nr_crossed, kills;
+    uint64_t translated, insns, called_out, nr_linked, nr_crossed, kills, wanderers;
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks BMI2, AVX

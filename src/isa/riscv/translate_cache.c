@@ -79,10 +79,7 @@ static int make_frames(struct riscv_code *code, struct error *err)
     }
     if (shared != MAP_FAILED)
         (void)munmap(shared, shared_len);
-    code->guard = mmap(NULL, 2 * GPAGE_SIZE, PROT_NONE, PRIVATE, -1, 0);
-    if (code->guard == MAP_FAILED)
-        code->guard = NULL;
-    return ok && code->guard ? 0 : error_set(err, -ENOMEM, "no memory for the frames of engine bt");
+    return ok ? 0 : error_set(err, -ENOMEM, "no memory for the frames of engine bt");
 }
 
 static void fill_shared(struct riscv_code *code)
@@ -139,8 +136,6 @@ void riscv_code_done(struct riscv_code *code)
     for (unsigned k = 0; k < RISCV_SPACES; k++)
         if (code->frame[k])
             (void)munmap(code->frame[k], sizeof(*code->frame[k]));
-    if (code->guard)
-        (void)munmap(code->guard, 2 * GPAGE_SIZE);
     codebuf_done(&code->cb);
     free(code->arena);
     free(code->link);
@@ -158,11 +153,11 @@ void *riscv_code_alloc(struct riscv_code *code, size_t bytes)
 
 /* ---- what is remembered ---- */
 
-static void clear_known(struct riscv_known *known, uint64_t guard, const uint32_t next_site[2])
+static void clear_known(struct riscv_known *known, uint64_t nowhere, const uint32_t next_site[2])
 {
     for (unsigned w = 0; w < 2; w++)
         for (unsigned k = 0; k < RISCV_SITES && k < next_site[w]; k++)
-            known->site[w][k] = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = guard };
+            known->site[w][k] = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = nowhere };
     memset(known->fetch, 0, sizeof(known->fetch));
 }
 
@@ -177,7 +172,7 @@ static void forget_own(struct riscv_code *code, unsigned n)
 {
     static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
     struct riscv_frame *f = code->frame[n];
-    clear_known(&f->own.known, (uint64_t)code->guard, code->seen[n] == UINT64_MAX ? all : code->next_site[2]);
+    clear_known(&f->own.known, (uint64_t)code->cpu->tlb->nowhere, code->seen[n] == UINT64_MAX ? all : code->next_site[2]);
     clear_jumps(f->own.jump, 2);
     code->seen[n] = code->cpu->tlb->space[n].flushes;
 }
@@ -187,12 +182,20 @@ static void forget_shared(struct riscv_code *code, unsigned which)
     static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
     struct riscv_frame *f = code->frame[0];
     uint64_t *seen = which ? &code->seen_all : &code->seen_shared;
-    clear_known(&f->shared.known[which], (uint64_t)code->guard, *seen == UINT64_MAX ? all : code->next_site[which]);
+    clear_known(&f->shared.known[which], (uint64_t)code->cpu->tlb->nowhere, *seen == UINT64_MAX ? all : code->next_site[which]);
     if (which)
         clear_jumps(&f->shared.jump[0], 4); /* M, BARE */
     else
         clear_jumps(&f->shared.jump[2UL * RISCV_BANK_S], 4); /* S, S_SUM */
     *seen = which ? code->cpu->tlb->flushes_all : code->cpu->tlb->flushes;
+}
+
+static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, uint32_t nr, const uint8_t *page)
+{
+    struct riscv_site *s = known->site[1];
+    for (unsigned k = 0; k < nr && k < RISCV_SITES; k++)
+        if (!page || s[k].host == (uint64_t)page)
+            s[k] = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = (uint64_t)code->cpu->tlb->nowhere };
 }
 
 void riscv_code_follow(struct riscv_code *code)
@@ -206,15 +209,9 @@ void riscv_code_follow(struct riscv_code *code)
         forget_shared(code, 0);
     if (code->seen_all != tlb->flushes_all)
         forget_shared(code, 1);
+    if (riscv_tlb_catch_up(code->cpu))
+        drop_stores_at(code, &code->now->own.known, code->next_site[2][1], NULL);
     memcpy((void *)code->now->shared.tlb, (const void *)tlb->bank, sizeof(code->now->shared.tlb));
-}
-
-static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, uint32_t nr, const uint8_t *page)
-{
-    struct riscv_site *s = known->site[1];
-    for (unsigned k = 0; k < nr && k < RISCV_SITES; k++)
-        if (!page || s[k].host == (uint64_t)page)
-            s[k] = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = (uint64_t)code->guard };
 }
 
 void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page)
@@ -222,9 +219,7 @@ void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page)
     riscv_tlb_drop_stores(code->cpu, page);
     for (unsigned k = 0; k < 2; k++)
         drop_stores_at(code, &code->frame[0]->shared.known[k], code->next_site[k][1], page);
-    for (unsigned k = 0; k < RISCV_SPACES; k++)
-        if (code->seen[k] != UINT64_MAX)
-            drop_stores_at(code, &code->frame[k]->own.known, code->next_site[2][1], page);
+    drop_stores_at(code, &code->now->own.known, code->next_site[2][1], page);
 }
 
 void riscv_code_reset(struct riscv_code *code)
@@ -292,7 +287,7 @@ void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
 {
     struct riscv_frame *f = code->now;
     struct riscv_jump *jump = n->mode / 2 == RISCV_BANK_U ? f->own.jump[n->mode & 1] : f->shared.jump[n->mode];
-    jump[n->pc / 2 & (RISCV_JUMPS - 1)] = (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked };
+    jump[(n->pc ^ n->pc >> RISCV_JUMP_SHIFT) / 2 & (RISCV_JUMPS - 1)] = (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked };
 }
 
 static void put_kill(struct riscv_code *code, const uint8_t *at, const uint8_t *to)

@@ -88,6 +88,8 @@ struct rvx {
     uint32_t boxed;           /* f registers known to hold NaN-boxed binary32 */
     unsigned skip;            /* instructions behind the current one that were translated with it */
     bool failed;              /* there was no room */
+    unsigned nr_misses;
+    struct riscv_miss *miss[RVX_EXITS_MAX];
     unsigned nr_tails;
     struct rvx_tail tail[RVX_EXITS_MAX];
 };
@@ -110,6 +112,18 @@ static inline struct host_mem x_mem(unsigned guest)
 static inline struct host_mem f_mem(unsigned guest)
 {
     return at_rbp(FRAME(cpu.f) + 8 * (int32_t)guest);
+}
+
+/* Of code->wanders. */
+static inline unsigned rvx_wander_hash(gva_t pc)
+{
+    return (unsigned)((pc >> 1 ^ pc >> 17) & (RISCV_WANDERERS - 1));
+}
+
+/* Where an entry of the TLB has its site for an access. */
+static inline int32_t rvx_site_of_entry(enum riscv_access access)
+{
+    return (int32_t)offsetof(struct riscv_tlb_entry, site) + (access == RISCV_WRITE) * (int32_t)sizeof(struct riscv_site);
 }
 
 /* ---- translate_emit.c ---- */

@@ -79,16 +79,33 @@ static int32_t new_site(struct rvx *x, enum riscv_access access)
     return known + (int32_t)sizeof(struct riscv_site) * ((access == RISCV_WRITE) * RISCV_SITES + (int32_t)n);
 }
 
-/* reg = the host address of [base + lo, base + hi), if it is all in the page that the site knows. */
+/* rax = the TLB's entry for the address in reg. */
+static void find_entry(struct rvx *x, unsigned reg)
+{
+    enum { ENTRY_SHIFT = 6 };
+    asm_mov(x->cb, 4, HOST_RAX, hg(reg));
+    asm_insn_reg(x->cb, 4, 0xc1, 5, H_RAX); /* shr eax, imm8 */
+    codebuf_put1(x->cb, GPAGE_SHIFT - ENTRY_SHIFT);
+    asm_alu_imm(x->cb, HOST_AND, 4, HOST_RAX, (RISCV_TLB_ENTRIES - 1) << ENTRY_SHIFT);
+    asm_insn_mem(x->cb, 8, OP_ADD_R_RM, H_RAX, at_rbp(FRAME(shared.tlb) + 8 * (int32_t)x->bank));
+}
+
+/* reg = the host address of [base + lo, base + hi), if it is all in the page that the site knows; or the TLB, where the access is known to
+ * change pages often. */
 static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
 {
-    int32_t site = new_site(x, access);
+    unsigned h = rvx_wander_hash(x->insn[x->k].pc);
+    bool wanders = x->code->wanders[h / 8] >> (h % 8) & 1;
+    int32_t site = wanders ? 0 : new_site(x, access);
+    struct host_mem at = wanders ? host_mem(HOST_RAX, rvx_site_of_entry(access)) : at_rbp(site);
     size_t again = x->cb->pos;
     if (x->known >> base & 1)
         asm_mov_imm(x->cb, hg(reg), x->known_value[base] + (uint64_t)(int64_t)lo);
     else
         rvx_lea(x, 8, reg, rvx_use(x, base, reg), lo);
-    asm_insn_mem(x->cb, 8, OP_SUB_R_RM, reg, at_rbp(site + (int32_t)offsetof(struct riscv_site, page)));
+    if (wanders)
+        find_entry(x, reg);
+    asm_insn_mem(x->cb, 8, OP_SUB_R_RM, reg, at);
     asm_alu_imm(x->cb, HOST_CMP, 8, hg(reg), (int32_t)GPAGE_SIZE - (hi - lo));
     struct rvx_tail *t = rvx_tail(x, RVX_MISS, asm_jcc(x->cb, CC_A, NULL));
     if (t) {
@@ -98,7 +115,8 @@ static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_
         t->miss.insns = rvx_uncounted(x, false);
         t->miss.group = !x->plain && reg != H_RCX;
     }
-    asm_insn_mem(x->cb, 8, OP_ADD_R_RM, reg, at_rbp(site + (int32_t)offsetof(struct riscv_site, host)));
+    at.disp += (int32_t)offsetof(struct riscv_site, host);
+    asm_insn_mem(x->cb, 8, OP_ADD_R_RM, reg, at);
 }
 
 /* A group that covers the access; NULL: none. */

@@ -9,6 +9,7 @@
 #include "core/vcpu.h"
 #include "isa/riscv/translate_emit.h"
 
+enum { SITE_MISSES = 128, SITE_CYCLES = 500 };
 enum { MXCSR_DEFAULT = 0x1f80, MXCSR_RC_SHIFT = 13, MXCSR_FLAGS = 0x3f };
 enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_MOVSXD = 0x63, OP_CMP_R_RM = 0x3b };
 static const uint8_t SAVED[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
@@ -30,23 +31,48 @@ static void fp_out(struct riscv_code *code)
     code->now->shared.mxcsr = m & ~(uint32_t)MXCSR_FLAGS;
 }
 
-/* A site missed, and so did the TLB. 0: the site is filled, try again; 1: leave. */
-static uint64_t on_miss(struct riscv_code *code, gva_t va, const struct riscv_miss *m)
+static uint64_t leave(struct riscv_code *code, const struct riscv_miss *m, enum riscv_exit why)
+{
+    code->cpu->insns += m->insns;
+    code->cpu->pc = m->pc;
+    code->now->shared.exit = why;
+    return 1;
+}
+
+/* A site has used up its misses. True if that was within a short time: a look into the TLB each time would have cost less, and the code is
+ * to be made anew. */
+static bool wanders(struct riscv_code *code, struct riscv_miss *m)
+{
+    uint64_t now = __builtin_ia32_rdtsc(), took = now - m->since;
+    bool first = m->since == 0;
+    m->since = now;
+    m->left = SITE_MISSES;
+    if (first || took > (uint64_t)SITE_MISSES * SITE_CYCLES)
+        return false;
+    unsigned h = rvx_wander_hash(m->pc);
+    code->wanders[h / 8] |= (uint8_t)(1U << h % 8);
+    code->wanderers++;
+    riscv_code_kill(code, m->from);
+    return true;
+}
+
+/* A site missed, and so did the TLB, or it has used up its misses. 0: the site is filled, try again; 1: leave. */
+static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
 {
     struct riscv_cpu *c = code->cpu;
     struct riscv_frame *f = code->now;
     bool crosses = (va & ~GPAGE_MASK) + m->bytes > GPAGE_SIZE;
     uint8_t *host = crosses ? NULL : riscv_touch(c, va, (enum riscv_access)m->access);
     f->shared.misses++;
-    if (host && (m->access == RISCV_READ || riscv_tlb_entry(c->tlb, c->bank, va)->store == (va & GPAGE_MASK))) {
-        struct riscv_site *site = (struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site);
-        *site = (struct riscv_site){ .page = va & GPAGE_MASK, .host = (uint64_t)host };
+    if (m->left == 0 && wanders(code, m))
+        return leave(code, m, RISCV_EXIT_NEXT);
+    if (host && (m->access == RISCV_READ || riscv_tlb_entry(c->tlb, c->bank, va)->site[RISCV_WRITE].page == (va & GPAGE_MASK))) {
+        if (m->site)
+            *(struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site) =
+                (struct riscv_site){ .page = va & GPAGE_MASK, .host = (uint64_t)host };
         return 0;
     }
-    c->insns += m->insns;
-    c->pc = m->pc;
-    f->shared.exit = crosses && m->group ? RISCV_EXIT_PLAIN : RISCV_EXIT_STEP;
-    return 1;
+    return leave(code, m, crosses && m->group ? RISCV_EXIT_PLAIN : RISCV_EXIT_STEP);
 }
 
 /* 0: go on behind the instruction; 1: leave, pc says where to go on. */
@@ -192,8 +218,9 @@ static const uint8_t *put_callout(struct codebuf *cb, bool fp, const uint8_t *le
 }
 
 /* The TLB has it not: rcx the address, rax the struct riscv_miss, rdx and r15 to be kept. */
-static void put_miss_slow(struct codebuf *cb, bool fp, const uint8_t *leave)
+static const uint8_t *put_slow(struct codebuf *cb, bool fp, const uint8_t *leave)
 {
+    const uint8_t *here = codebuf_here(cb);
     move_guest(cb, false, fp);
     asm_push(cb, HOST_RDX);
     asm_alu_imm(cb, HOST_SUB, 8, HOST_RSP, 8);
@@ -210,13 +237,14 @@ static void put_miss_slow(struct codebuf *cb, bool fp, const uint8_t *leave)
     if (fp)
         mxcsr_to_host(cb);
     (void)asm_jmp(cb, leave);
+    return here;
 }
 
-static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_access access, bool fp, const uint8_t *leave)
+static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_access access, const uint8_t *slow_stub)
 {
     enum { ENTRY_SHIFT = 6 };
     _Static_assert(sizeof(struct riscv_tlb_entry) == 1 << ENTRY_SHIFT, "an entry is a cache line");
-    int32_t tag = access == RISCV_READ ? (int32_t)offsetof(struct riscv_tlb_entry, tag) : (int32_t)offsetof(struct riscv_tlb_entry, store);
+    int32_t site = (int32_t)offsetof(struct riscv_tlb_entry, site) + (access == RISCV_WRITE) * (int32_t)sizeof(struct riscv_site);
     codebuf_align(cb, 16);
     const uint8_t *here = codebuf_here(cb);
     asm_push(cb, HOST_RDX);
@@ -228,27 +256,30 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
     asm_insn_mem(cb, 8, 0x03, H_RDX, at_rbp(FRAME(shared.tlb) + 8 * (int32_t)bank));
     asm_mov(cb, 8, HOST_RSI, HOST_RCX);
     asm_alu_imm(cb, HOST_AND, 8, HOST_RSI, -(int32_t)GPAGE_SIZE);
-    asm_insn_mem(cb, 8, OP_CMP_R_RM, H_RSI, host_mem(HOST_RDX, tag));
+    asm_insn_mem(cb, 8, OP_CMP_R_RM, H_RSI, host_mem(HOST_RDX, site));
     size_t slow = asm_jcc(cb, CC_NE, NULL);
     asm_mov(cb, 4, HOST_RSI, HOST_RCX);
     asm_alu_imm(cb, HOST_AND, 4, HOST_RSI, (int32_t)GPAGE_SIZE - 1);
     asm_insn_mem(cb, 4, 0x03, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, bytes)));
     asm_alu_imm(cb, HOST_CMP, 4, HOST_RSI, (int32_t)GPAGE_SIZE);
     size_t crosses = asm_jcc(cb, CC_A, NULL);
+    asm_alu_mem_imm(cb, HOST_SUB, 4, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, left)), 1);
+    size_t used_up = asm_jcc(cb, CC_E, NULL);
     asm_alu_imm(cb, HOST_AND, 8, HOST_RCX, -(int32_t)GPAGE_SIZE);
     asm_insn_mem(cb, 8, OP_MOVSXD, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, site)));
     asm_alu(cb, HOST_ADD, 8, HOST_RSI, HOST_RBP);
     asm_store(cb, 8, host_mem(HOST_RSI, 0), HOST_RCX);
-    asm_insn_mem(cb, 8, 0x03, H_RCX, host_mem(HOST_RDX, (int32_t)offsetof(struct riscv_tlb_entry, to_host)));
+    asm_load(cb, 8, HOST_RCX, host_mem(HOST_RDX, site + (int32_t)offsetof(struct riscv_site, host)));
     asm_store(cb, 8, host_mem(HOST_RSI, 8), HOST_RCX);
     asm_pop(cb, HOST_RSI);
     asm_pop(cb, HOST_RDX);
     asm_ret(cb);
     asm_patch(cb, slow, codebuf_here(cb));
     asm_patch(cb, crosses, codebuf_here(cb));
+    asm_patch(cb, used_up, codebuf_here(cb));
     asm_pop(cb, HOST_RSI);
     asm_pop(cb, HOST_RDX);
-    put_miss_slow(cb, fp, leave);
+    (void)asm_jmp(cb, slow_stub);
     return here;
 }
 
@@ -265,9 +296,10 @@ bool rvx_stubs(struct riscv_code *code)
         code->stub_step[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_STEP, code->stub_exit[fp]);
         code->stub_fault[fp] = put_exit_with(cb, FRAME(shared.fault_pc), RISCV_EXIT_FAULT, code->stub_exit[fp]);
         code->stub_callout[fp] = put_callout(cb, fp, leave);
+        code->stub_slow[fp] = put_slow(cb, fp, leave);
         for (unsigned bank = 0; bank < RISCV_BANK_NR; bank++)
             for (unsigned access = 0; access < 2; access++)
-                code->stub_miss[bank][access][fp] = put_miss(cb, bank, (enum riscv_access)access, fp, leave);
+                code->stub_miss[bank][access][fp] = put_miss(cb, bank, (enum riscv_access)access, code->stub_slow[fp]);
     }
     code->base = cb->pos;
     return !cb->failed;
@@ -290,11 +322,16 @@ static void put_miss_tail(struct rvx *x, const struct rvx_tail *t)
         return;
     }
     *m = t->miss;
-    asm_insn_mem(cb, 8, 0x03, t->reg, at_rbp(m->site + (int32_t)offsetof(struct riscv_site, page)));
+    m->left = SITE_MISSES;
+    if (m->site)
+        asm_insn_mem(cb, 8, 0x03, t->reg, at_rbp(m->site + (int32_t)offsetof(struct riscv_site, page)));
+    else
+        asm_insn_mem(cb, 8, 0x03, t->reg, host_mem(HOST_RAX, rvx_site_of_entry((enum riscv_access)m->access)));
+    x->miss[x->nr_misses++] = m;
     if (t->reg != H_RCX)
         asm_mov(cb, 8, HOST_RCX, hg(t->reg));
     asm_mov_imm(cb, HOST_RAX, (uint64_t)m);
-    (void)asm_call(cb, x->code->stub_miss[x->bank][m->access][x->fp]);
+    (void)asm_call(cb, m->site ? x->code->stub_miss[x->bank][m->access][x->fp] : x->code->stub_slow[x->fp]);
     (void)asm_jmp(cb, cb->rx + t->again);
 }
 
