@@ -237,6 +237,9 @@ static struct riscv_native *translate(struct bt_riscv *e, gva_t pc, unsigned mod
     struct riscv_native *n = riscv_translate(&e->code, pc, mode, &finder);
     if (!n)
         return NULL;
+    for (struct riscv_native *old = e->native[hash(pc, mode)]; old; old = old->in_set)
+        if (old->dead && old->pc == pc && old->mode == mode && old->page[0] == n->page[0])
+            riscv_code_redirect(&e->code, old, n);
     n->in_set = e->native[hash(pc, mode)];
     e->native[hash(pc, mode)] = n;
     for (unsigned k = 0; k < n->nr_pages; k++) {

@@ -193,6 +193,8 @@ void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct ri
 void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n);
 /* Nothing gets into n any more. */
 void riscv_code_kill(struct riscv_code *code, struct riscv_native *n);
+/* Whoever is led to `dead` gets to n from now on: the same code, translated anew. */
+void riscv_code_redirect(struct riscv_code *code, const struct riscv_native *dead, const struct riscv_native *n);
 /* To be called on the thread that runs translated code, before it does: host faults there come back as RISCV_EXIT_FAULT. */
 void riscv_code_attach(struct riscv_code *code);
 /* Runs n; back when it exits: the hart is then complete, and now->shared.exit says why. */

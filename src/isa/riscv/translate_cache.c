@@ -307,6 +307,12 @@ void riscv_code_kill(struct riscv_code *code, struct riscv_native *n)
     code->kills++;
 }
 
+void riscv_code_redirect(struct riscv_code *code, const struct riscv_native *dead, const struct riscv_native *n)
+{
+    put_kill(code, dead->checked, n->checked);
+    put_kill(code, dead->entry, n->entry);
+}
+
 const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint64_t pc, gva_t *ret_pc)
 {
     if (pc < (uint64_t)n->checked || pc >= (uint64_t)n->end)
