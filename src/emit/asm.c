@@ -175,6 +175,28 @@ void asm_vex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, 
     put_modrm_mem(cb, reg, m, 1);
 }
 
+static void put_evex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+{
+    uint8_t head[5] = { 0x62, 0, 0, 0, (uint8_t)opcode };
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | (~rm >> 4 & 1) << 6 | (~rm >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4 | (opcode >> 8 & 3));
+    head[2] = (uint8_t)(w << 7 | (~v & 15) << 3 | 1 << 2 | (opcode >> 12 & 3));
+    head[3] = (uint8_t)((~v >> 4 & 1) << 3);
+    codebuf_put(cb, head, sizeof(head));
+}
+
+void asm_evex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+{
+    put_evex(cb, w, opcode, reg, v, rm);
+    put_modrm(cb, MOD_REG, reg, rm);
+}
+
+void asm_evex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
+{
+    enum { NO_DISP8 = 1 << 24 }; /* what a disp8 would count depends on the instruction */
+    put_evex(cb, w, opcode, reg, v, m.base.n);
+    put_modrm_mem(cb, reg, m, NO_DISP8);
+}
+
 /* ---- jumps ---- */
 
 void asm_patch(struct codebuf *cb, size_t at, const void *target)

@@ -92,6 +92,10 @@ void asm_insn_sib(struct codebuf *cb, unsigned size, unsigned opcode, unsigned r
 void asm_vex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm);
 void asm_vex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m);
 
+/* The same with EVEX (AVX-512VL and DQ): vector registers 0 to 31. W matters: 1 for binary64 and 64-bit integers. */
+void asm_evex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm);
+void asm_evex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m);
+
 /* Jumps and calls with a rel32 to an execution address (NULL: patched later); they return its position, for asm_patch(). */
 size_t asm_jmp(struct codebuf *cb, const void *target);
 size_t asm_jcc(struct codebuf *cb, enum host_cc cc, const void *target);

@@ -128,3 +128,33 @@ void rvx_count(struct rvx *x, bool with_this)
         asm_alu_mem_imm(x->cb, HOST_ADD, 8, at_rbp(FRAME(cpu.insns)), (int32_t)n);
     x->counted += n;
 }
+
+/* ---- vector registers ---- */
+
+bool rvx_has_evex;
+
+/* EVEX.W, which says the element's size where VEX's prefix alone does. */
+static unsigned evex_w(unsigned w, unsigned opcode)
+{
+    enum { MAP = 3 << 8, PREFIX = 3 << 12 };
+    unsigned op = opcode & 0xff, prefix = opcode & PREFIX;
+    if ((opcode & MAP) != ASM_0F || op == 0x2a || op == 0x2c || op == 0x2d || op == 0x6e || op == 0x7e)
+        return w;
+    return prefix == ASM_66 || prefix == ASM_F2;
+}
+
+void rvx_vec_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+{
+    if (reg > 15 || v > 15 || rm > 15)
+        asm_evex_reg(cb, evex_w(w, opcode), opcode, reg, v, rm);
+    else
+        asm_vex_reg(cb, w, opcode, reg, v, rm);
+}
+
+void rvx_vec_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
+{
+    if (reg > 15 || v > 15)
+        asm_evex_mem(cb, evex_w(w, opcode), opcode, reg, v, m);
+    else
+        asm_vex_mem(cb, w, opcode, reg, v, m);
+}

@@ -29,9 +29,14 @@ static inline unsigned x_host(unsigned guest)
     return host[guest];
 }
 
-/* Vector registers of f[]: ft0 to ft5, fa0 to fa7. */
+/* The host has 32 vector registers (AVX-512). Set when the first translator is made. */
+extern bool rvx_has_evex;
+
+/* Vector registers of f[]: all but the last two; or on hosts with 16, ft0 to ft5 and fa0 to fa7. */
 static inline unsigned f_host(unsigned guest)
 {
+    if (rvx_has_evex)
+        return guest < 30 ? 2 + guest : (unsigned)IN_MEMORY;
     return guest < 6 ? 2 + guest : guest >= 10 && guest < 18 ? guest - 2 : (unsigned)IN_MEMORY;
 }
 
@@ -144,6 +149,9 @@ void rvx_alu_guest(struct rvx *x, enum host_alu op, unsigned size, unsigned dst,
 /* lea dst, [base + disp]; lea dst, [base + index * scale + disp] */
 void rvx_lea(struct rvx *x, unsigned size, unsigned dst, unsigned base, int32_t disp);
 void rvx_lea_sib(struct rvx *x, unsigned size, unsigned dst, unsigned base, unsigned index, unsigned scale);
+/* An instruction on vector registers, in the shortest form that the host has. w: of an integer's size, else ignored. */
+void rvx_vec_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm);
+void rvx_vec_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m);
 /* A tail to be led to from `from`; NULL and failed when there are too many. */
 struct rvx_tail *rvx_tail(struct rvx *x, int kind, size_t from);
 /* Adds the instructions done up to, and with, the current one to the hart's count: before a way out that is always taken. */

@@ -37,7 +37,7 @@ static void need_box(struct rvx *x, unsigned f)
         m.disp += 4;
         asm_alu_mem_imm(x->cb, HOST_CMP, 4, m, -1);
     } else {
-        asm_vex_reg(x->cb, 0, OP_PEXTRD, f_host(f), 0, H_RAX);
+        rvx_vec_reg(x->cb, 0, OP_PEXTRD, f_host(f), 0, H_RAX);
         codebuf_put1(x->cb, 1);
         asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RAX, -1);
     }
@@ -60,7 +60,7 @@ static unsigned use(struct rvx *x, unsigned f, unsigned scratch)
 {
     if (f_host(f) != IN_MEMORY)
         return f_host(f);
-    asm_vex_mem(x->cb, 0, OP_MOVSD_LOAD, scratch, 0, f_mem(f));
+    rvx_vec_mem(x->cb, 0, OP_MOVSD_LOAD, scratch, 0, f_mem(f));
     return scratch;
 }
 
@@ -68,7 +68,7 @@ static void get(struct rvx *x, unsigned host, unsigned f)
 {
     unsigned v = use(x, f, host);
     if (v != host)
-        asm_vex_reg(x->cb, 0, OP_MOVAPD, host, 0, v);
+        rvx_vec_reg(x->cb, 0, OP_MOVAPD, host, 0, v);
 }
 
 static unsigned dst(unsigned f)
@@ -80,30 +80,30 @@ static void set(struct rvx *x, unsigned f, unsigned host, bool boxed)
 {
     x->boxed = (x->boxed & ~(1U << f)) | (uint32_t)boxed << f;
     if (f_host(f) == IN_MEMORY)
-        asm_vex_mem(x->cb, 0, OP_MOVSD_STORE, host, 0, f_mem(f));
+        rvx_vec_mem(x->cb, 0, OP_MOVSD_STORE, host, 0, f_mem(f));
     else if (f_host(f) != host)
-        asm_vex_reg(x->cb, 0, OP_MOVAPD, f_host(f), 0, host);
+        rvx_vec_reg(x->cb, 0, OP_MOVAPD, f_host(f), 0, host);
 }
 
 /* op d, a, [b] */
 static void op_with(struct rvx *x, unsigned w, unsigned op, unsigned d, unsigned a, unsigned b)
 {
     if (f_host(b) == IN_MEMORY)
-        asm_vex_mem(x->cb, w, op, d, a, f_mem(b));
+        rvx_vec_mem(x->cb, w, op, d, a, f_mem(b));
     else
-        asm_vex_reg(x->cb, w, op, d, a, f_host(b));
+        rvx_vec_reg(x->cb, w, op, d, a, f_host(b));
 }
 
 /* op d, a, constant in the frame */
 static void op_constant(struct rvx *x, unsigned op, unsigned d, unsigned a, int32_t at)
 {
-    asm_vex_mem(x->cb, 0, op, d, a, at_rbp(at));
+    rvx_vec_mem(x->cb, 0, op, d, a, at_rbp(at));
 }
 
 /* Makes a NaN the canonical one. Comparing a quiet NaN quietly raises nothing. */
 static void canonical(struct rvx *x, unsigned host, bool single)
 {
-    asm_vex_reg(x->cb, 0, OP_UCOMIS | (single ? 0 : ASM_66), host, 0, host);
+    rvx_vec_reg(x->cb, 0, OP_UCOMIS | (single ? 0 : ASM_66), host, 0, host);
     struct rvx_tail *t = rvx_tail(x, RVX_NAN, asm_jcc(x->cb, CC_P, NULL));
     if (t) {
         t->again = x->cb->pos;
@@ -141,7 +141,7 @@ static bool root(struct rvx *x, const struct riscv_insn *i, unsigned arg)
         return false;
     need_boxes(x, single, i->rs1, i->rs1);
     unsigned a = use(x, i->rs1, X0);
-    asm_vex_reg(x->cb, 0, ASM_0F | scalar(single) | 0x51, d, a, a);
+    rvx_vec_reg(x->cb, 0, ASM_0F | scalar(single) | 0x51, d, a, a);
     canonical(x, d, single);
     set(x, i->rd, d, single);
     return true;
@@ -158,7 +158,7 @@ static bool fused(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     need_boxes(x, single, i->rs3, i->rs3);
     get(x, X0, i->rs1);
     op_with(x, !single, ASM_0F38 | ASM_66 | (arg & 0xff), X0, use(x, i->rs2, X1), i->rs3);
-    asm_vex_reg(x->cb, 0, OP_UCOMIS | (single ? 0 : ASM_66), X0, 0, X0);
+    rvx_vec_reg(x->cb, 0, OP_UCOMIS | (single ? 0 : ASM_66), X0, 0, X0);
     struct rvx_tail *t = rvx_tail(x, RVX_STEP, asm_jcc(x->cb, CC_P, NULL));
     if (t)
         t->insns = rvx_uncounted(x, false);
@@ -197,7 +197,7 @@ static bool sign(struct rvx *x, const struct riscv_insn *i, unsigned arg)
         op_constant(x, OP_ANDPD, X0, a, abs_at);
         a = X0;
     }
-    asm_vex_reg(x->cb, 0, kind == SIGN_XOR ? OP_XORPD : OP_ORPD, d, a, X1);
+    rvx_vec_reg(x->cb, 0, kind == SIGN_XOR ? OP_XORPD : OP_ORPD, d, a, X1);
     set(x, i->rd, d, single);
     return true;
 }
@@ -234,7 +234,7 @@ static bool to_int(struct rvx *x, const struct riscv_insn *i, unsigned arg)
         return false;
     need_boxes(x, single, i->rs1, i->rs1);
     unsigned op = (truncates ? OP_CVTT_INT : OP_CVT_INT) | scalar(single);
-    asm_vex_reg(x->cb, size == 8, op, H_RAX, 0, use(x, i->rs1, X0));
+    rvx_vec_reg(x->cb, size == 8, op, H_RAX, 0, use(x, i->rs1, X0));
     asm_alu_imm(x->cb, HOST_CMP, size, HOST_RAX, 1); /* overflows for the smallest integer only */
     struct rvx_tail *t = rvx_tail(x, RVX_STEP, asm_jcc(x->cb, CC_O, NULL));
     if (t)
@@ -264,8 +264,8 @@ static bool from_int(struct rvx *x, const struct riscv_insn *i, unsigned arg)
         asm_mov(x->cb, 4, HOST_RAX, hg(a));
         a = H_RAX;
     }
-    asm_vex_reg(x->cb, 0, OP_XORPD, X0, X0, X0);
-    asm_vex_reg(x->cb, (arg & 3) != FROM_W, OP_CVT_FROM_INT | scalar(single), X0, X0, a);
+    rvx_vec_reg(x->cb, 0, OP_XORPD, X0, X0, X0);
+    rvx_vec_reg(x->cb, (arg & 3) != FROM_W, OP_CVT_FROM_INT | scalar(single), X0, X0, a);
     if (single)
         box(x, i->rd, X0);
     else
@@ -281,7 +281,7 @@ static bool convert(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     if (!to_single)
         need_box(x, i->rs1);
     unsigned a = use(x, i->rs1, X0);
-    asm_vex_reg(x->cb, 0, OP_CVT_FLOAT | scalar(!to_single), X0, a, a);
+    rvx_vec_reg(x->cb, 0, OP_CVT_FLOAT | scalar(!to_single), X0, a, a);
     canonical(x, X0, to_single);
     if (to_single)
         box(x, i->rd, X0);
@@ -294,7 +294,7 @@ static bool move_out(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     if (!x->fp)
         return false;
-    asm_vex_reg(x->cb, 1, OP_MOVQ_OUT, use(x, i->rs1, X0), 0, H_RAX);
+    rvx_vec_reg(x->cb, 1, OP_MOVQ_OUT, use(x, i->rs1, X0), 0, H_RAX);
     if (arg & SINGLE)
         asm_insn_reg(x->cb, 8, 0x63, H_RAX, H_RAX);
     rvx_set(x, i->rd, H_RAX);
@@ -305,7 +305,7 @@ static bool move_in(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     if (!x->fp)
         return false;
-    asm_vex_reg(x->cb, 1, OP_MOVQ_IN, X0, 0, rvx_use(x, i->rs1, H_RAX));
+    rvx_vec_reg(x->cb, 1, OP_MOVQ_IN, X0, 0, rvx_use(x, i->rs1, H_RAX));
     if (arg & SINGLE)
         box(x, i->rd, X0);
     else
@@ -325,7 +325,7 @@ static bool load(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     rvx_access(x, i->rs1, i->imm, single ? 4 : 8, RISCV_READ, &base, &disp);
     if (single)
         d = X0;
-    asm_vex_mem(x->cb, 0, single ? OP_MOVSS_LOAD : OP_MOVSD_LOAD, d, 0, host_mem(hg(base), disp));
+    rvx_vec_mem(x->cb, 0, single ? OP_MOVSS_LOAD : OP_MOVSD_LOAD, d, 0, host_mem(hg(base), disp));
     if (single)
         box(x, i->rd, d);
     else
@@ -341,7 +341,7 @@ static bool store(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     if (!x->fp)
         return false;
     rvx_access(x, i->rs1, i->imm, single ? 4 : 8, RISCV_WRITE, &base, &disp);
-    asm_vex_mem(x->cb, 0, single ? OP_MOVSS_STORE : OP_MOVSD_STORE, use(x, i->rs2, X0), 0, host_mem(hg(base), disp));
+    rvx_vec_mem(x->cb, 0, single ? OP_MOVSS_STORE : OP_MOVSD_STORE, use(x, i->rs2, X0), 0, host_mem(hg(base), disp));
     return true;
 }
 

@@ -126,7 +126,7 @@ static void move_guest(struct codebuf *cb, bool load, bool fp)
     }
     for (unsigned n = 0; fp && n < 32; n++)
         if (f_host(n) != IN_MEMORY)
-            asm_vex_mem(cb, 0, load ? OP_MOVSD_LOAD : OP_MOVSD_STORE, f_host(n), 0, f_mem(n));
+            rvx_vec_mem(cb, 0, load ? OP_MOVSD_LOAD : OP_MOVSD_STORE, f_host(n), 0, f_mem(n));
 }
 
 static void mxcsr_to_guest(struct codebuf *cb)
@@ -358,7 +358,7 @@ static void put_nan_tail(struct rvx *x, const struct rvx_tail *t)
 {
     struct codebuf *cb = x->cb;
     asm_mov_imm(cb, HOST_RAX, t->single ? 0xffffffff7fc00000 : 0x7ff8000000000000);
-    asm_vex_reg(cb, 1, ASM_0F | ASM_66 | 0x6e, t->reg, 0, H_RAX); /* vmovq */
+    rvx_vec_reg(cb, 1, ASM_0F | ASM_66 | 0x6e, t->reg, 0, H_RAX); /* vmovq */
     (void)asm_jmp(cb, cb->rx + t->again);
 }
 
