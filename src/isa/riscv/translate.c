@@ -302,10 +302,12 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
 {
     struct riscv_code *code = x->code;
     const uint8_t *end = codebuf_here(x->cb);
+    size_t hot = riscv_code_to_cold(code);
     rvx_tails(x);
     const uint8_t *gone = codebuf_here(x->cb);
     asm_mov_imm(x->cb, HOST_RAX, x->insn[0].pc);
     (void)asm_jmp(x->cb, code->stub_pc[x->fp]);
+    riscv_code_to_hot(code, hot);
     struct riscv_native *n = riscv_code_alloc(code, sizeof(*n) + x->nr * sizeof(n->start[0]));
     if (!n || x->failed || x->cb->failed)
         return NULL;
@@ -334,7 +336,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
 {
     struct rvx *x = code->work;
     uint32_t links = code->nr_links;
-    size_t pos = code->cb.pos, arena = code->arena_pos;
+    size_t pos = code->cb.pos, cold = code->cold, arena = code->arena_pos;
     memset(x, 0, offsetof(struct rvx, insn));
     x->code = code;
     x->cb = &code->cb;
@@ -351,6 +353,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     struct riscv_native *n = finish(x, links);
     if (!n) {
         codebuf_rollback(&code->cb, pos);
+        code->cold = cold;
         code->nr_links = links;
         code->arena_pos = arena;
     }
@@ -359,6 +362,6 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
 
 bool riscv_code_has_room(const struct riscv_code *code)
 {
-    return code->cb.pos + ROOM < code->cb.end && code->arena_pos + ROOM < code->arena_size
+    return code->cb.pos + ROOM < code->cold_base && code->cold + ROOM < code->cb.size && code->arena_pos + ROOM < code->arena_size
            && code->nr_links + 2 * RISCV_TRACE_MAX < code->links_max;
 }

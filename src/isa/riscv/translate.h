@@ -149,7 +149,8 @@ struct riscv_code {
     struct riscv_link *link; /* owned */
     uint32_t nr_links, links_max;
     uint32_t next_site[3][2]; /* shared S, shared others, own; read, write */
-    size_t base;              /* behind the stubs */
+    size_t base, cold_base;   /* where translations begin: behind the stubs; their code for rare cases, apart, so that the rest lies close */
+    size_t cold;              /* where the next of that goes; the rest at cb.pos */
     struct rvx *work;         /* owned: the translation in progress */
     uint8_t wanders[RISCV_WANDERERS / 8]; /* bits, by hash of pc: the access there changes pages too often for a site */
     void (*enter)(void *rbp, const void *code);
@@ -167,6 +168,9 @@ void riscv_code_done(struct riscv_code *code);
 /* Forgets all translations; the caller forgets its pointers to them. */
 void riscv_code_reset(struct riscv_code *code);
 bool riscv_code_has_room(const struct riscv_code *code);
+/* Goes on emitting where code for rare cases goes, and back to where that returned. */
+size_t riscv_code_to_cold(struct riscv_code *code);
+void riscv_code_to_hot(struct riscv_code *code, size_t hot);
 /* Memory from the arena that lives until the next reset, NULL: full. */
 void *riscv_code_alloc(struct riscv_code *code, size_t bytes);
 /* The mode of a hart now, RISCV_MODE_NONE: the interpreter must go on (MPRV). */

@@ -143,6 +143,21 @@ void riscv_code_done(struct riscv_code *code)
     free(code->work);
 }
 
+size_t riscv_code_to_cold(struct riscv_code *code)
+{
+    size_t hot = code->cb.pos;
+    code->cb.pos = code->cold;
+    code->cb.end = code->cb.size;
+    return hot;
+}
+
+void riscv_code_to_hot(struct riscv_code *code, size_t hot)
+{
+    code->cold = code->cb.pos;
+    code->cb.pos = hot;
+    code->cb.end = code->cold_base;
+}
+
 void *riscv_code_alloc(struct riscv_code *code, size_t bytes)
 {
     size_t at = ALIGN_UP(code->arena_pos, (size_t)16);
@@ -226,6 +241,8 @@ void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page)
 void riscv_code_reset(struct riscv_code *code)
 {
     code->cb.pos = code->base;
+    code->cold = code->cold_base;
+    code->cb.end = code->cold_base;
     code->cb.failed = false;
     code->arena_pos = 0;
     code->nr_links = 0;
@@ -261,12 +278,15 @@ void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_
     const uint8_t *to = l->back ? n->checked : n->entry;
     bool near = n->page[0] == l->from->page[0] || (l->from->nr_pages == 2 && n->page[0] == l->from->page[1]);
     if (!near) { /* another page: is it still mapped? */
-        if (code->cb.pos + 64 > code->cb.end)
+        enum { CHECK_MAX = 64 };
+        if (code->cold + CHECK_MAX > code->cb.size)
             return;
+        size_t hot = riscv_code_to_cold(code);
         const uint8_t *check = codebuf_here(&code->cb);
         asm_alu_mem_imm(&code->cb, HOST_CMP, 4, at_rbp(rvx_fetch_at((n->mode & 15U) / 2, n->pc)), (int32_t)n->page[0]->id);
         (void)asm_jcc(&code->cb, CC_NE, code->cb.rx + l->miss);
         (void)asm_jmp(&code->cb, to);
+        riscv_code_to_hot(code, hot);
         to = check;
         code->nr_crossed++;
     }

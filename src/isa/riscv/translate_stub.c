@@ -9,6 +9,7 @@
 #include "core/vcpu.h"
 #include "isa/riscv/translate_emit.h"
 
+enum { HOT_SHARE = 45 /* per cent of the code */ };
 enum { SITE_MISSES = 128, SITE_CYCLES = 500 };
 enum { MXCSR_DEFAULT = 0x1f80, MXCSR_RC_SHIFT = 13, MXCSR_FLAGS = 0x3f };
 enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_MOVSXD = 0x63, OP_CMP_R_RM = 0x3b };
@@ -302,6 +303,7 @@ bool rvx_stubs(struct riscv_code *code)
                 code->stub_miss[bank][access][fp] = put_miss(cb, bank, (enum riscv_access)access, code->stub_slow[fp]);
     }
     code->base = cb->pos;
+    code->cold_base = cb->pos + (cb->size - cb->pos) / 100 * HOT_SHARE;
     return !cb->failed;
 }
 
