@@ -209,7 +209,7 @@ static void jump_to_rax(struct rvx *x)
     asm_alu(x->cb, HOST_XOR, 4, HOST_RCX, HOST_RAX);
     asm_alu_imm(x->cb, HOST_AND, 4, HOST_RCX, (RISCV_JUMPS - 1) * 2); /* entries are 16 bytes, pcs are even */
     asm_insn_sib(x->cb, 8, 0x3b, H_RAX, entry);
-    (void)asm_jcc(x->cb, CC_NE, x->code->stub_pc[x->fp]);
+    (void)asm_jcc(x->cb, CC_NE, x->code->stub_jump[x->mode & ~(unsigned)RISCV_MODE_PLAIN]);
     entry.disp = at + (int32_t)offsetof(struct riscv_jump, code);
     asm_insn_sib(x->cb, 4, 0xff, 4, entry); /* jmp [] */
 }

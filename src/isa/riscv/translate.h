@@ -27,13 +27,27 @@
  * is what the host can do). */
 enum { RISCV_MODE_FP = 1, RISCV_MODE_NR = 2 * RISCV_BANK_NR, RISCV_MODE_PLAIN = 16, RISCV_MODE_NONE = 0xff };
 
-enum { RISCV_SITES = 4096, RISCV_JUMPS = 4096, RISCV_JUMP_SHIFT = 11, RISCV_FETCHES = 1024, RISCV_TRACE_MAX = 96, RISCV_TRACE_PAGES = 2, RISCV_WANDERERS = 1 << 16 };
+enum { RISCV_SITES = 4096, RISCV_JUMPS = 4096, RISCV_JUMP_SHIFT = 11, RISCV_PLACES = 1 << 15, RISCV_FETCHES = 1024, RISCV_TRACE_MAX = 96, RISCV_TRACE_PAGES = 2, RISCV_WANDERERS = 1 << 16 };
 
 /* An entry of the jump caches. */
 struct riscv_jump {
     uint64_t pc; /* odd: none */
     uint64_t code;
 };
+
+/* Where the translation of a place is: behind the jump caches. It counts where the code page is mapped now. */
+struct riscv_place {
+    uint64_t key; /* pc, with its mode in the upper bits: riscv_place_key() */
+    uint64_t code;
+    uint32_t id; /* of the code page */
+    uint32_t unused[3];
+};
+
+/* Upper bits of a pc say nothing that the others do not. */
+static inline uint64_t riscv_place_key(gva_t pc, unsigned mode)
+{
+    return pc ^ ((uint64_t)mode + 1) << 58;
+}
 
 /* What is known of the code and data that one set of page tables shows: of U-mode's and SUM's (own), of the rest (shared). */
 struct riscv_known {
@@ -64,6 +78,8 @@ struct riscv_frame {
         uint64_t host_rsp;
         _Atomic uint32_t *requests; /* borrowed: the vCPU's */
         struct riscv_tlb_entry *tlb[RISCV_BANK_NR]; /* borrowed: tlb->bank[] */
+        struct riscv_place *places;                 /* borrowed: code->places */
+        uint64_t mode_key[RISCV_MODE_NR];           /* riscv_place_key(0, mode) */
         uint32_t mxcsr, host_mxcsr;
         uint64_t sign64[2], abs64[2]; /* constants for vector instructions, aligned */
         uint64_t sign32[2], abs32[2], box[2];
@@ -144,6 +160,7 @@ struct riscv_code {
     struct riscv_cpu *cpu;                    /* borrowed */
     struct riscv_frame *frame[RISCV_SPACES], *now; /* owned mappings; the one in use */
     uint64_t seen[RISCV_SPACES], seen_shared, seen_all; /* of the TLB's flushes */
+    struct riscv_place *places;               /* owned; RISCV_PLACES of them, by hash of pc */
     uint8_t *arena;                           /* owned: natives, pages, misses, callouts */
     size_t arena_size, arena_pos;
     struct riscv_link *link; /* owned */
@@ -156,6 +173,7 @@ struct riscv_code {
     void (*enter)(void *rbp, const void *code);
     void (*enter_fp)(void *rbp, const void *code);
     const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2]; /* by fp */
+    const uint8_t *stub_jump[RISCV_MODE_NR]; /* to the address in rax, which the jump cache does not have */
     const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2];                                                           /* [bank][access][fp] */
     bool running_fp; /* what runs is of a mode with floating point */
     uint64_t translated, insns, called_out, nr_linked, nr_crossed, kills, wanderers;

@@ -87,6 +87,9 @@ static void fill_shared(struct riscv_code *code)
     struct riscv_frame *f = code->frame[0];
     const uint64_t sign = 1ULL << 63, sign32 = 1ULL << 31, ones = 0xffffffff00000000;
     f->shared.code = code;
+    f->shared.places = code->places;
+    for (unsigned mode = 0; mode < RISCV_MODE_NR; mode++)
+        f->shared.mode_key[mode] = riscv_place_key(0, mode);
     f->shared.requests = &code->cpu->vcpu->requests;
     f->shared.sign64[0] = sign;
     f->shared.abs64[0] = ~sign;
@@ -116,7 +119,8 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     code->arena = malloc(code->arena_size);
     code->link = malloc(code->links_max * sizeof(*code->link));
     code->work = malloc(sizeof(*code->work));
-    if (!code->arena || !code->link || !code->work)
+    code->places = calloc(RISCV_PLACES, sizeof(*code->places));
+    if (!code->places || !code->arena || !code->link || !code->work)
         return error_set(err, -ENOMEM, "no memory for engine bt");
     int r = catch_faults(err);
     if (r == 0)
@@ -140,6 +144,7 @@ void riscv_code_done(struct riscv_code *code)
     codebuf_done(&code->cb);
     free(code->arena);
     free(code->link);
+    free(code->places);
     free(code->work);
 }
 
@@ -247,6 +252,7 @@ void riscv_code_reset(struct riscv_code *code)
     code->arena_pos = 0;
     code->nr_links = 0;
     memset(code->next_site, 0, sizeof(code->next_site));
+    memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
     code->seen_shared = code->seen_all = UINT64_MAX;
     for (unsigned k = 0; k < RISCV_SPACES; k++)
         code->seen[k] = UINT64_MAX;
@@ -308,7 +314,10 @@ void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
 {
     struct riscv_frame *f = code->now;
     struct riscv_jump *jump = n->mode / 2 == RISCV_BANK_U ? f->own.jump[n->mode & 1] : f->shared.jump[n->mode];
-    jump[(n->pc ^ n->pc >> RISCV_JUMP_SHIFT) / 2 & (RISCV_JUMPS - 1)] = (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked };
+    uint64_t hash = (n->pc ^ n->pc >> RISCV_JUMP_SHIFT) / 2;
+    jump[hash & (RISCV_JUMPS - 1)] = (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked };
+    code->places[hash & (RISCV_PLACES - 1)] =
+        (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode), .code = (uint64_t)n->checked, .id = n->page[0]->id };
 }
 
 static void put_kill(struct riscv_code *code, const uint8_t *at, const uint8_t *to)

@@ -284,6 +284,35 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
     return here;
 }
 
+/* Looks the address in rax up in code->places. rcx and rdx are free. */
+static const uint8_t *put_jump(struct codebuf *cb, unsigned mode, const uint8_t *stub_pc)
+{
+    struct host_sib fetch = { HOST_RBP, HOST_RDX, 4, rvx_fetch_at(mode / 2, 0) };
+    codebuf_align(cb, 16);
+    const uint8_t *here = codebuf_here(cb);
+    asm_mov(cb, 4, HOST_RCX, HOST_RAX);
+    asm_insn_reg(cb, 4, 0xc1, 5, H_RCX); /* shr ecx, imm8 */
+    codebuf_put1(cb, RISCV_JUMP_SHIFT);
+    asm_alu(cb, HOST_XOR, 4, HOST_RCX, HOST_RAX);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RCX, (RISCV_PLACES - 1) * 2); /* a place is 32 bytes, pcs are even */
+    asm_insn_reg(cb, 4, 0xc1, 4, H_RCX);                            /* shl ecx, imm8 */
+    codebuf_put1(cb, 4);
+    asm_insn_mem(cb, 8, 0x03, H_RCX, at_rbp(FRAME(shared.places)));
+    asm_load(cb, 8, HOST_RDX, at_rbp(FRAME(shared.mode_key) + 8 * (int32_t)mode));
+    asm_alu(cb, HOST_XOR, 8, HOST_RDX, HOST_RAX);
+    asm_insn_mem(cb, 8, OP_CMP_R_RM, H_RDX, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, key)));
+    (void)asm_jcc(cb, CC_NE, stub_pc);
+    asm_mov(cb, 4, HOST_RDX, HOST_RAX);
+    asm_insn_reg(cb, 4, 0xc1, 5, H_RDX);
+    codebuf_put1(cb, GPAGE_SHIFT);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RDX, RISCV_FETCHES - 1);
+    asm_insn_sib(cb, 4, 0x8b, H_RDX, fetch);
+    asm_insn_mem(cb, 4, OP_CMP_R_RM, H_RDX, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, id)));
+    (void)asm_jcc(cb, CC_NE, stub_pc);
+    asm_insn_mem(cb, 4, 0xff, 4, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, code))); /* jmp [] */
+    return here;
+}
+
 bool rvx_stubs(struct riscv_code *code)
 {
     struct codebuf *cb = &code->cb;
@@ -302,6 +331,8 @@ bool rvx_stubs(struct riscv_code *code)
             for (unsigned access = 0; access < 2; access++)
                 code->stub_miss[bank][access][fp] = put_miss(cb, bank, (enum riscv_access)access, code->stub_slow[fp]);
     }
+    for (unsigned mode = 0; mode < RISCV_MODE_NR; mode++)
+        code->stub_jump[mode] = put_jump(cb, mode, code->stub_pc[mode & RISCV_MODE_FP]);
     code->base = cb->pos;
     code->cold_base = cb->pos + (cb->size - cb->pos) / 100 * HOT_SHARE;
     return !cb->failed;
