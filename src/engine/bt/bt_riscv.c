@@ -20,7 +20,7 @@
 #include "isa/riscv/run.h"
 #include "isa/riscv/translate.h"
 
-enum { HOT = 6, HEATS = 1 << 16, TAKEN = 1 << 14, NATIVES = 1 << 15, PAGES = 1 << 12, RUN_SHARE = 30 /* per cent */ };
+enum { HOT = 6, HEATS = 1 << 16, TAKEN = 1 << 16, TAKEN_MAX = 3, NATIVES = 1 << 15, PAGES = 1 << 12, RUN_SHARE = 30 /* per cent */ };
 
 struct bt_riscv {
     struct riscv_run *run; /* owned */
@@ -29,7 +29,7 @@ struct bt_riscv {
     struct riscv_code_page *page[PAGES];   /* by hash of the guest page */
     uint32_t nr_pages;                     /* ids given */
     uint8_t heat[HEATS];                   /* by hash of pc: times a block was interpreted */
-    int8_t taken[TAKEN];                   /* by hash of pc: how much more often a branch was taken than not */
+    int8_t taken[TAKEN];                   /* by hash of pc: how much more often a branch was taken than not lately */
     uint64_t writes;                       /* noted writes to code pages that were looked at */
     struct gmem *gmem;                     /* borrowed: the machine's */
     struct gmem_storer storer;
@@ -223,10 +223,15 @@ static struct riscv_native *find(struct bt_riscv *e, gva_t pc, unsigned mode, ui
     return n;
 }
 
+static unsigned taken_hash(gva_t pc)
+{
+    return (unsigned)((pc >> 1 ^ pc >> 17) & (TAKEN - 1));
+}
+
 static bool mostly_taken(void *opaque, gva_t pc)
 {
     const struct bt_riscv *e = opaque;
-    return e->taken[pc / 2 & (TAKEN - 1)] > 0;
+    return e->taken[taken_hash(pc)] > 0;
 }
 
 static struct riscv_native *translate(struct bt_riscv *e, gva_t pc, unsigned mode)
@@ -301,10 +306,10 @@ static void interpret(struct bt_riscv *e, struct riscv_cpu *c)
     e->code.now->shared.exit = RISCV_EXIT_NEXT;
     e->cold++;
     riscv_run_block(e->run, c, &pc, &taken);
-    int8_t *count = &e->taken[pc / 2 & (TAKEN - 1)];
-    if (taken == 1 && *count < INT8_MAX)
+    int8_t *count = &e->taken[taken_hash(pc)];
+    if (taken == 1 && *count < TAKEN_MAX)
         ++*count;
-    else if (taken == 0 && *count > INT8_MIN)
+    else if (taken == 0 && *count > -TAKEN_MAX)
         --*count;
 }
 

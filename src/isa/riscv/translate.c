@@ -10,6 +10,7 @@
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
 
+enum { ROUND_MAX = 32, ROUNDS_MAX = 64 };
 enum { CODE_AN_INSN_MAX = 160, ROOM = 2 * RISCV_TRACE_MAX * CODE_AN_INSN_MAX };
 
 /* ---- rules ---- */
@@ -100,16 +101,27 @@ static bool fetch(struct rvx *x, gva_t pc, const struct riscv_finder *finder)
     return true;
 }
 
+/* It is in the trace already, in this round of it if it is a loop. */
 static bool in_trace(const struct rvx *x, gva_t pc)
 {
-    for (unsigned k = 0; k < x->nr; k++)
+    for (unsigned k = x->round; k < x->nr; k++)
         if (x->insn[k].pc == pc)
             return true;
     return false;
 }
 
+/* A short loop is in the trace a few times: then its accesses are checked, and requests looked for, less often. */
+static bool another_round(struct rvx *x, gva_t pc)
+{
+    unsigned round = x->nr - x->round;
+    if (x->plain || pc != x->insn[0].pc || round > ROUND_MAX || x->nr + round > ROUNDS_MAX)
+        return false;
+    x->round = x->nr;
+    return true;
+}
+
 /* How the trace goes on behind its last instruction, and where. */
-static enum rvx_way way_on(const struct rvx *x, const struct riscv_finder *finder, gva_t *ret_pc)
+static enum rvx_way way_on(struct rvx *x, const struct riscv_finder *finder, gva_t *ret_pc)
 {
     const struct rvx_insn *n = &x->insn[x->nr - 1];
     bool branch = is_branch(&n->i);
@@ -118,9 +130,9 @@ static enum rvx_way way_on(const struct rvx *x, const struct riscv_finder *finde
         return RVX_ENDS;
     if (n->i.step == rv_jal || (branch && finder->taken(finder->opaque, n->pc))) {
         *ret_pc = n->pc + (uint64_t)(int64_t)n->i.imm;
-        return in_trace(x, *ret_pc) ? RVX_ENDS : RVX_JUMPS;
+        return !in_trace(x, *ret_pc) || another_round(x, *ret_pc) ? RVX_JUMPS : RVX_ENDS;
     }
-    return in_trace(x, *ret_pc) ? RVX_ENDS : RVX_FALLS;
+    return !in_trace(x, *ret_pc) || another_round(x, *ret_pc) ? RVX_FALLS : RVX_ENDS;
 }
 
 static bool collect(struct rvx *x, gva_t pc, const struct riscv_finder *finder)
@@ -344,7 +356,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     x->bank = (mode & ~(unsigned)RISCV_MODE_PLAIN) / 2;
     x->fp = mode & RISCV_MODE_FP;
     x->plain = mode & RISCV_MODE_PLAIN;
-    x->nr_pages = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
+    x->nr_pages = x->round = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
     x->failed = false;
     memset(x->group, 0, sizeof(x->group));
     if (!collect(x, pc, finder))
