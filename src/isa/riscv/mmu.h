@@ -99,6 +99,8 @@ static inline struct riscv_tlb_entry *riscv_tlb_entry(const struct riscv_tlb *tl
 {
     return &tlb->bank[bank][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)];
 }
+/* Whether va, which can be written, may be stored to without a look at marks; its entry says so from now on. */
+bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va);
 /* Enters a page; `writable`: a write needs no other walk, either. */
 struct riscv_walk;
 void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct riscv_walk *w, enum riscv_access access,
