@@ -4,7 +4,7 @@
  *
  * Its init counts, sorts and reads a disk, and says what came out in lines that begin with '@', the last of them @end. All
  * engines in turn, which take the state from each other. Skipped (77) unless DOPPEL_TEST_RISCV_KERNEL names a kernel beside its
- * busybox, as scripts/get-guest puts it, with drivers for serial ports, virtio-mmio and virtio-blk built in: no modules are
+ * busybox, as scripts/get-guest puts it, with drivers for serial ports, virtio-mmio, PCI and virtio-blk built in: no modules are
  * loaded here.
  */
 #include <setjmp.h>
@@ -45,6 +45,7 @@ static char disk[] = "/tmp/doppel-riscv-save-XXXXXX";
 static struct blob initramfs;
 static char out[OUT_MAX + 1];
 static size_t out_len;
+static enum vm_bus bus;
 
 struct box {
     struct vm_config config;
@@ -97,6 +98,7 @@ static void open_box(struct box *b, const char *engine)
                            .cmdline = "console=ttyS0 panic=-1 quiet",
                            .disk = { { .path = disk, .read_only = true } },
                            .nr_disks = 1,
+                           .bus = bus,
                        } };
     if (loop_new(&b->loop, &err) < 0 || chardev_buffer_new(OUT_MAX, &b->below, &err) < 0
         || console_new(b->below, &b->console, &err) < 0)
@@ -172,13 +174,12 @@ static unsigned engines(const char *names[ENGINES_MAX])
     return nr;
 }
 
-static void a_saved_linux_goes_on_in_another_machine(void **state)
+static void goes_on(void)
 {
     static char want[8192], got[8192];
     const char *engine[ENGINES_MAX];
     const unsigned nr = engines(engine);
     struct box b;
-    (void)state;
     make_initramfs();
     out_len = 0;
     open_box(&b, engine[0]);
@@ -218,6 +219,20 @@ static void a_saved_linux_goes_on_in_another_machine(void **state)
     blob_done(&initramfs);
 }
 
+static void a_saved_linux_goes_on_in_another_machine(void **state)
+{
+    (void)state;
+    bus = VM_BUS_MMIO;
+    goes_on();
+}
+
+static void so_it_does_on_pci(void **state)
+{
+    (void)state;
+    bus = VM_BUS_PCI;
+    goes_on();
+}
+
 static void make_disk(void)
 {
     static uint8_t bytes[DISK];
@@ -230,7 +245,10 @@ static void make_disk(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(a_saved_linux_goes_on_in_another_machine) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_saved_linux_goes_on_in_another_machine),
+        cmocka_unit_test(so_it_does_on_pci),
+    };
     kernel = getenv("DOPPEL_TEST_RISCV_KERNEL");
     if (!kernel || !strchr(kernel, '/') || access(kernel, R_OK) < 0) {
         printf("skipped: DOPPEL_TEST_RISCV_KERNEL names no kernel that can be read\n");
