@@ -34,6 +34,7 @@ enum option_id {
     OPT_CONSOLE,
     OPT_BALLOON,
     OPT_VSOCK,
+    OPT_BUS,
     OPT_SANDBOX,
     OPT_NAME,
     OPT_TIMEOUT,
@@ -79,6 +80,7 @@ static const struct option_row rows[] = {
     { "--balloon", OPT_BALLOON, "[=SIZE]", "the guest gives free memory back to the host, and keeps SIZE of it (all)" },
     { "--vsock", OPT_VSOCK, "PATH[,cid=N]",
       "sockets between guest and host: its port P is the host's Unix socket PATH_P; PATH leads to the guest's ports (cid: 3)" },
+    { "--bus", OPT_BUS, "mmio|pci", "riscv64: where the guest finds its disks, network, shares and so on (mmio)" },
     { "--name", OPT_NAME, "NAME", "what doppel ps, pause, resume, stop and console call the machine (vm-PID)" },
     { "--sandbox", OPT_SANDBOX, "on|off|auto", "give up what a running machine does not need (auto: on where it works)" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
@@ -184,6 +186,14 @@ static int parse_cid(const char *text, uint32_t *ret_cid, struct error *err)
     if (!isdigit((unsigned char)text[0]) || *end || errno || n < VM_CID_MIN || n > VM_CID_MAX)
         return error_set(err, -EINVAL, "cid '%s' is not a number from %d to %u", text, VM_CID_MIN, VM_CID_MAX);
     *ret_cid = (uint32_t)n;
+    return 0;
+}
+
+static int parse_bus(const char *text, enum vm_bus *ret_bus, struct error *err)
+{
+    if (strcmp(text, "mmio") != 0 && strcmp(text, "pci") != 0)
+        return error_set(err, -EINVAL, "'%s' is not mmio or pci", text);
+    *ret_bus = strcmp(text, "pci") == 0 ? VM_BUS_PCI : VM_BUS_MMIO;
     return 0;
 }
 
@@ -313,6 +323,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_CONSOLE: return parse_serial(value, &o->console, err);
     case OPT_BALLOON: return parse_balloon(value, &o->vm, err);
     case OPT_VSOCK: return parse_vsock(value, o, err);
+    case OPT_BUS: return parse_bus(value, &o->vm.bus, err);
     case OPT_SANDBOX: return parse_sandbox(value, &o->sandbox, err);
     case OPT_NAME: o->name = value; return machine_name_check(value, err);
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);

@@ -40,7 +40,7 @@ static void update(struct goldfish_rtc *r)
     }
     irq_set(&r->irq, r->pending && r->enabled);
     const uint64_t at = (uint64_t)vm_clock_now(r->clock) + (r->alarm - now);
-    vm_timer_arm(&r->timer, !r->armed || r->alarm - now >> 63 || at >> 63 ? VM_TIME_NEVER : (ns_t)at);
+    vm_timer_arm(&r->timer, !r->armed || (r->alarm - now) >> 63 || at >> 63 ? VM_TIME_NEVER : (ns_t)at);
 }
 
 static void on_alarm(void *opaque, ns_t now)

@@ -68,10 +68,10 @@ static const struct arch {
     const char *name;
     const unsigned char *init;
     const unsigned long *init_len;
-    struct module_of_device transport; /* how the board's devices are reached: the first module */
+    struct module_of_device transport[2]; /* how the board's devices are reached: the first modules; name NULL: no other */
 } archs[] = {
-    { "x86-64", guest_init, &guest_init_len, { "virtio_pci", ANY_DEVICE } },
-    { "riscv64", guest_init_riscv, &guest_init_riscv_len, { "virtio_mmio", ANY_DEVICE } },
+    { "x86-64", guest_init, &guest_init_len, { { "virtio_pci", ANY_DEVICE } } },
+    { "riscv64", guest_init_riscv, &guest_init_riscv_len, { { "virtio_mmio", ANY_DEVICE }, { "virtio_pci", ANY_DEVICE } } },
 };
 
 /* Paths relative to lib/modules/VERSION, as modules.dep has them, in the order of loading. */
@@ -364,8 +364,8 @@ static int add_modules(struct cpio *c, const struct initramfs_args *args, const 
         if (dep.data[i] == '\n')
             dep.data[i] = '\0';
     }
-    if (r >= 0)
-        r = add_module_closure(&list, &dep, &arch->transport, err);
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(arch->transport) && arch->transport[i].name; i++)
+        r = add_module_closure(&list, &dep, &arch->transport[i], err);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(modules_of_devices); i++)
         r = add_module_closure(&list, &dep, &modules_of_devices[i], err);
     if (r >= 0)

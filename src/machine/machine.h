@@ -38,6 +38,9 @@ struct vsock_config {
     uint32_t cid;     /* the guest's: VM_CID_MIN..VM_CID_MAX */
 };
 
+/* DEFAULT: PCI on board pc, which has nothing else, virtio-mmio on board virt. */
+enum vm_bus { VM_BUS_DEFAULT, VM_BUS_MMIO, VM_BUS_PCI };
+
 /* What the user wants; the command line, a config file and the REST API all fill this. Strings are borrowed and outlive
  * the machine. */
 struct vm_config {
@@ -64,6 +67,7 @@ struct vm_config {
     bool balloon;             /* the guest can give memory back */
     uint64_t balloon_keep;    /* bytes of its memory that the guest is to keep at first; 0: all */
     struct vsock_config vsock;
+    enum vm_bus bus;        /* how the guest reaches its virtio devices */
     bool reboot;            /* a guest's reset restarts it; else it ends the machine */
     bool stats;             /* keep counts that cost time, too, for machine_stats() */
     const char *trace_code; /* folder for a log of translated code, NULL: none */

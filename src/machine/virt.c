@@ -22,6 +22,7 @@
 #include "core/vcpu.h"
 #include "device/clint.h"
 #include "device/goldfish_rtc.h"
+#include "device/pcihost.h"
 #include "device/plic.h"
 #include "device/sifive_test.h"
 #include "device/uart16550.h"
@@ -32,12 +33,13 @@
 #include "machine/blob.h"
 #include "machine/initrd.h"
 #include "machine/machine.h"
+#include "machine/pci_slots.h"
 #include "machine/sbi.h"
 #include "machine/virt_boot.h"
 #include "machine/virt_fdt.h"
 #include "machine/virtio_devices.h"
 
-enum { FIXED_CHIPS = 6, CHIPS_MAX = FIXED_CHIPS + VIRTIO_DEVICES_MAX + VIRT_VIRTIO_SLOTS };
+enum { FIXED_CHIPS = 7, CHIPS_MAX = FIXED_CHIPS + PCI_SLOTS_CHIPS + VIRTIO_DEVICES_MAX + VIRT_VIRTIO_SLOTS };
 enum { CMDLINE_MAX = 1023 }; /* Spec: Linux arch/riscv/include/uapi/asm/setup.h COMMAND_LINE_SIZE */
 enum { FIRMWARE_MAX = 64 << 20, FIRMWARE_INFO = 64 };
 #define INITRD_MAX (4UL << 30)
@@ -53,6 +55,8 @@ struct virt {
     struct uart16550 uart[2];
     struct goldfish_rtc rtc;
     struct sifive_test finisher;
+    struct pcihost pci; /* used with VM_BUS_PCI, as the next */
+    struct pci_slots pci_slots;
     struct virtio_devices devices;
     unsigned nr_slots; /* with a device; they come first */
     struct virtio_mmio slot[VIRT_VIRTIO_SLOTS];
@@ -112,9 +116,24 @@ static void init_chips(struct virt *v, const struct machine_ports *ports)
     v->sbi = (struct sbi){ .vm = v->vm, .console = ports->serial[0] };
 }
 
+/* PCI without MSI, which the PLIC does not know. */
+static void init_pci(struct virt *v)
+{
+    const struct msi_sink none = { 0 };
+    struct irq_line intx[PCI_SLOTS_INTX];
+    for (unsigned i = 0; i < PCI_SLOTS_INTX; i++)
+        intx[i] = (struct irq_line){ .fn = plic_set_irq, .opaque = &v->plic, .pin = VIRT_IRQ_PCI + i };
+    pcihost_init(&v->pci, &v->vm->mmio, &v->vm->pio, NULL);
+    pci_slots_init(&v->pci_slots, &v->pci.bus, intx, &none);
+}
+
 /* Behind virtio, each device of it before its transport: what they end before they are reset or saved may interrupt. */
 static void list_chips(struct virt *v)
 {
+    for (unsigned i = 0; i < v->pci_slots.nr_chips; i++)
+        add_chip(v, v->pci_slots.chip[i].class, v->pci_slots.chip[i].dev);
+    if (v->config->bus == VM_BUS_PCI)
+        add_chip(v, &pcihost_class, &v->pci);
     add_chip(v, &plic_class, &v->plic);
     add_chip(v, &clint_class, &v->clint);
     add_chip(v, &uart16550_class, &v->uart[0]);
@@ -148,6 +167,8 @@ static int map_chips(struct virt *v, struct error *err)
     for (unsigned i = 0; r == 0 && i < VIRT_VIRTIO_SLOTS; i++)
         r = bus_map(bus, VIRT_VIRTIO + (uint64_t)i * VIRT_VIRTIO_STRIDE, VIRTIO_MMIO_SIZE, &virtio_mmio_io_ops, &v->slot[i],
                     "virtio-mmio", err);
+    if (r == 0 && v->config->bus == VM_BUS_PCI)
+        r = bus_map(bus, VIRT_ECAM, PCIHOST_ECAM_SIZE, &pcihost_ecam_ops, &v->pci, "ecam", err);
     return r;
 }
 
@@ -206,9 +227,11 @@ static int virt_new(const struct vm_config *config, const struct machine_ports *
     if (r < 0)
         return r;
     init_chips(v, ports);
+    init_pci(v);
     r = make_cpus(v, engine, err);
     if (r == 0)
-        r = virtio_devices_init(&v->devices, config, ports, vm, plug, v, err);
+        r = config->bus == VM_BUS_PCI ? virtio_devices_init(&v->devices, config, ports, vm, pci_slots_plug, &v->pci_slots, err)
+                                      : virtio_devices_init(&v->devices, config, ports, vm, plug, v, err);
     const unsigned devices = v->nr_slots;
     while (v->nr_slots < VIRT_VIRTIO_SLOTS)
         fill_slot(v, NULL);
@@ -288,6 +311,7 @@ static int write_tree(struct virt *v, const struct load_extent *initrd, struct e
         .initrd = initrd->start,
         .initrd_end = initrd->end,
         .virtio = v->nr_slots,
+        .pci = v->config->bus == VM_BUS_PCI,
     };
     size_t size;
     if (strlen(args.cmdline) > CMDLINE_MAX)
@@ -404,6 +428,8 @@ static int virt_power_on(void *board, struct error *err)
     }
     for (unsigned i = 0; i < v->nr_chips; i++)
         v->chip[i].class->reset(v->chip[i].dev);
+    static_assert(PCI_SLOTS_WINDOW <= VIRT_PCI_SIZE, "the functions fit into the window");
+    pci_slots_assign(&v->pci_slots, VIRT_PCI);
     gmem_reset(&v->vm->gmem); /* now that no device writes to it any more */
     int r = load(v, &entry, err);
     if (r < 0)

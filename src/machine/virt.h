@@ -23,6 +23,10 @@ enum {
     VIRT_IRQ_UART = 10,
     VIRT_IRQ_RTC = 11,
     VIRT_IRQ_UART2 = 12,
+    VIRT_ECAM = 0x30000000,
+    VIRT_PCI = 0x40000000, /* memory of PCI functions, VIRT_PCI_SIZE bytes */
+    VIRT_PCI_SIZE = 0x40000000,
+    VIRT_IRQ_PCI = 32, /* to 35: INTA# of slots 0, 1, 2, 3, 4, ... in turn */
     VIRT_HARTS_MAX = 8,
 };
 #define VIRT_RAM 0x80000000UL

@@ -16,14 +16,16 @@
 #include "base/checked.h"
 #include "device/clint.h"
 #include "device/goldfish_rtc.h"
+#include "device/pcihost.h"
 #include "device/plic.h"
 #include "device/sifive_test.h"
 #include "device/virtio/mmio.h"
 #include "isa/riscv/state.h"
+#include "machine/pci_slots.h"
 #include "machine/virt.h"
 
 enum { PHANDLE_PLIC = 1, PHANDLE_TEST = 2, PHANDLE_CPU = 0x10, PHANDLE_INTC = 0x20 }; /* of hart 0; the others follow */
-enum { UART_CLOCK = 3686400, UART_SIZE = 0x100, ISA_TEXT_MAX = 512, CELLS_MAX = 4 * VIRT_HARTS_MAX };
+enum { UART_CLOCK = 3686400, UART_SIZE = 0x100, ISA_TEXT_MAX = 512, CELLS_MAX = 96 /* of the largest property */ };
 static_assert((int)VIRT_HARTS_MAX <= (int)PHANDLE_INTC - (int)PHANDLE_CPU, "each hart has phandles of its own");
 
 struct tree {
@@ -260,6 +262,45 @@ static void add_virtio(struct tree *t, unsigned i)
     end(t);
 }
 
+/* One row an interrupt: slot and pin, masked, and the controller's source. Spec: Open Firmware, Recommended Practice: Interrupt
+ * Mapping */
+static void add_interrupt_map(struct tree *t)
+{
+    enum { PINS = 4, ROW = 6, SLOT_SHIFT = 11 };
+    static const uint32_t mask[] = { (PCI_SLOTS_INTX - 1) << SLOT_SHIFT, 0, 0, 7 };
+    uint32_t map[PCI_SLOTS_INTX * PINS * ROW], *row = map;
+    for (unsigned slot = 0; slot < PCI_SLOTS_INTX; slot++)
+        for (unsigned pin = 0; pin < PINS; pin++, row += ROW) {
+            row[0] = slot << SLOT_SHIFT;
+            row[1] = row[2] = 0;
+            row[3] = pin + 1;
+            row[4] = PHANDLE_PLIC;
+            row[5] = VIRT_IRQ_PCI + (slot + pin) % PCI_SLOTS_INTX;
+        }
+    cells(t, "interrupt-map-mask", mask, ARRAY_SIZE(mask));
+    cells(t, "interrupt-map", map, ARRAY_SIZE(map));
+}
+
+/* One bus, memory of 32 bits, no I/O ports, no MSI. */
+static void add_pci(struct tree *t)
+{
+    static const uint32_t buses[] = { 0, 0 };
+    static const uint32_t ranges[] = { 0x02000000, 0, VIRT_PCI, 0, VIRT_PCI, 0, VIRT_PCI_SIZE };
+    begin(t, "pci@%x", VIRT_ECAM);
+    text(t, "compatible", "pci-host-ecam-generic");
+    text(t, "device_type", "pci");
+    range(t, VIRT_ECAM, PCIHOST_ECAM_SIZE);
+    number(t, "#address-cells", 3);
+    number(t, "#size-cells", 2);
+    number(t, "#interrupt-cells", 1);
+    number(t, "linux,pci-domain", 0);
+    cells(t, "bus-range", buses, ARRAY_SIZE(buses));
+    cells(t, "ranges", ranges, ARRAY_SIZE(ranges));
+    flag(t, "dma-coherent");
+    add_interrupt_map(t);
+    end(t);
+}
+
 static void add_soc(struct tree *t, const struct virt_fdt_args *args)
 {
     begin(t, "soc");
@@ -276,6 +317,8 @@ static void add_soc(struct tree *t, const struct virt_fdt_args *args)
     add_rtc(t);
     for (unsigned i = 0; i < args->virtio; i++)
         add_virtio(t, i);
+    if (args->pci)
+        add_pci(t);
     end(t);
     add_syscon(t, "poweroff", "syscon-poweroff", SIFIVE_TEST_PASS);
     add_syscon(t, "reboot", "syscon-reboot", SIFIVE_TEST_RESET);

@@ -18,7 +18,8 @@ struct virt_fdt_args {
     uint64_t memory;             /* bytes */
     const char *cmdline;         /* borrowed */
     gpa_t initrd, initrd_end;    /* equal: there is none */
-    unsigned virtio;             /* places with a device, from the first on */
+    unsigned virtio;             /* virtio-mmio places with a device, from the first on */
+    bool pci;                    /* there is a PCI host bridge */
     uint8_t seed[VIRT_FDT_SEED]; /* random bytes for the kernel's entropy */
     uint64_t kaslr;              /* a random number for where the kernel goes */
 };

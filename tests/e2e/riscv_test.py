@@ -160,6 +160,8 @@ def bad_firmware_gets_one_clear_line():
 
 def what_the_board_lacks_is_said():
     refused('at most 8', 2, POWEROFF, '--cpus', '9')
+    refused('has its devices on PCI', 2, X86, '--bus', 'mmio', arch='x86-64')
+    refused("'isa' is not mmio or pci", 2, POWEROFF, '--bus', 'isa')
     refused("unknown CPU model 'x86-64-v3' for riscv64", 2, POWEROFF, '--cpu', 'x86-64-v3')
     refused("unknown engine 'bt' for riscv64", 2, POWEROFF, '--engine', 'bt')
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzer of all chips of the pc board: whatever a guest writes, however time passes, and whatever a snapshot says.
+ * Fuzzer of all chips of the pc board, and of board virt's clock: whatever a guest writes, however time passes, and whatever a
+ * snapshot says.
  *
  * A rig is every chip wired as on the board, on a test clock. Random actions drive one; now and then it is saved, loaded
  * into a second rig and saved again, which must give the same bytes, and damaged states are loaded into a third,
@@ -9,6 +10,7 @@
  */
 #include "fuzz.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include "base/checked.h"
 #include "device/acpipm.h"
 #include "device/debugexit.h"
+#include "device/goldfish_rtc.h"
 #include "device/i8042.h"
 #include "device/i8254.h"
 #include "device/i8259.h"
@@ -26,9 +29,10 @@
 #include "device/port61.h"
 #include "device/uart16550.h"
 
-enum { CPUS = 3, ROUND = 256, HANG_S = 20, RANGES_MAX = 24 };
+enum { CPUS = 3, ROUND = 256, HANG_S = 20, RANGES_MAX = 24, PARTS = 17 };
 #define ECAM 0xb0000000ULL
 #define IOAPIC 0xfec00000ULL
+#define GOLDFISH 0x101000ULL
 #define LATEST (1LL << 61)
 
 /* Where the actions come from. */
@@ -55,6 +59,7 @@ struct rig {
     struct ioapic ioapic;
     struct lapic_bus lapics;
     struct lapic lapic[CPUS];
+    struct goldfish_rtc goldfish;
     struct vcpu cpu[CPUS];
 };
 
@@ -154,6 +159,7 @@ static void map_chips(struct rig *r)
     map(&r->pio, 0x600, ACPIPM_IO_SIZE, &acpipm_io_ops, &r->pm);
     map(&r->pio, 0xcf8, PCIHOST_IO_SIZE, &pcihost_io_ops, &r->pci);
     map(&r->mmio, ECAM, PCIHOST_ECAM_SIZE, &pcihost_ecam_ops, &r->pci);
+    map(&r->mmio, GOLDFISH, GOLDFISH_RTC_IO_SIZE, &goldfish_rtc_io_ops, &r->goldfish);
     map(&r->mmio, IOAPIC, IOAPIC_IO_SIZE, &ioapic_io_ops, &r->ioapic);
 }
 
@@ -163,13 +169,15 @@ static const struct part *parts(unsigned *ret_nr)
     {                                                                                                                            \
         (class).state, offsetof(struct rig, member), (class).reset                                                               \
     }
-    static struct part p[16];
+    static struct part p[PARTS];
     const struct part all[] = {
-        PART(lapic[0], lapic_class), PART(lapic[1], lapic_class), PART(lapic[2], lapic_class), PART(ioapic, ioapic_class),
-        PART(pic[0], i8259_class),   PART(pic[1], i8259_class),   PART(pit, i8254_class),      PART(port61, port61_class),
-        PART(rtc, mc146818_class),   PART(kbc, i8042_class),      PART(uart, uart16550_class), PART(debugexit, debugexit_class),
-        PART(pm, acpipm_class),      PART(pci, pcihost_class),
+        PART(lapic[0], lapic_class), PART(lapic[1], lapic_class), PART(lapic[2], lapic_class),
+        PART(ioapic, ioapic_class),  PART(pic[0], i8259_class),   PART(pic[1], i8259_class),
+        PART(pit, i8254_class),      PART(port61, port61_class),  PART(rtc, mc146818_class),
+        PART(kbc, i8042_class),      PART(uart, uart16550_class), PART(debugexit, debugexit_class),
+        PART(pm, acpipm_class),      PART(pci, pcihost_class),    PART(goldfish, goldfish_rtc_class),
     };
+    static_assert(ARRAY_SIZE(all) + 2 == PARTS, "each part has a place");
     memcpy(p, all, sizeof(all));
     p[ARRAY_SIZE(all)] = (struct part){ &lapic_bus_state, offsetof(struct rig, lapics), NULL };
     p[ARRAY_SIZE(all) + 1] = (struct part){ &pci_func_state, offsetof(struct rig, func), NULL };
@@ -201,6 +209,7 @@ static void rig_init(struct rig *r)
     i8042_init(&r->kbc, IRQ(1), NULL, NULL);
     uart16550_init(&r->uart, &r->clock, r->host, IRQ(4));
     debugexit_init(&r->debugexit, NULL, NULL);
+    goldfish_rtc_init(&r->goldfish, &r->clock, IRQ(14));
     acpipm_init(&r->pm, &r->clock, false, IRQ(9), NULL);
     pcihost_init(&r->pci, &r->mmio, &r->pio, NULL);
     pci_func_init(&r->func, 0x1af4, 0x1042, 0x010000, 1);
@@ -246,7 +255,7 @@ static void access_port(struct rig *r, struct dice *d)
 static void access_indexed(struct rig *r, struct dice *d)
 {
     uint64_t v = value(d);
-    switch (below(d, 5)) {
+    switch (below(d, 6)) {
     case 0:
         bus_write(&r->pio, 0x70, below(d, 0x34), 1);
         bus_write(&r->pio, 0x71, v, 1);
@@ -260,6 +269,10 @@ static void access_indexed(struct rig *r, struct dice *d)
         bus_write(&r->pio, 0xcfc + below(d, 4), v, 1U << below(d, 3));
         break;
     case 3: bus_write(&r->mmio, IOAPIC + 0x40, roll(d), 4); break;
+    case 5:
+        bus_write(&r->mmio, GOLDFISH + 4 * below(d, 9), v, 4);
+        (void)bus_read(&r->mmio, GOLDFISH + 4 * below(d, 9), 4);
+        break;
     case 4: bus_write(&r->mmio, ECAM + (below(d, 2) << 15) + below(d, 0x110), v, 1U << below(d, 4)); break;
     }
 }
@@ -317,7 +330,7 @@ static void pass_time(struct rig *r, struct dice *d)
 
 static void outside_world(struct rig *r, struct dice *d)
 {
-    static const uint8_t free_irqs[] = { 3, 5, 6, 7, 10, 12, 13, 14, 15 }; /* no chip drives them */
+    static const uint8_t free_irqs[] = { 3, 5, 6, 7, 10, 12, 13, 15 }; /* no chip drives them */
     uint8_t bytes[40] = { 0 };
     switch (below(d, 6)) {
     case 0: (void)chardev_buffer_feed(r->host, bytes, below(d, sizeof(bytes))); break;
@@ -391,7 +404,7 @@ static void same_clock(struct rig *to, const struct rig *from)
 static void check_round_trip(struct rig *r)
 {
     static struct rig copy;
-    struct state_buf first[16] = { 0 };
+    struct state_buf first[PARTS] = { 0 };
     unsigned nr;
     const struct part *p = parts(&nr);
     rig_init(&copy);

@@ -6,6 +6,7 @@
  * behind the decompressor get their share. Meant for an ASan and UBSan build.
  */
 #include "machine/kernel.h"
+#include "machine/virt_boot.h"
 #include "support/kernel_image.h"
 #include "fuzz.h"
 
@@ -108,8 +109,70 @@ static struct blob make_image(struct fuzz *f)
     return bz;
 }
 
+/* The image in memory of its own, with no slack behind the end. */
+static uint8_t *exact_copy(const struct blob *image)
+{
+    uint8_t *exact = malloc(image->len ? image->len : 1);
+    if (image->len)
+        memcpy(exact, image->data, image->len);
+    return exact;
+}
+
+static void check(const struct fuzz *f, int r, bool sane, const struct error *err)
+{
+    if (r <= 0 && (r == 0 || (err->code == r && err->msg[0])) && (r < 0 || sane))
+        return;
+    printf("case %lu: result %d with message '%s'\n", (unsigned long)f->cases, r, err->msg);
+    abort();
+}
+
+/* A Linux Image of riscv64, or one in an EFI zboot image, or an ELF file. */
+static struct blob make_riscv_image(struct fuzz *f)
+{
+    static const uint8_t header[64] = { [10] = 0x20, [17] = 0x40, [32] = 2,   [48] = 'R', 'I', 'S',
+                                        'C',         'V',         [56] = 'R', 'S',        'C', 5 };
+    struct blob image = { 0 }, packed = { 0 }, zboot = { 0 };
+    if (below(f, 3) == 0) {
+        struct blob elf = seed_elf(f);
+        elf.data[18] = 243; /* EM_RISCV */
+        return elf;
+    }
+    image_poke(&image, 0, header, sizeof(header));
+    image_poke(&image, 3000, "the end", 8);
+    if (below(f, 2))
+        mutate(f, &image);
+    if (below(f, 2) || image.len == 0)
+        return image;
+    image_compress(&packed, compressions[below(f, ARRAY_SIZE(compressions))], image.data, image.len);
+    const uint32_t place[] = { 56, (uint32_t)packed.len };
+    image_poke(&zboot, 0, "MZ\0\0zimg", 8);
+    image_poke(&zboot, 8, place, sizeof(place));
+    image_poke(&zboot, 56, packed.data, packed.len);
+    blob_done(&image);
+    blob_done(&packed);
+    return zboot;
+}
+
+static bool run_riscv(struct fuzz *f, struct gmem *gm)
+{
+    struct virt_kernel kernel = { 0 };
+    struct error err = { 0 };
+    struct blob image = make_riscv_image(f);
+    mutate(f, &image);
+    uint8_t *exact = exact_copy(&image);
+    int r = below(f, 4) ? virt_load_kernel(gm, 0, below(f, 4) == 0, exact, image.len, &kernel, &err)
+                        : virt_load_firmware(gm, 0, exact, image.len, &kernel, &err);
+    check(f, r,
+          kernel.extent.start < kernel.extent.end && kernel.extent.end <= RAM && kernel.entry >= kernel.extent.start
+              && kernel.entry < kernel.extent.end,
+          &err);
+    free(exact);
+    blob_done(&image);
+    return r == 0;
+}
+
 /* Loads one image; true when the loader took it. */
-static bool run_one(struct fuzz *f, struct gmem *gm)
+static bool run_x86(struct fuzz *f, struct gmem *gm)
 {
     static const struct kernel_module modules[] = { { "module one", 10, "arg" }, { "two", 3, NULL } };
     const struct kernel_args args = {
@@ -124,15 +187,9 @@ static bool run_one(struct fuzz *f, struct gmem *gm)
     struct error err = { 0 };
     struct blob image = make_image(f);
     mutate(f, &image);
-    uint8_t *exact = malloc(image.len ? image.len : 1); /* no slack behind the end */
-    if (image.len)
-        memcpy(exact, image.data, image.len);
+    uint8_t *exact = exact_copy(&image);
     int r = kernel_load(gm, exact, image.len, &args, &boot, &err);
-    if (r > 0 || (r < 0 && (err.code != r || !err.msg[0]))
-        || (r == 0 && boot.mode == X86_BOOT_FLAT32 && boot.entry > UINT32_MAX)) {
-        printf("case %lu: result %d with message '%s'\n", (unsigned long)f->cases, r, err.msg);
-        abort();
-    }
+    check(f, r, r < 0 || boot.mode != X86_BOOT_FLAT32 || boot.entry <= UINT32_MAX, &err);
     free(exact);
     blob_done(&image);
     return r == 0;
@@ -147,7 +204,7 @@ int main(int argc, char **argv)
     if (gmem_init(&gm, RAM, NULL) < 0 || gmem_add_slot(&gm, 0, RAM, 0, NULL) < 0)
         return 1;
     while (fuzz_more(&f))
-        loaded += run_one(&f, &gm);
+        loaded += below(&f, 3) ? run_x86(&f, &gm) : run_riscv(&f, &gm);
     printf("%lu images loaded\n", (unsigned long)loaded);
     gmem_done(&gm);
     return loaded == 0 || loaded >= f.cases - 1; /* neither would test anything */

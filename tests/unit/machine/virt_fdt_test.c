@@ -118,6 +118,8 @@ static void no_two_interrupts_are_the_same(void **state)
 {
     bool taken[96] = { [VIRT_IRQ_UART] = true, [VIRT_IRQ_UART2] = true, [VIRT_IRQ_RTC] = true };
     (void)state;
+    for (unsigned i = 0; i < 4; i++)
+        taken[VIRT_IRQ_PCI + i] = true;
     for (unsigned i = 0; i < VIRT_VIRTIO_SLOTS; i++) {
         assert_true(virt_virtio_irq(i) > 0 && virt_virtio_irq(i) < 96);
         assert_false(taken[virt_virtio_irq(i)]);
@@ -188,6 +190,26 @@ static void controllers_lead_to_every_hart(void **state)
     }
 }
 
+static void pci_pins_lead_to_four_sources_in_turn(void **state)
+{
+    struct virt_fdt_args args = some_args();
+    (void)state;
+    build(&args);
+    assert_true(fdt_path_offset(tree, "/soc/pci@30000000") < 0);
+    args.pci = true;
+    build(&args);
+    expect_chip("/soc/pci@30000000", "pci-host-ecam-generic", VIRT_ECAM, -1);
+    const fdt32_t *mask = property("/soc/pci@30000000", "interrupt-map-mask", 16);
+    const fdt32_t *map = property("/soc/pci@30000000", "interrupt-map", 4 * 4 * 24);
+    assert_int_equal(fdt32_ld(mask), 3 << 11);
+    for (unsigned i = 0; i < 16; i++, map += 6) {
+        const unsigned slot = fdt32_ld(map) >> 11, pin = fdt32_ld(map + 3);
+        assert_int_equal(fdt_node_offset_by_phandle(tree, fdt32_ld(map + 4)), node("/soc/plic@c000000"));
+        assert_int_equal(fdt32_ld(map + 5), VIRT_IRQ_PCI + (slot + pin - 1) % 4);
+        assert_int_equal(4 * slot + pin - 1, i); /* each once */
+    }
+}
+
 static void the_largest_machine_fits_and_what_does_not_is_an_error(void **state)
 {
     struct virt_fdt_args args = some_args();
@@ -199,6 +221,7 @@ static void the_largest_machine_fits_and_what_does_not_is_an_error(void **state)
     cmdline[sizeof(cmdline) - 1] = '\0';
     args.harts = VIRT_HARTS_MAX;
     args.virtio = VIRT_VIRTIO_SLOTS;
+    args.pci = true;
     args.cmdline = cmdline;
     build(&args);
     const size_t needed = fdt_totalsize(tree);
@@ -217,6 +240,7 @@ int main(void)
         cmocka_unit_test(what_was_asked_for_is_chosen),
         cmocka_unit_test(harts_say_what_they_can),
         cmocka_unit_test(controllers_lead_to_every_hart),
+        cmocka_unit_test(pci_pins_lead_to_four_sources_in_turn),
         cmocka_unit_test(the_largest_machine_fits_and_what_does_not_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
