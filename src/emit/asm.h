@@ -83,8 +83,8 @@ void asm_pushfq(struct codebuf *cb);
 void asm_popfq(struct codebuf *cb);
 void asm_ret(struct codebuf *cb);
 
-/* Any instruction with a ModRM byte, by opcode (ASM_*): registers in ModRM.reg and ModRM.rm, or memory there. size 8 sets REX.W; size
- * 1 has bytes of registers 4..7 be spl..dil. An immediate is put behind by the caller. */
+/* Any instruction with a ModRM byte, by opcode (ASM_*): registers in ModRM.reg and ModRM.rm, or memory there. size 8 sets REX.W;
+ * size 1 has bytes of registers 4..7 be spl..dil. An immediate is put behind by the caller. */
 void asm_insn_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm);
 void asm_insn_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m);
 void asm_insn_sib(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_sib m);

@@ -387,7 +387,7 @@ static int add_network(struct cpio *c, const struct initramfs_args *args, struct
 int initramfs_build(const struct initramfs_args *args, struct blob *ret_cpio, struct error *err)
 {
     struct cpio c;
-    const struct arch *arch;
+    const struct arch *arch = NULL;
     int r = find_arch(args->arch, &arch, err);
     if (r < 0)
         return r;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The RISC-V run loop of engine `bt`: interprets cold blocks, translates hot ones, and keeps what it derived from guest memory true.
+ * The RISC-V run loop of engine `bt`: interprets cold blocks, translates hot ones, and keeps what it derived from guest memory
+ * true.
  *
- * Translations are found by pc, mode and the guest page that pc lies in now. Pages with code that were written are looked at after a FENCE.I:
- * translations whose instructions changed are killed. Until then they may run, and the page takes stores as any other.
+ * Translations are found by pc, mode and the guest page that pc lies in now. Pages with code that were written are looked at
+ * after a FENCE.I: translations whose instructions changed are killed. Until then they may run, and the page takes stores as any
+ * other.
  */
 #include "engine/bt/bt_riscv.h"
 
@@ -20,18 +22,26 @@
 #include "isa/riscv/run.h"
 #include "isa/riscv/translate.h"
 
-enum { HOT = 6, HEATS = 1 << 16, TAKEN = 1 << 16, TAKEN_MAX = 3, NATIVES = 1 << 15, PAGES = 1 << 12, RUN_SHARE = 30 /* per cent */ };
+enum {
+    HOT = 6,
+    HEATS = 1 << 16,
+    TAKEN = 1 << 16,
+    TAKEN_MAX = 3,
+    NATIVES = 1 << 15,
+    PAGES = 1 << 12,
+    RUN_SHARE = 30 /* per cent */
+};
 
 struct bt_riscv {
     struct riscv_run *run; /* owned */
     struct riscv_code code;
-    struct riscv_native *native[NATIVES];  /* by hash of pc and mode; borrowed from the code's arena */
-    struct riscv_code_page *page[PAGES];   /* by hash of the guest page */
-    uint32_t nr_pages;                     /* ids given */
-    uint8_t heat[HEATS];                   /* by hash of pc: times a block was interpreted */
-    int8_t taken[TAKEN];                   /* by hash of pc: how much more often a branch was taken than not lately */
-    uint64_t writes;                       /* noted writes to code pages that were looked at */
-    struct gmem *gmem;                     /* borrowed: the machine's */
+    struct riscv_native *native[NATIVES]; /* by hash of pc and mode; borrowed from the code's arena */
+    struct riscv_code_page *page[PAGES];  /* by hash of the guest page */
+    uint32_t nr_pages;                    /* ids given */
+    uint8_t heat[HEATS];                  /* by hash of pc: times a block was interpreted */
+    int8_t taken[TAKEN];                  /* by hash of pc: how much more often a branch was taken than not lately */
+    uint64_t writes;                      /* noted writes to code pages that were looked at */
+    struct gmem *gmem;                    /* borrowed: the machine's */
     struct gmem_storer storer;
     jmp_buf env;
     uint64_t turns_left;
@@ -370,11 +380,13 @@ size_t bt_riscv_stats(const struct bt_riscv *e, const struct riscv_cpu *c, char 
     size_t n = riscv_run_stats(e->run, c, text, cap);
     int m = snprintf(text + n, cap - n,
                      "bt_translations %" PRIu64 "\nbt_insns_translated %" PRIu64 "\nbt_callouts_translated %" PRIu64
-                     "\nbt_code_bytes %zu\nbt_entries %" PRIu64 "\nbt_cold_blocks %" PRIu64 "\nbt_links %" PRIu64 "\nbt_links_cross %" PRIu64
-                     "\nbt_misses %" PRIu64 "\nbt_callouts %" PRIu64 "\nbt_kills %" PRIu64 "\nbt_resets %" PRIu64 "\nbt_exits_next %" PRIu64
-                     "\nbt_exits_link %" PRIu64 "\nbt_exits_step %" PRIu64 "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\n",
-                     code->translated, code->insns, code->called_out, code->cb.pos + code->cold - code->cold_base, e->entries, e->cold, e->links, code->nr_crossed,
-                     code->now->shared.misses, code->now->shared.callouts, code->kills, e->resets, e->exits[RISCV_EXIT_NEXT],
-                     e->exits[RISCV_EXIT_LINK], e->exits[RISCV_EXIT_STEP], e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT]);
+                     "\nbt_code_bytes %zu\nbt_entries %" PRIu64 "\nbt_cold_blocks %" PRIu64 "\nbt_links %" PRIu64
+                     "\nbt_links_cross %" PRIu64 "\nbt_misses %" PRIu64 "\nbt_callouts %" PRIu64 "\nbt_kills %" PRIu64
+                     "\nbt_resets %" PRIu64 "\nbt_exits_next %" PRIu64 "\nbt_exits_link %" PRIu64 "\nbt_exits_step %" PRIu64
+                     "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\n",
+                     code->translated, code->insns, code->called_out, code->cb.pos + code->cold - code->cold_base, e->entries,
+                     e->cold, e->links, code->nr_crossed, code->now->shared.misses, code->now->shared.callouts, code->kills,
+                     e->resets, e->exits[RISCV_EXIT_NEXT], e->exits[RISCV_EXIT_LINK], e->exits[RISCV_EXIT_STEP],
+                     e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT]);
     return m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
 }

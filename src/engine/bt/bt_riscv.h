@@ -15,8 +15,8 @@ struct bt_riscv;
 /* Takes about so many bytes for code and what belongs to it. -ENOMEM, -ENOTSUP (the host CPU cannot), -EINVAL. */
 MUST_CHECK int bt_riscv_new(struct riscv_cpu *c, size_t bytes, struct bt_riscv **ret_bt, struct error *err);
 void bt_riscv_free(struct bt_riscv *e);
-/* For tests: translates blocks when they are met for the first time, and comes back to the loop wherever code looks for requests, so that a
- * turn ends. */
+/* For tests: translates blocks when they are met for the first time, and comes back to the loop wherever code looks for requests,
+ * so that a turn ends. */
 void bt_riscv_set_eager(struct bt_riscv *e);
 /* Forgets all code. */
 void bt_riscv_drop(struct bt_riscv *e);

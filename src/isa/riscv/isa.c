@@ -34,8 +34,8 @@ static int cpu_new(struct vcpu *vcpu, const void *config, struct error *err)
 {
     const struct riscv_config *given = config;
     /* whole pages that can be mapped a second time: translate.h */
-    struct riscv_cpu *c =
-        mmap(NULL, ALIGN_UP(sizeof(*c), (size_t)GPAGE_SIZE), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct riscv_cpu *c = mmap(NULL, ALIGN_UP(sizeof(*c), (size_t)GPAGE_SIZE), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                               -1, 0);
     if (c == MAP_FAILED)
         return error_set(err, -ENOMEM, "out of memory for the state of CPU %u", vcpu->id);
     vcpu->cpu = c;

@@ -2,10 +2,9 @@
 /*
  * The upkeep of a RISC-V hart's TLB: what is entered, and what is forgotten when.
  *
- * Translations of U-mode and of S-mode with SUM = 1 belong to one value of satp; the last RISCV_SPACES are kept, each in tables of its own,
- * so that a switch of address space forgets nothing. S-mode's (its kernel's, most of them with PTE.G) are in one table: those that are
- * not global make a switch empty it.
- * Spec: volume II 12.1.11 (satp), 12.2.1 (SFENCE.VMA)
+ * Translations of U-mode and of S-mode with SUM = 1 belong to one value of satp; the last RISCV_SPACES are kept, each in tables
+ * of its own, so that a switch of address space forgets nothing. S-mode's (its kernel's, most of them with PTE.G) are in one
+ * table: those that are not global make a switch empty it. Spec: volume II 12.1.11 (satp), 12.2.1 (SFENCE.VMA)
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -147,7 +146,8 @@ static void fence_page_of_space(struct riscv_tlb *tlb, unsigned n, gva_t va)
         for (unsigned k = 0; k < 2; k++)
             forget_entry(tlb, &s->entry[k][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)], va);
     if (!reach->big && was_touched(s->touched, va)) {
-        memset(s->touched, 0, sizeof(s->touched)); /* what is remembered elsewhere goes; the table still has entries, so they count anew */
+        memset(s->touched, 0,
+               sizeof(s->touched)); /* what is remembered elsewhere goes; the table still has entries, so they count anew */
         for (unsigned k = 0; k < 2 * RISCV_TLB_ENTRIES; k++) {
             const struct riscv_tlb_entry *e = &s->entry[0][0] + k;
             for (unsigned access = 0; access < 3; access++)
@@ -223,7 +223,8 @@ static void note_reach(struct riscv_reach *reach, uint64_t *touched, gva_t va, c
 /* Whether nothing has been decoded from the page, so that stores need no look. */
 static bool plain(const struct riscv_cpu *c, const uint8_t *host)
 {
-    return !atomic_load_explicit(&c->gmem->code[gmem_page_index(c->gmem, host)], memory_order_acquire); /* see struct gmem_storer */
+    return !atomic_load_explicit(&c->gmem->code[gmem_page_index(c->gmem, host)],
+                                 memory_order_acquire); /* see struct gmem_storer */
 }
 
 void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct riscv_walk *w, enum riscv_access access,

@@ -2,17 +2,18 @@
 /*
  * The translator of RISC-V code to the host's, and what runs what it makes.
  *
- * Translations are traces: they begin at a pc, follow the ways that execution mostly took, and have exits where it may take another.
- * They are made for one virtual address (pc is a constant in them), one mode (enum riscv_mode) and the guest pages their code lay in. Ten
- * guest registers live in host registers always and the rest in the hart's state, so that any translation can go on where another ends;
- * in modes with floating point, 14 of its registers live in the host's vector registers.
+ * Translations are traces: they begin at a pc, follow the ways that execution mostly took, and have exits where it may take
+ * another. They are made for one virtual address (pc is a constant in them), one mode (enum riscv_mode) and the guest pages their
+ * code lay in. Ten guest registers live in host registers always and the rest in the hart's state, so that any translation can go
+ * on where another ends; in modes with floating point, 14 of its registers live in the host's vector registers.
  *
- * Translated code reaches everything relative to rbp, which points into a `struct riscv_frame`. There is one for each address space the
- * TLB knows (mmu.h); all show the same hart and the same `shared` part, and each has an `own` part: what was learnt of the space.
+ * Translated code reaches everything relative to rbp, which points into a `struct riscv_frame`. There is one for each address
+ * space the TLB knows (mmu.h); all show the same hart and the same `shared` part, and each has an `own` part: what was learnt of
+ * the space.
  *
- * Memory accesses are checked at sites: each place in the code remembers the page it saw last. Accesses off one register are checked
- * together and keep its host address in a host register. What no site can do goes back to the interpreter (RISCV_EXIT_STEP).
- * Owned and used by the vCPU's thread.
+ * Memory accesses are checked at sites: each place in the code remembers the page it saw last. Accesses off one register are
+ * checked together and keep its host address in a host register. What no site can do goes back to the interpreter
+ * (RISCV_EXIT_STEP). Owned and used by the vCPU's thread.
  */
 #ifndef DOPPEL_ISA_RISCV_TRANSLATE_H
 #define DOPPEL_ISA_RISCV_TRANSLATE_H
@@ -23,11 +24,20 @@
 #include "isa/riscv/decode.h"
 #include "isa/riscv/mmu.h"
 
-/* What translations depend on of a hart's state: who accesses memory, twice: without and with floating point (mstatus.FS is Dirty, frm
- * is what the host can do). */
+/* What translations depend on of a hart's state: who accesses memory, twice: without and with floating point (mstatus.FS is
+ * Dirty, frm is what the host can do). */
 enum { RISCV_MODE_FP = 1, RISCV_MODE_NR = 2 * RISCV_BANK_NR, RISCV_MODE_PLAIN = 16, RISCV_MODE_NONE = 0xff };
 
-enum { RISCV_SITES = 4096, RISCV_JUMPS = 4096, RISCV_JUMP_SHIFT = 11, RISCV_PLACES = 1 << 15, RISCV_FETCHES = 1024, RISCV_TRACE_MAX = 96, RISCV_TRACE_PAGES = 2, RISCV_WANDERERS = 1 << 16 };
+enum {
+    RISCV_SITES = 4096,
+    RISCV_JUMPS = 4096,
+    RISCV_JUMP_SHIFT = 11,
+    RISCV_PLACES = 1 << 15,
+    RISCV_FETCHES = 1024,
+    RISCV_TRACE_MAX = 96,
+    RISCV_TRACE_PAGES = 2,
+    RISCV_WANDERERS = 1 << 16
+};
 
 /* An entry of the jump caches. */
 struct riscv_jump {
@@ -56,11 +66,11 @@ struct riscv_known {
 };
 
 enum riscv_exit {
-    RISCV_EXIT_NEXT,      /* go on at pc */
-    RISCV_EXIT_LINK,      /* go on at pc; frame.link may lead there from now on */
-    RISCV_EXIT_STEP,      /* the instruction at pc is for the interpreter */
-    RISCV_EXIT_PLAIN,     /* the code at pc must go on without groups (RISCV_MODE_PLAIN): one lies across two pages */
-    RISCV_EXIT_FAULT,     /* host code at fault_pc faulted: the instruction there is for the interpreter */
+    RISCV_EXIT_NEXT,  /* go on at pc */
+    RISCV_EXIT_LINK,  /* go on at pc; frame.link may lead there from now on */
+    RISCV_EXIT_STEP,  /* the instruction at pc is for the interpreter */
+    RISCV_EXIT_PLAIN, /* the code at pc must go on without groups (RISCV_MODE_PLAIN): one lies across two pages */
+    RISCV_EXIT_FAULT, /* host code at fault_pc faulted: the instruction there is for the interpreter */
     RISCV_EXITS,
 };
 
@@ -76,7 +86,7 @@ struct riscv_frame {
         uint64_t link; /* RISCV_EXIT_LINK: index in code->link */
         uint64_t fault_pc;
         uint64_t host_rsp;
-        _Atomic uint32_t *requests; /* borrowed: the vCPU's */
+        _Atomic uint32_t *requests;                 /* borrowed: the vCPU's */
         struct riscv_tlb_entry *tlb[RISCV_BANK_NR]; /* borrowed: tlb->bank[] */
         struct riscv_place *places;                 /* borrowed: code->places */
         uint64_t mode_key[RISCV_MODE_NR];           /* riscv_place_key(0, mode) */
@@ -107,8 +117,8 @@ struct riscv_code_page {
 /* An instruction of a translation. */
 struct riscv_start {
     uint32_t bits;
-    uint16_t code;    /* where its host code begins, from native->entry */
-    uint16_t off : 15; /* the guest's, in the page */
+    uint16_t code;       /* where its host code begins, from native->entry */
+    uint16_t off : 15;   /* the guest's, in the page */
     uint16_t second : 1; /* in page[1] */
     uint8_t uncounted;   /* instructions done before it that the hart's count does not know of */
 };
@@ -120,9 +130,9 @@ struct riscv_native {
     bool dead; /* its entries lead back to the loop */
     struct riscv_code_page *page[RISCV_TRACE_PAGES];
     struct riscv_native *in_page[RISCV_TRACE_PAGES], *in_set; /* next of the same page, by hash */
-    const uint8_t *checked, *entry, *end; /* entries: with a look at the requests, and without; of its code */
-    const uint8_t *gone;                  /* where dead entries lead */
-    struct riscv_start start[];           /* nr */
+    const uint8_t *checked, *entry, *end;                     /* entries: with a look at the requests, and without; of its code */
+    const uint8_t *gone;                                      /* where dead entries lead */
+    struct riscv_start start[];                               /* nr */
 };
 
 /* Where translated code leaves for the loop. */
@@ -157,30 +167,31 @@ struct riscv_callout {
 /* Host code of one hart. */
 struct riscv_code {
     struct codebuf cb;
-    struct riscv_cpu *cpu;                    /* borrowed */
-    struct riscv_frame *frame[RISCV_SPACES], *now; /* owned mappings; the one in use */
+    struct riscv_cpu *cpu;                              /* borrowed */
+    struct riscv_frame *frame[RISCV_SPACES], *now;      /* owned mappings; the one in use */
     uint64_t seen[RISCV_SPACES], seen_shared, seen_all; /* of the TLB's flushes */
-    struct riscv_place *places;               /* owned; RISCV_PLACES of them, by hash of pc */
-    uint8_t *arena;                           /* owned: natives, pages, misses, callouts */
+    struct riscv_place *places;                         /* owned; RISCV_PLACES of them, by hash of pc */
+    uint8_t *arena;                                     /* owned: natives, pages, misses, callouts */
     size_t arena_size, arena_pos;
     struct riscv_link *link; /* owned */
     uint32_t nr_links, links_max;
     uint32_t next_site[3][2]; /* shared S, shared others, own; read, write */
-    size_t base, cold_base;   /* where translations begin: behind the stubs; their code for rare cases, apart, so that the rest lies close */
-    size_t cold;              /* where the next of that goes; the rest at cb.pos */
-    struct rvx *work;         /* owned: the translation in progress */
+    size_t base,
+        cold_base; /* where translations begin: behind the stubs; their code for rare cases, apart, so that the rest lies close */
+    size_t cold;   /* where the next of that goes; the rest at cb.pos */
+    struct rvx *work;                     /* owned: the translation in progress */
     uint8_t wanders[RISCV_WANDERERS / 8]; /* bits, by hash of pc: the access there changes pages too often for a site */
     void (*enter)(void *rbp, const void *code);
     void (*enter_fp)(void *rbp, const void *code);
     const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2]; /* by fp */
-    const uint8_t *stub_jump[RISCV_MODE_NR]; /* to the address in rax, which the jump cache does not have */
-    const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2];                                                           /* [bank][access][fp] */
-    bool running_fp; /* what runs is of a mode with floating point */
+    const uint8_t *stub_jump[RISCV_MODE_NR];                      /* to the address in rax, which the jump cache does not have */
+    const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2]; /* [bank][access][fp] */
+    bool running_fp;                                              /* what runs is of a mode with floating point */
     uint64_t translated, insns, called_out, nr_linked, nr_crossed, kills, wanderers;
 };
 
-/* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks BMI2, AVX
- * or FMA. */
+/* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks
+ * BMI2, AVX or FMA. */
 MUST_CHECK int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err);
 void riscv_code_done(struct riscv_code *code);
 /* Forgets all translations; the caller forgets its pointers to them. */

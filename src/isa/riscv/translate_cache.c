@@ -14,7 +14,13 @@
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
 
-enum { CODE_SHARE = 35, ARENA_SHARE = 25, LINK_SHARE = 5, KILL_BYTES = 5, NO_PC = 1 }; /* per cent; code is mapped, and resident, twice */
+enum {
+    CODE_SHARE = 35,
+    ARENA_SHARE = 25,
+    LINK_SHARE = 5,
+    KILL_BYTES = 5,
+    NO_PC = 1
+}; /* per cent; code is mapped, and resident, twice */
 
 /* ---- host faults: what hits a site that knows nothing ---- */
 
@@ -103,8 +109,8 @@ static void fill_shared(struct riscv_code *code)
 
 static bool host_can(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("fma")
-           && __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("popcnt");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi")
+           && __builtin_cpu_supports("fma") && __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("popcnt");
 }
 
 int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err)
@@ -272,9 +278,9 @@ unsigned riscv_code_mode(const struct riscv_cpu *c)
 
 int32_t rvx_fetch_at(unsigned bank, gva_t va)
 {
-    int32_t known = bank == RISCV_BANK_U                              ? FRAME(own.known.fetch)
+    int32_t known = bank == RISCV_BANK_U                               ? FRAME(own.known.fetch)
                     : bank == RISCV_BANK_S || bank == RISCV_BANK_S_SUM ? FRAME(shared.known[0].fetch)
-                                                                      : FRAME(shared.known[1].fetch);
+                                                                       : FRAME(shared.known[1].fetch);
     return known + 4 * (int32_t)(va >> GPAGE_SHIFT & (RISCV_FETCHES - 1));
 }
 
@@ -316,8 +322,9 @@ void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
     struct riscv_jump *jump = n->mode / 2 == RISCV_BANK_U ? f->own.jump[n->mode & 1] : f->shared.jump[n->mode];
     uint64_t hash = (n->pc ^ n->pc >> RISCV_JUMP_SHIFT) / 2;
     jump[hash & (RISCV_JUMPS - 1)] = (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked };
-    code->places[hash & (RISCV_PLACES - 1)] =
-        (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode), .code = (uint64_t)n->checked, .id = n->page[0]->id };
+    code->places[hash & (RISCV_PLACES - 1)] = (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode),
+                                                                    .code = (uint64_t)n->checked,
+                                                                    .id = n->page[0]->id };
 }
 
 static void put_kill(struct riscv_code *code, const uint8_t *at, const uint8_t *to)

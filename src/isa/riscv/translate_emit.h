@@ -2,8 +2,8 @@
 /*
  * What the parts of the RISC-V translator share: where guest registers live, the work in progress, and short emitters.
  *
- * Host registers: rbp the frame, rax and rcx scratch, rdx and r15 host addresses of groups of accesses, rsp the host's stack; the rest
- * hold guest registers. In vector registers 0 and 1 are scratch.
+ * Host registers: rbp the frame, rax and rcx scratch, rdx and r15 host addresses of groups of accesses, rsp the host's stack; the
+ * rest hold guest registers. In vector registers 0 and 1 are scratch.
  */
 #ifndef DOPPEL_ISA_RISCV_TRANSLATE_EMIT_H
 #define DOPPEL_ISA_RISCV_TRANSLATE_EMIT_H
@@ -24,8 +24,8 @@ enum { IN_MEMORY = 0xff, RVX_GROUPS = 2, RVX_EXITS_MAX = 8 * RISCV_TRACE_MAX };
 static inline unsigned x_host(unsigned guest)
 {
     enum { NO = IN_MEMORY };
-    static const uint8_t host[32] = { NO,    NO,    H_RBX, NO,    NO, NO, NO, NO, H_R8, H_R9, H_RSI, H_RDI, H_R10, H_R11, H_R12, H_R13,
-                                      H_R14, NO,    NO,    NO,    NO, NO, NO, NO, NO,   NO,   NO,    NO,    NO,    NO,    NO,    NO };
+    static const uint8_t host[32] = { NO,    NO, H_RBX, NO, NO, NO, NO, NO, H_R8, H_R9, H_RSI, H_RDI, H_R10, H_R11, H_R12, H_R13,
+                                      H_R14, NO, NO,    NO, NO, NO, NO, NO, NO,   NO,   NO,    NO,    NO,    NO,    NO,    NO };
     return host[guest];
 }
 
@@ -84,7 +84,7 @@ struct rvx {
     uint8_t counts[RISCV_TRACE_MAX]; /* instructions done before each that c->insns does not know of */
     struct riscv_code_page *page[RISCV_TRACE_PAGES];
     unsigned nr_pages;
-    unsigned round; /* instruction that the present round of a loop began with */
+    unsigned round;        /* instruction that the present round of a loop began with */
     size_t entry, checked; /* positions */
     unsigned k;            /* the current instruction */
     unsigned counted;      /* instructions that c->insns knows of */

@@ -2,10 +2,10 @@
 /*
  * Translation of F and D: host SSE, AVX and FMA instructions, with the guest's rounding mode and flags in MXCSR.
  *
- * Only in modes with floating point: mstatus.FS is Dirty, and frm is a mode of the host's. What rounds as the instruction says, not as
- * frm does, is called out, but for conversions that truncate. A result that is a NaN is replaced by the canonical one, out of line. A
- * binary32 operand must be NaN-boxed: that is known of what this trace made, and checked of others; one that is not goes to the
- * interpreter. Spec: volume I chapters 20 to 22
+ * Only in modes with floating point: mstatus.FS is Dirty, and frm is a mode of the host's. What rounds as the instruction says,
+ * not as frm does, is called out, but for conversions that truncate. A result that is a NaN is replaced by the canonical one, out
+ * of line. A binary32 operand must be NaN-boxed: that is known of what this trace made, and checked of others; one that is not
+ * goes to the interpreter. Spec: volume I chapters 20 to 22
  */
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
@@ -13,7 +13,12 @@
 
 enum { OP_MOVAPD = ASM_0F | ASM_66 | 0x28, OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11 };
 enum { OP_MOVSS_LOAD = ASM_0F | ASM_F3 | 0x10, OP_MOVSS_STORE = ASM_0F | ASM_F3 | 0x11 };
-enum { OP_ORPD = ASM_0F | ASM_66 | 0x56, OP_ANDPD = ASM_0F | ASM_66 | 0x54, OP_ANDNPD = ASM_0F | ASM_66 | 0x55, OP_XORPD = ASM_0F | ASM_66 | 0x57 };
+enum {
+    OP_ORPD = ASM_0F | ASM_66 | 0x56,
+    OP_ANDPD = ASM_0F | ASM_66 | 0x54,
+    OP_ANDNPD = ASM_0F | ASM_66 | 0x55,
+    OP_XORPD = ASM_0F | ASM_66 | 0x57
+};
 enum { OP_UCOMIS = ASM_0F | 0x2e, OP_COMIS = ASM_0F | 0x2f, OP_PEXTRD = ASM_0F3A | ASM_66 | 0x16 };
 enum { OP_CVTT_INT = ASM_0F | 0x2c, OP_CVT_INT = ASM_0F | 0x2d, OP_CVT_FROM_INT = ASM_0F | 0x2a, OP_CVT_FLOAT = ASM_0F | 0x5a };
 enum { OP_MOVQ_OUT = ASM_0F | ASM_66 | 0x7e, OP_MOVQ_IN = ASM_0F | ASM_66 | 0x6e };
@@ -147,8 +152,8 @@ static bool root(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     return true;
 }
 
-/* arg: opcode of the form that computes operand 1 = operand 2 * operand 1 +- operand 3. A NaN is the interpreter's: the host does not raise
- * NV for infinity times 0 when a NaN is added. */
+/* arg: opcode of the form that computes operand 1 = operand 2 * operand 1 +- operand 3. A NaN is the interpreter's: the host does
+ * not raise NV for infinity times 0 when a NaN is added. */
 static bool fused(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     bool single = arg & SINGLE;
@@ -173,7 +178,8 @@ enum { SIGN_TAKE, SIGN_NEGATE, SIGN_XOR };
 static bool sign(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     bool single = arg & SINGLE;
-    int32_t sign_at = single ? FRAME(shared.sign32) : FRAME(shared.sign64), abs_at = single ? FRAME(shared.abs32) : FRAME(shared.abs64);
+    int32_t sign_at = single ? FRAME(shared.sign32) : FRAME(shared.sign64),
+            abs_at = single ? FRAME(shared.abs32) : FRAME(shared.abs64);
     unsigned kind = arg & 3, d = dst(i->rd);
     if (!x->fp)
         return false;
@@ -345,7 +351,11 @@ static bool store(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     return true;
 }
 
-#define BOTH(name, emit, arg) { rv_##name##_d, emit, (arg) }, { rv_##name##_s, emit, (arg) | SINGLE }
+#define BOTH(name, emit, arg)                                                                                                    \
+    { rv_##name##_d, emit, (arg) },                                                                                              \
+    {                                                                                                                            \
+        rv_##name##_s, emit, (arg) | SINGLE                                                                                      \
+    }
 
 const struct rvx_rule rvx_fp_rules[] = {
     BOTH(fadd, arith, 0x58),

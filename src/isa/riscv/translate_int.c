@@ -6,7 +6,14 @@
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
 
-enum { OP_MOVSXD = 0x63, OP_SHIFT_IMM = 0xc1, OP_GRP3 = 0xf7, OP_IMUL = ASM_0F | 0xaf, OP_TEST = 0x85, OP_MOVZX8 = ASM_0F | 0xb6 };
+enum {
+    OP_MOVSXD = 0x63,
+    OP_SHIFT_IMM = 0xc1,
+    OP_GRP3 = 0xf7,
+    OP_IMUL = ASM_0F | 0xaf,
+    OP_TEST = 0x85,
+    OP_MOVZX8 = ASM_0F | 0xb6
+};
 enum { GRP3_NEG = 3, GRP3_MUL = 4, GRP3_IMUL = 5, GRP3_DIV = 6, GRP3_IDIV = 7 };
 enum { SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
 enum { OP_SHLX = ASM_0F38 | ASM_66 | 0xf7, OP_SHRX = ASM_0F38 | ASM_F2 | 0xf7, OP_SARX = ASM_0F38 | ASM_F3 | 0xf7 };

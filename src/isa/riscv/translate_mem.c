@@ -2,8 +2,8 @@
 /*
  * Translation of memory accesses: checks at sites, groups of accesses off one register, integer loads and stores.
  *
- * A check takes the address, less the page the site saw last; what is left must be an offset at which the whole access lies in the
- * page; then the page's host address is added. A group is checked at its first access, for all of its extent.
+ * A check takes the address, less the page the site saw last; what is left must be an offset at which the whole access lies in
+ * the page; then the page's host address is added. A group is checked at its first access, for all of its extent.
  */
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
@@ -24,9 +24,9 @@ struct shape {
 static unsigned shape_of(const struct riscv_insn *i, bool *ret_store)
 {
     static const struct shape shapes[] = {
-        { rv_lb, 1, false }, { rv_lh, 2, false }, { rv_lw, 4, false }, { rv_ld, 8, false },  { rv_lbu, 1, false },
-        { rv_lhu, 2, false }, { rv_lwu, 4, false }, { rv_sb, 1, true },  { rv_sh, 2, true },   { rv_sw, 4, true },
-        { rv_sd, 8, true },  { rv_fld, 8, false }, { rv_flw, 4, false }, { rv_fsd, 8, true }, { rv_fsw, 4, true },
+        { rv_lb, 1, false },  { rv_lh, 2, false },  { rv_lw, 4, false },  { rv_ld, 8, false }, { rv_lbu, 1, false },
+        { rv_lhu, 2, false }, { rv_lwu, 4, false }, { rv_sb, 1, true },   { rv_sh, 2, true },  { rv_sw, 4, true },
+        { rv_sd, 8, true },   { rv_fld, 8, false }, { rv_flw, 4, false }, { rv_fsd, 8, true }, { rv_fsw, 4, true },
     };
     for (unsigned k = 0; k < ARRAY_SIZE(shapes); k++)
         if (shapes[k].step == i->step) {
@@ -41,7 +41,8 @@ static bool writes_float(const struct riscv_insn *i)
     return i->step == rv_fld || i->step == rv_flw;
 }
 
-/* The extent of the accesses off `base` from the current instruction on, relative to its value now; returns how many there are. */
+/* The extent of the accesses off `base` from the current instruction on, relative to its value now; returns how many there are.
+ */
 static unsigned extent(const struct rvx *x, unsigned base, enum riscv_access access, int32_t *lo, int32_t *hi)
 {
     unsigned count = 0;
@@ -90,8 +91,8 @@ static void find_entry(struct rvx *x, unsigned reg)
     asm_insn_mem(x->cb, 8, OP_ADD_R_RM, H_RAX, at_rbp(FRAME(shared.tlb) + 8 * (int32_t)x->bank));
 }
 
-/* reg = the host address of [base + lo, base + hi), if it is all in the page that the site knows; or the TLB, where the access is known to
- * change pages often. */
+/* reg = the host address of [base + lo, base + hi), if it is all in the page that the site knows; or the TLB, where the access is
+ * known to change pages often. */
 static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
 {
     unsigned h = rvx_wander_hash(x->insn[x->k].pc);
@@ -111,7 +112,9 @@ static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_
     if (t) {
         t->again = again;
         t->reg = (uint8_t)reg;
-        t->miss = (struct riscv_miss){ .site = site, .bytes = (uint32_t)(hi - lo), .access = (uint8_t)access, .pc = x->insn[x->k].pc };
+        t->miss = (struct riscv_miss){
+            .site = site, .bytes = (uint32_t)(hi - lo), .access = (uint8_t)access, .pc = x->insn[x->k].pc
+        };
         t->miss.insns = rvx_uncounted(x, false);
         t->miss.group = !x->plain && reg != H_RCX;
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host code that all translations share: entry, exits, sites' misses, call-outs; its C side; and the code behind a translation.
+ * The host code that all translations share: entry, exits, sites' misses, call-outs; its C side; and the code behind a
+ * translation.
  *
- * Translated code runs on the vCPU thread's stack, with rsp as riscv_code_run()'s call left it. A step function that raises longjmps
- * away from it, which is fine: nothing there is owned.
+ * Translated code runs on the vCPU thread's stack, with rsp as riscv_code_run()'s call left it. A step function that raises
+ * longjmps away from it, which is fine: nothing there is owned.
  */
 #include "base/checked.h"
 #include "core/vcpu.h"
@@ -27,8 +28,8 @@ static void fp_in(struct riscv_code *code)
 static void fp_out(struct riscv_code *code)
 {
     uint32_t m = code->now->shared.mxcsr;
-    code->cpu->fflags |= (uint8_t)((m & 1 ? FFLAG_NV : 0) | (m & 4 ? FFLAG_DZ : 0) | (m & 8 ? FFLAG_OF : 0) | (m & 16 ? FFLAG_UF : 0)
-                                   | (m & 32 ? FFLAG_NX : 0));
+    code->cpu->fflags |= (uint8_t)((m & 1 ? FFLAG_NV : 0) | (m & 4 ? FFLAG_DZ : 0) | (m & 8 ? FFLAG_OF : 0)
+                                   | (m & 16 ? FFLAG_UF : 0) | (m & 32 ? FFLAG_NX : 0));
     code->now->shared.mxcsr = m & ~(uint32_t)MXCSR_FLAGS;
 }
 
@@ -40,8 +41,8 @@ static uint64_t leave(struct riscv_code *code, const struct riscv_miss *m, enum 
     return 1;
 }
 
-/* A site has used up its misses. True if that was within a short time: a look into the TLB each time would have cost less, and the code is
- * to be made anew. */
+/* A site has used up its misses. True if that was within a short time: a look into the TLB each time would have cost less, and
+ * the code is to be made anew. */
 static bool wanders(struct riscv_code *code, struct riscv_miss *m)
 {
     uint64_t now = __builtin_ia32_rdtsc(), took = now - m->since;
@@ -69,8 +70,8 @@ static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
         return leave(code, m, RISCV_EXIT_NEXT);
     if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va))) {
         if (m->site)
-            *(struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site) =
-                (struct riscv_site){ .page = va & GPAGE_MASK, .host = (uint64_t)host };
+            *(struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site) = (struct riscv_site){ .page = va & GPAGE_MASK,
+                                                                                             .host = (uint64_t)host };
         return 0;
     }
     return leave(code, m, crosses && m->group ? RISCV_EXIT_PLAIN : RISCV_EXIT_STEP);
@@ -383,8 +384,9 @@ static void put_link_tail(struct rvx *x, const struct rvx_tail *t)
         asm_patch(cb, at, codebuf_here(cb));
     asm_mov_imm(cb, HOST_RAX, x->code->nr_links);
     (void)asm_jmp(cb, x->code->stub_link[x->fp]);
-    x->code->link[x->code->nr_links++] =
-        (struct riscv_link){ .at = (uint32_t)at, .miss = (uint32_t)here, .pc = t->pc, .back = t->back };
+    x->code->link[x->code->nr_links++] = (struct riscv_link){
+        .at = (uint32_t)at, .miss = (uint32_t)here, .pc = t->pc, .back = t->back
+    };
 }
 
 static void put_nan_tail(struct rvx *x, const struct rvx_tail *t)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Translation of what kernels do often and needs no step function: fences, CSRs that are plain values, and interrupts switched on and
- * off in sstatus. Everything else of the kind is called out.
+ * Translation of what kernels do often and needs no step function: fences, CSRs that are plain values, and interrupts switched on
+ * and off in sstatus. Everything else of the kind is called out.
  */
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
@@ -30,7 +30,7 @@ static bool value_of(unsigned csr, int32_t *ret_at)
 /* Stores are ordered before later loads only by a fence: the host's order gives the rest. Spec: volume I, 2.7 and appendix A */
 static bool fence(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    enum { STORES = 5, LOADS = 10 }; /* with devices' outputs and inputs */
+    enum { STORES = 5, LOADS = 10 };                                   /* with devices' outputs and inputs */
     static const uint8_t lock_or[] = { 0xf0, 0x83, 0x0c, 0x24, 0x00 }; /* lock or dword [rsp], 0 */
     (void)arg;
     if ((i->imm >> 4 & STORES) && (i->imm & LOADS))
@@ -127,11 +127,7 @@ static bool modify(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 }
 
 const struct rvx_rule rvx_sys_rules[] = {
-    { rv_fence, fence, 0 },
-    { rv_csrrw, replace, 0 },
-    { rv_csrrs, modify, 2 },
-    { rv_csrrsi, modify, 3 },
-    { rv_csrrc, modify, 0 },
-    { rv_csrrci, modify, 1 },
+    { rv_fence, fence, 0 },   { rv_csrrw, replace, 0 }, { rv_csrrs, modify, 2 },
+    { rv_csrrsi, modify, 3 }, { rv_csrrc, modify, 0 },  { rv_csrrci, modify, 1 },
 };
 const unsigned rvx_nr_sys_rules = ARRAY_SIZE(rvx_sys_rules);
