@@ -343,7 +343,8 @@ enum vcpu_exit bt_riscv_run(struct bt_riscv *e, struct riscv_cpu *c, uint64_t tu
     enum vcpu_exit exit;
     e->turns_left = turns;
     riscv_code_attach(&e->code);
-    e->code.now->shared.exit = RISCV_EXIT_NEXT; /* whoever ran since may have gone elsewhere */
+    if (e->code.now->shared.exit == RISCV_EXIT_LINK)
+        e->code.now->shared.exit = RISCV_EXIT_NEXT; /* whoever ran since may have gone elsewhere; the other reasons are right anywhere */
     c->trap_env = &e->env;
     if (_setjmp(e->env)) { /* a step function raised */
         gmem_storer_leave(&e->storer);
