@@ -153,7 +153,7 @@ static bool good_csr(struct rng *r, const struct riscv_insn *i)
     if ((i->imm == 0x300 || i->imm == 0x302 || i->imm == 0x303) && rng_percent(r, 10))
         return true;
     if (i->imm == 0x180)
-        return i->rs1 >= X_SATP_A || (i->rs1 == 0 && i->step != rv_csrrw && i->step != rv_csrrwi);
+        return (i->step == rv_csrrw && i->rs1 >= X_SATP_A) || ((i->step == rv_csrrs || i->step == rv_csrrc) && i->rs1 == 0);
     for (unsigned k = 0; k < ARRAY_SIZE(any); k++)
         if (i->imm == any[k])
             return true;
@@ -190,7 +190,7 @@ static bool good(struct writer *w, const struct riscv_insn *i)
         return true;
     if (i->rd == X_RA || i->rd >= X_SATP_A)
         return false;
-    return !rl_is_pointer(i->rd) || rng_percent(w->r, 4) || (i->step == rv_addi && i->rs1 == i->rd && i->rd != X_MIXED && i->imm > -256 && i->imm < 256);
+    return !rl_is_pointer(i->rd) || (format == RISCV_FMT_LD && rng_percent(w->r, 10)) || (i->step == rv_addi && i->rs1 == i->rd && i->rd != X_MIXED && i->imm > -256 && i->imm < 256);
 }
 
 static void put_any(struct writer *w, unsigned from, unsigned nr)
@@ -203,9 +203,9 @@ static void put_any(struct writer *w, unsigned from, unsigned nr)
             static const uint16_t csr[] = { 0x100, 0x100, 0x100, 0x140, 0x141, 0x142, 0x143, 0x104, 0x144, 2, 3, 1, 0x180, 0x180, 0x300, 0x344 };
             if (rng_percent(w->r, 80))
                 bits = (bits & 0xfffff) | (uint32_t)csr[rng_below(w->r, ARRAY_SIZE(csr))] << 20;
-            if ((bits >> 20) == 0x180)
+            if ((bits >> 20) == 0x180) /* only what satp may be: global pages must stay */
                 bits = (bits & ~(31U << 15)) | (uint32_t)(X_SATP_A + rng_below(w->r, 2)) << 15;
-            if (row->format == RISCV_FMT_CSRI && rng_percent(w->r, 50))
+            else if (row->format == RISCV_FMT_CSRI && rng_percent(w->r, 50))
                 bits = (bits & ~(31U << 15)) | 2U << 15;
         }
         riscv_decode(bits, NULL, &i);
