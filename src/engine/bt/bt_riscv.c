@@ -124,14 +124,17 @@ static bool intact(const struct bt_riscv *e, const struct riscv_native *n)
     for (unsigned k = 0; k < n->nr; k++) {
         const struct riscv_start *s = &n->start[k];
         const struct riscv_code_page *p = n->page[s->second];
-        uint16_t half[2] = { 0 };
-        memcpy(&half[0], e->gmem->host + (p->page << GPAGE_SHIFT) + s->off, 2);
-        if (riscv_insn_len(half[0]) == 4) {
-            bool next = s->off + 2U == GPAGE_SIZE;
-            p = next ? n->page[1] : p;
-            memcpy(&half[1], e->gmem->host + (p->page << GPAGE_SHIFT) + (next ? 0 : s->off + 2U), 2);
-        }
-        if (((uint32_t)half[1] << 16 | half[0]) != s->bits)
+        const uint8_t *host = e->gmem->host + (p->page << GPAGE_SHIFT) + s->off;
+        uint16_t half;
+        memcpy(&half, host, 2);
+        if (half != (uint16_t)s->bits) /* it may be longer now, and reach into a page that is none of ours */
+            return false;
+        if (riscv_insn_len(half) == 2)
+            continue;
+        if (s->off + 2U == GPAGE_SIZE)
+            host = e->gmem->host + (n->page[!s->second]->page << GPAGE_SHIFT) - 2;
+        memcpy(&half, host + 2, 2);
+        if (half != s->bits >> 16)
             return false;
     }
     return true;
@@ -358,7 +361,8 @@ enum vcpu_exit bt_riscv_run(struct bt_riscv *e, struct riscv_cpu *c, uint64_t tu
     enum vcpu_exit exit;
     e->turns_left = turns;
     riscv_code_attach(&e->code);
-    e->code.now->shared.exit = RISCV_EXIT_NEXT; /* whoever ran since may have gone elsewhere */
+    if (e->code.now->shared.exit == RISCV_EXIT_LINK)
+        e->code.now->shared.exit = RISCV_EXIT_NEXT; /* whoever ran since may have gone elsewhere; the other reasons are right anywhere */
     c->trap_env = &e->env;
     if (_setjmp(e->env)) { /* a step function raised */
         gmem_storer_leave(&e->storer);

@@ -123,6 +123,12 @@ static bool dynamic(const struct riscv_insn *i)
     return i->rm == RM_DYN;
 }
 
+/* The rounding mode is none; such an instruction is illegal even if it never rounds. */
+static bool reserved(const struct riscv_insn *i)
+{
+    return i->rm > RM_RMM && !dynamic(i);
+}
+
 /* ---- arithmetic ---- */
 
 static bool arith(struct rvx *x, const struct riscv_insn *i, unsigned arg)
@@ -263,7 +269,7 @@ enum { FROM_W, FROM_L, FROM_WU };
 static bool from_int(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     bool single = arg & SINGLE, exact = !single && (arg & 3) != FROM_L;
-    if (!x->fp || (!exact && !dynamic(i)))
+    if (!x->fp || reserved(i) || (!exact && !dynamic(i)))
         return false;
     unsigned a = rvx_use(x, i->rs1, H_RAX);
     if ((arg & 3) == FROM_WU) {
@@ -282,7 +288,7 @@ static bool from_int(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 static bool convert(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     bool to_single = arg & SINGLE;
-    if (!x->fp || (to_single && !dynamic(i)))
+    if (!x->fp || reserved(i) || (to_single && !dynamic(i)))
         return false;
     if (!to_single)
         need_box(x, i->rs1);

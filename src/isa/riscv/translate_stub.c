@@ -98,7 +98,7 @@ static uint64_t on_callout_fp(struct riscv_code *code, const struct riscv_callou
     fp_out(code);
     uint64_t leave = on_callout(code, o);
     fp_in(code);
-    return leave;
+    return leave || !(riscv_code_mode(code->cpu) & RISCV_MODE_FP); /* frm may be what the host cannot do */
 }
 
 void riscv_code_run(struct riscv_code *code, const struct riscv_native *n)
