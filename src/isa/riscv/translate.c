@@ -242,7 +242,7 @@ static void jump_register(struct rvx *x, const struct rvx_insn *n)
     jump_to_rax(x);
 }
 
-void rvx_callout(struct rvx *x, const struct riscv_insn *i, bool leaves)
+static void callout(struct rvx *x, const struct riscv_insn *i)
 {
     struct riscv_callout *o = riscv_code_alloc(x->code, sizeof(*o));
     if (!o) {
@@ -255,10 +255,15 @@ void rvx_callout(struct rvx *x, const struct riscv_insn *i, bool leaves)
     x->counted = x->k + 1;
     rvx_forget(x);
     x->code->called_out++;
-    if (leaves) { /* should it come back */
-        asm_mov_imm(x->cb, HOST_RAX, x->insn[x->k].pc + i->len);
-        (void)asm_jmp(x->cb, x->code->stub_pc[x->fp]);
-    }
+}
+
+/* Leaves, for the interpreter to do it: what never goes on here, and may wait for other harts, which may wait for us to be outside (struct
+ * gmem_storer). */
+static void step(struct rvx *x, const struct rvx_insn *n)
+{
+    rvx_count(x, false);
+    asm_mov_imm(x->cb, HOST_RAX, n->pc);
+    (void)asm_jmp(x->cb, x->code->stub_step[x->fp]);
 }
 
 /* ---- one translation ---- */
@@ -276,8 +281,10 @@ static void instruction(struct rvx *x)
         jump(x, n);
     else if (n->i.step == rv_jalr)
         jump_register(x, n);
+    else if (is_end(&n->i))
+        step(x, n);
     else if (!rule || !rule->emit(x, &n->i, rule->arg))
-        rvx_callout(x, &n->i, is_end(&n->i));
+        callout(x, &n->i);
 }
 
 /* The last instruction goes on with the next. */

@@ -172,8 +172,6 @@ extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_
 bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 /* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */
 bool rvx_compare(struct rvx *x, const struct riscv_insn *i, enum host_cc *ret_cc);
-/* Calls the step function. `leaves`: it never goes on behind it. */
-void rvx_callout(struct rvx *x, const struct riscv_insn *i, bool leaves);
 /* The host address of [rs1 + imm, + size) for the access in *ret_base + *ret_disp. */
 void rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access, unsigned *ret_base,
                 int32_t *ret_disp);
