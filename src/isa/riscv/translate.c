@@ -174,7 +174,7 @@ static void leave_by(struct rvx *x, size_t from, gva_t pc, uint32_t insns)
     if (t) {
         t->pc = pc;
         t->insns = insns;
-        t->back = pc <= now->pc;
+        t->back = x->went_back || pc <= now->pc;
     }
 }
 
@@ -308,6 +308,7 @@ static void put_body(struct rvx *x)
     (void)t; /* with the pc of the first instruction, and nothing to count */
     x->entry = x->cb->pos;
     for (x->k = 0; x->k < x->nr; x->k += 1 + x->skip) {
+        x->went_back = x->went_back || (x->k && x->insn[x->k].pc <= x->insn[x->k - 1].pc);
         x->at[x->k] = (uint16_t)(x->cb->pos - x->entry);
         x->counts[x->k] = (uint8_t)rvx_uncounted(x, false);
         instruction(x);
@@ -363,6 +364,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     x->bank = (mode & ~(unsigned)RISCV_MODE_PLAIN) / 2;
     x->fp = mode & RISCV_MODE_FP;
     x->plain = mode & RISCV_MODE_PLAIN;
+    x->went_back = false;
     x->nr_pages = x->round = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
     x->failed = false;
     memset(x->group, 0, sizeof(x->group));

@@ -84,6 +84,7 @@ struct rvx {
     uint8_t counts[RISCV_TRACE_MAX]; /* instructions done before each that c->insns does not know of */
     struct riscv_code_page *page[RISCV_TRACE_PAGES];
     unsigned nr_pages;
+    bool went_back; /* a jump up to the current instruction was a backward one */
     unsigned round;        /* instruction that the present round of a loop began with */
     size_t entry, checked; /* positions */
     unsigned k;            /* the current instruction */
