@@ -254,8 +254,11 @@ void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct r
 static void drop_stores_of(const struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, size_t nr, const uint8_t *page)
 {
     for (size_t k = 0; k < nr; k++)
-        if (!page || entry[k].site[RISCV_WRITE].host == (uint64_t)page)
+        if (!page || entry[k].site[RISCV_WRITE].host == (uint64_t)page) {
             entry[k].site[RISCV_WRITE] = nothing(tlb);
+            if (!page) /* the next store enters it anew, and then it may have no code */
+                entry[k].tag[RISCV_WRITE] = RISCV_NO_TAG;
+        }
 }
 
 void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page)
