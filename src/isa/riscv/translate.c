@@ -251,6 +251,18 @@ void rvx_callout(struct rvx *x, const struct riscv_insn *i, bool leaves)
     }
 }
 
+/* A call of firmware may wait for other harts, and they for us to leave translated code: it is made outside. U-mode's only traps. */
+static void call_environment(struct rvx *x, const struct riscv_insn *i)
+{
+    if (x->bank == RISCV_BANK_U) {
+        rvx_callout(x, i, true);
+        return;
+    }
+    rvx_count(x, false);
+    asm_mov_imm(x->cb, HOST_RAX, x->insn[x->k].pc);
+    (void)asm_jmp(x->cb, x->code->stub_step[x->fp]);
+}
+
 /* ---- one translation ---- */
 
 static void instruction(struct rvx *x)
@@ -266,6 +278,8 @@ static void instruction(struct rvx *x)
         jump(x, n);
     else if (n->i.step == rv_jalr)
         jump_register(x, n);
+    else if (n->i.step == rv_ecall)
+        call_environment(x, &n->i);
     else if (!rule || !rule->emit(x, &n->i, rule->arg))
         rvx_callout(x, &n->i, is_end(&n->i));
 }
