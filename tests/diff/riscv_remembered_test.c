@@ -166,6 +166,26 @@ static void stores_are_fast_again_after_code_was_marked(void **state)
     assert_in_range(stat("bt_exits_step ") - before, 0, 2);
 }
 
+/* Data where there was code: the write that ended that took the mark off. */
+static void stores_are_fast_again_where_code_was(void **state)
+{
+    enum { STORES = 50 };
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    leaf(SUPER + 0x1000, 0x20000, V | R | X | AD);
+    leaf(DATA, 0x20000, V | R | W | AD);
+    rv_poke(&m, RV_RAM + 0x10000, sd(A1, A0), 4);
+    m.c->x[A0] = DATA;
+    assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL);
+    rv_poke(&m, RV_RAM + 0x20000, 0x13, 4);
+    assert_int_equal(run(RISCV_S, false, SUPER + 0x1000), RISCV_ILLEGAL);
+    assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL); /* a write, noted */
+    uint64_t before = stat("bt_exits_step ");
+    for (unsigned k = 0; k < STORES; k++)
+        assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL);
+    assert_in_range(stat("bt_exits_step ") - before, 0, 2);
+}
+
 static bool can_mark;
 
 static void call_sbi(void *opaque, struct riscv_cpu *c)
@@ -196,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_s_mode_may_access_u_mode_may_not, setup, teardown),
         cmocka_unit_test_setup_teardown(an_exit_to_the_second_page_looks_at_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(stores_are_fast_again_where_code_was, setup, teardown),
         cmocka_unit_test_setup_teardown(firmware_is_called_outside_translated_code, setup, teardown),
         cmocka_unit_test_setup_teardown(stores_are_fast_again_after_code_was_marked, setup, teardown),
     };

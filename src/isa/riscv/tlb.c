@@ -251,6 +251,15 @@ void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct r
     e->site[RISCV_WRITE] = e->tag[RISCV_WRITE] == tag && plain(c, host) ? here : nothing(tlb);
 }
 
+bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va)
+{
+    struct riscv_tlb_entry *e = riscv_tlb_entry(c->tlb, c->bank, va);
+    gva_t page = va & GPAGE_MASK;
+    if (e->tag[RISCV_WRITE] == page && e->site[RISCV_WRITE].page != page && plain(c, (const uint8_t *)(page + e->to_host)))
+        e->site[RISCV_WRITE] = (struct riscv_site){ .page = page, .host = page + e->to_host };
+    return e->site[RISCV_WRITE].page == page;
+}
+
 static void drop_stores_of(const struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, size_t nr, const uint8_t *page)
 {
     for (size_t k = 0; k < nr; k++)

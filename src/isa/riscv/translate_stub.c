@@ -66,7 +66,7 @@ static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
     f->shared.misses++;
     if (m->left == 0 && wanders(code, m))
         return leave(code, m, RISCV_EXIT_NEXT);
-    if (host && (m->access == RISCV_READ || riscv_tlb_entry(c->tlb, c->bank, va)->site[RISCV_WRITE].page == (va & GPAGE_MASK))) {
+    if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va))) {
         if (m->site)
             *(struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site) =
                 (struct riscv_site){ .page = va & GPAGE_MASK, .host = (uint64_t)host };
