@@ -425,7 +425,7 @@ static bool run(struct lockstep *t, uint64_t seed)
     for (unsigned k = 0; k < ROUNDS && stuck < STUCK; k++) {
         uint64_t from = b->pc, insns = b->insns;
         asked = t->many ? t->b.vcpu : NULL;
-        (void)bt_riscv_run(t->b.vcpu->engine_cpu, b, t->many ? 1 + rng_below(&t->r, TURNS_MAX) : 1);
+        (void)bt_riscv_run(t->b.vcpu->engine_cpu, b, t->many ? 1 + rng_below(&t->r, TURNS_MAX) : 1 + rng_below(&t->r, 3)); /* links are made by the next turn */
         asked = NULL;
         t->turns++;
         if (b->insns - insns > AHEAD_MAX) { /* the timer was late, and the reference is slow */

@@ -96,6 +96,8 @@ void riscv_tlb_follow(struct riscv_cpu *c);
  */
 void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page);
 bool riscv_tlb_catch_up(struct riscv_cpu *c);
+/* After a hit: whether translated code may store to the page without looking at marks; its site is entered if the mark is gone. */
+bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va);
 /* The entry of va in a bank. */
 static inline struct riscv_tlb_entry *riscv_tlb_entry(const struct riscv_tlb *tlb, unsigned bank, gva_t va)
 {

@@ -255,18 +255,20 @@ void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct r
 bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va)
 {
     struct riscv_tlb_entry *e = riscv_tlb_entry(c->tlb, c->bank, va);
-    uint64_t tag = va & GPAGE_MASK;
-    if (e->tag[RISCV_WRITE] != tag || !plain(c, (const uint8_t *)(tag + e->to_host)))
-        return false;
-    e->site[RISCV_WRITE] = (struct riscv_site){ .page = tag, .host = tag + e->to_host };
-    return true;
+    gva_t page = va & GPAGE_MASK;
+    if (e->tag[RISCV_WRITE] == page && e->site[RISCV_WRITE].page != page && plain(c, (const uint8_t *)(page + e->to_host)))
+        e->site[RISCV_WRITE] = (struct riscv_site){ .page = page, .host = page + e->to_host };
+    return e->site[RISCV_WRITE].page == page;
 }
 
 static void drop_stores_of(const struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, size_t nr, const uint8_t *page)
 {
     for (size_t k = 0; k < nr; k++)
-        if (!page || entry[k].site[RISCV_WRITE].host == (uint64_t)page)
+        if (!page || entry[k].site[RISCV_WRITE].host == (uint64_t)page) {
             entry[k].site[RISCV_WRITE] = nothing(tlb);
+            if (!page) /* the next store enters it anew, and then it may have no code */
+                entry[k].tag[RISCV_WRITE] = RISCV_NO_TAG;
+        }
 }
 
 void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page)

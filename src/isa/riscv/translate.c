@@ -156,6 +156,7 @@ static bool collect(struct rvx *x, gva_t pc, const struct riscv_finder *finder)
 static void look_at_page(struct rvx *x)
 {
     const struct riscv_code_page *p = x->page[1];
+    x->second = true;
     asm_alu_mem_imm(x->cb, HOST_CMP, 4, at_rbp(rvx_fetch_at(x->bank, p->va)), (int32_t)p->id);
     struct rvx_tail *t = rvx_tail(x, x->k ? RVX_PC : RVX_STEP, asm_jcc(x->cb, CC_NE, NULL));
     if (t)
@@ -175,6 +176,7 @@ static void leave_by(struct rvx *x, size_t from, gva_t pc, uint32_t insns)
         t->pc = pc;
         t->insns = insns;
         t->back = x->went_back || pc <= now->pc;
+        t->second = x->second;
     }
 }
 
@@ -366,7 +368,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     x->plain = mode & RISCV_MODE_PLAIN;
     x->went_back = false;
     x->nr_pages = x->round = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
-    x->failed = false;
+    x->failed = x->second = false;
     memset(x->group, 0, sizeof(x->group));
     if (!collect(x, pc, finder))
         return NULL;

@@ -141,7 +141,8 @@ struct riscv_link {
     uint32_t miss; /* where it leads else; positions */
     gva_t pc;
     struct riscv_native *from;
-    bool back; /* backwards, or behind a jump backwards: requests are looked at there, so that no loop goes without */
+    bool back;   /* backwards, or behind a jump backwards: requests are looked at there, so that no loop goes without */
+    bool second; /* from->page[1] was looked at before */
 };
 
 /* What a site's miss must know. */

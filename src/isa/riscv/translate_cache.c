@@ -288,7 +288,7 @@ void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_
 {
     struct riscv_link *l = &code->link[link];
     const uint8_t *to = l->back ? n->checked : n->entry;
-    bool near = n->page[0] == l->from->page[0] || (l->from->nr_pages == 2 && n->page[0] == l->from->page[1]);
+    bool near = n->page[0] == l->from->page[0] || (l->second && n->page[0] == l->from->page[1]);
     if (!near) { /* another page: is it still mapped? */
         enum { CHECK_MAX = 64 };
         if (code->cold + CHECK_MAX > code->cb.size)

@@ -57,7 +57,7 @@ struct rvx_tail {
     size_t again; /* RVX_MISS: position of the check; RVX_NAN: where to go on */
     uint8_t reg;  /* RVX_MISS: host register of the address minus the site's page; RVX_NAN: vector register */
     bool single;  /* RVX_NAN: of binary32 */
-    bool back;    /* RVX_LINK: see struct riscv_link */
+    bool back, second; /* RVX_LINK: see struct riscv_link */
     struct riscv_miss miss;
     gva_t pc;       /* the others: where to go on */
     uint32_t insns; /* done since they were last counted */
@@ -95,6 +95,7 @@ struct rvx {
     uint32_t boxed;           /* f registers known to hold NaN-boxed binary32 */
     unsigned skip;            /* instructions behind the current one that were translated with it */
     bool failed;              /* there was no room */
+    bool second;              /* page[1] was looked at */
     unsigned nr_misses;
     struct riscv_miss *miss[RVX_EXITS_MAX];
     unsigned nr_tails;

@@ -75,7 +75,11 @@ static unsigned extent(const struct rvx *x, unsigned base, enum riscv_access acc
 static int32_t new_site(struct rvx *x, enum riscv_access access)
 {
     unsigned which = x->bank == RISCV_BANK_U || x->bank == RISCV_BANK_S_SUM ? 2 : x->bank == RISCV_BANK_S ? 0 : 1;
-    uint32_t *next = &x->code->next_site[which][access == RISCV_WRITE], n = (*next)++ % RISCV_SITES;
+    uint32_t *next = &x->code->next_site[which][access == RISCV_WRITE], n = *next;
+    if (which != 0) /* two banks in one table: each uses its own sites again, for their rights differ */
+        n += (n & 1) != (x->bank == RISCV_BANK_S_SUM || x->bank == RISCV_BANK_BARE);
+    *next = n + 1;
+    n %= RISCV_SITES;
     int32_t known = which == 2 ? FRAME(own.known) : which == 0 ? FRAME(shared.known[0]) : FRAME(shared.known[1]);
     return known + (int32_t)sizeof(struct riscv_site) * ((access == RISCV_WRITE) * RISCV_SITES + (int32_t)n);
 }

@@ -384,9 +384,8 @@ static void put_link_tail(struct rvx *x, const struct rvx_tail *t)
         asm_patch(cb, at, codebuf_here(cb));
     asm_mov_imm(cb, HOST_RAX, x->code->nr_links);
     (void)asm_jmp(cb, x->code->stub_link[x->fp]);
-    x->code->link[x->code->nr_links++] = (struct riscv_link){
-        .at = (uint32_t)at, .miss = (uint32_t)here, .pc = t->pc, .back = t->back
-    };
+    x->code->link[x->code->nr_links++] =
+        (struct riscv_link){ .at = (uint32_t)at, .miss = (uint32_t)here, .pc = t->pc, .back = t->back, .second = t->second };
 }
 
 static void put_nan_tail(struct rvx *x, const struct rvx_tail *t)
