@@ -3,6 +3,7 @@
 #   make          build build/doppel
 #   make run      ... fetch Debian's kernel and busybox, boot them to a shell (no terminal: a short scripted session)
 #   make test     ... and pass the tests
+#                 (ARCH=riscv64: a riscv64 machine; guests takes it, too)
 #   make guests   fetch the guest kernels        make check    formatting, static checks, layers
 #   make bench    measure                        make fuzz     the long differential and fuzz runs (FUZZ='ARGUMENTS')
 #   make soak     20 minutes of engine bt under random disturbances (SOAK_SECONDS)
@@ -13,14 +14,14 @@
 ARCH ?= x86-64
 PREFIX ?= $(HOME)/.local
 
-.PHONY: all run test guests guests-all check bench fuzz soak install clean setup-build setup-test setup-check
+.PHONY: all run test guests guests-all guests-riscv64 check bench fuzz soak install clean setup-build setup-test setup-check
 .NOTPARALLEL: # the steps share apt's lock; ninja does the parallel part
 
 all: setup-build
 	@scripts/build program
 
 setup-build setup-test setup-check:
-	@scripts/setup $(@:setup-%=%)
+	@scripts/setup $(@:setup-%=%) $(ARCH)
 
 guests: setup-build
 	@scripts/get-guest --arch $(ARCH)
@@ -28,10 +29,13 @@ guests: setup-build
 guests-all: setup-build
 	@scripts/get-guest --arch $(ARCH) --flavour all
 
+guests-riscv64: setup-build
+	@scripts/get-guest --arch riscv64 || echo "doppel: no riscv64 guest (see above): its tests are skipped"
+
 run: all guests
 	@scripts/demo-run $(ARCH)
 
-test: setup-test guests-all
+test: setup-test guests-all guests-riscv64
 	@scripts/run-tests
 
 check: setup-check

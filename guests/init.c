@@ -7,8 +7,10 @@
  * one poll loop: output is copied with blocking writes to the tty, input waits in a buffer of as many bytes as the host
  * was given credit for, so neither side can block the other. Without a command: /bin/sh on the console.
  *
- * Static, without a C library; only raw system calls.
+ * Static, without a C library; only raw system calls, those that every architecture of Linux has. How it is entered:
+ * start_x86_64.c, start_riscv64.c.
  */
+#include "init.h"
 #include "net.h"
 #include "sys.h"
 
@@ -39,8 +41,6 @@ enum {
     PROTOCOL_VERSION = 1,
     SHARES_MAX = 64 << 10, /* bytes of /lib/doppel/shares */
     PATH_LEN = 4096,
-    DEVICES_MAX = 64, /* virtio devices that are looked at */
-    DEVICE_LEN = 6,   /* "0x1042" */
     STATUS_NOT_FOUND = 127,
     STATUS_NOT_EXECUTABLE = 126,
     TERM_MS = 2000, /* for programs to end before a power-off */
@@ -94,30 +94,6 @@ static const char *environment[ENV_MAX + 8];
 static struct channel channel;
 static long shells[2]; /* on the console and on the second one; 0 or less: none */
 
-void *memcpy(void *restrict to, const void *restrict from, size_t n)
-{
-    void *d = to;
-    __asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(n) : : "memory");
-    return to;
-}
-
-void *memset(void *to, int byte, size_t n)
-{
-    void *d = to;
-    __asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(byte) : "memory");
-    return to;
-}
-
-void *memmove(void *to, const void *from, size_t n)
-{
-    if (to <= from)
-        return memcpy(to, from, n);
-    char *d = (char *)to + n - 1;
-    const char *s = (const char *)from + n - 1;
-    __asm__ volatile("std; rep movsb; cld" : "+D"(d), "+S"(s), "+c"(n) : : "memory"); /* from the end */
-    return to;
-}
-
 /* ---- messages and small helpers ---- */
 
 static void say(const char *a, const char *b, const char *c)
@@ -138,7 +114,7 @@ static const char *digits(unsigned long v, char buf[24])
     return p;
 }
 
-static void complain(const char *what, const char *object, long result)
+void complain(const char *what, const char *object, long result)
 {
     char buf[24];
     say("init: ", what, " ");
@@ -151,14 +127,13 @@ static void power_off(int how)
     sys(__NR_sync);
     sys(__NR_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, how, 0);
     for (;;)
-        sys(__NR_pause);
+        sys(__NR_ppoll, 0, 0, 0, 0, 0);
 }
 
-/* Reads a small file and ends it with NUL; the length, or -errno. A file that does not fit is -E2BIG. */
-static long read_file(const char *path, char *buf, size_t size)
+long read_file(const char *path, char *buf, size_t size)
 {
     size_t len = 0;
-    long fd = sys(__NR_open, path, O_RDONLY | O_CLOEXEC, 0);
+    long fd = sys(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return fd;
     long n;
@@ -179,98 +154,15 @@ static void mount_all(void)
 {
     for (unsigned i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
         const struct mount_entry *m = &mounts[i];
-        sys(__NR_mkdir, m->target, 0755); /* most exist */
+        sys(__NR_mkdirat, AT_FDCWD, m->target, 0755); /* most exist */
         long r = sys(__NR_mount, m->source, m->target, m->type, m->flags, m->options);
         if (r < 0)
             complain("cannot mount", m->target, r);
     }
-    sys(__NR_symlink, "/proc/self/fd", "/dev/fd");
-    sys(__NR_symlink, "/proc/self/fd/0", "/dev/stdin");
-    sys(__NR_symlink, "/proc/self/fd/1", "/dev/stdout");
-    sys(__NR_symlink, "/proc/self/fd/2", "/dev/stderr");
-}
-
-/* The device numbers of the machine's virtio devices, as a line of /lib/doppel/modules begins: "0x1042 ". */
-static char devices[DEVICES_MAX][DEVICE_LEN + 2];
-static unsigned nr_devices;
-#define VIRTIO_RNG "0x1044"
-
-/* Reads the first word of /sys/bus/pci/devices/NAME/ATTRIBUTE. */
-static long read_attribute(const char *name, const char *attribute, char *buf, size_t size)
-{
-    char path[128] = "/sys/bus/pci/devices/";
-    size_t len = str_len(path), name_len = str_len(name), attribute_len = str_len(attribute);
-    if (len + name_len + attribute_len + 2 > sizeof(path))
-        return -ENAMETOOLONG;
-    memcpy(path + len, name, name_len);
-    path[len + name_len] = '/';
-    memcpy(path + len + name_len + 1, attribute, attribute_len + 1);
-    return read_file(path, buf, size);
-}
-
-static void add_device(const char *name)
-{
-    char vendor[16], device[16];
-    if (name[0] == '.' || nr_devices == DEVICES_MAX || read_attribute(name, "vendor", vendor, sizeof(vendor)) <= 0)
-        return;
-    if (!str_starts(vendor, "0x1af4") || read_attribute(name, "device", device, sizeof(device)) < DEVICE_LEN)
-        return;
-    memcpy(devices[nr_devices], device, DEVICE_LEN);
-    devices[nr_devices++][DEVICE_LEN] = ' ';
-}
-
-static void find_devices(void)
-{
-    static char entries[4096]; /* struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name */
-    long n;
-    long dir = sys(__NR_open, "/sys/bus/pci/devices", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    while (dir >= 0 && (n = sys(__NR_getdents64, dir, entries, sizeof(entries))) > 0)
-        for (long at = 0; at < n; at += *(uint16_t *)(entries + at + 16))
-            add_device(entries + at + 19);
-    if (dir >= 0)
-        sys(__NR_close, dir);
-}
-
-/* Whether a device needs the module of this line: "* PATH" (any does) or "0xDEVICE PATH". */
-static int is_needed(const char *line)
-{
-    for (unsigned i = 0; i < nr_devices; i++)
-        if (line[0] == '*' || str_starts(line, devices[i]))
-            return 1;
-    return 0;
-}
-
-static void load_module(const char *path)
-{
-    long fd = sys(__NR_open, path, O_RDONLY | O_CLOEXEC, 0);
-    long r = fd < 0 ? fd : sys(__NR_finit_module, fd, "", 0);
-    if (r < 0 && r != -EEXIST)
-        complain("cannot load", path, r);
-    if (fd >= 0)
-        sys(__NR_close, fd);
-}
-
-/* Loads those modules of /lib/doppel/modules that virtio devices of this machine need, in order. */
-static void load_modules(void)
-{
-    static char list[16384];
-    long n = read_file("/lib/doppel/modules", list, sizeof(list));
-    if (n <= 0)
-        return;
-    find_devices();
-    if (nr_devices == 1 && str_starts(devices[0], VIRTIO_RNG))
-        return; /* the CPU has RDRAND, too: not worth a tenth of a second of each start */
-    for (char *p = list, *next; *p; p = next) {
-        char *path = p;
-        for (next = p; *next && *next != '\n'; next++) {
-        }
-        if (*next)
-            *next++ = '\0';
-        while (*path && *path++ != ' ') {
-        }
-        if (is_needed(p))
-            load_module(path);
-    }
+    sys(__NR_symlinkat, "/proc/self/fd", AT_FDCWD, "/dev/fd");
+    sys(__NR_symlinkat, "/proc/self/fd/0", AT_FDCWD, "/dev/stdin");
+    sys(__NR_symlinkat, "/proc/self/fd/1", AT_FDCWD, "/dev/stdout");
+    sys(__NR_symlinkat, "/proc/self/fd/2", AT_FDCWD, "/dev/stderr");
 }
 
 /* The interface of a machine with a network card: /lib/doppel/network says how. */
@@ -309,10 +201,10 @@ static void make_folders(char *path)
         if (*p != '/')
             continue;
         *p = '\0';
-        sys(__NR_mkdir, path, 0755); /* most exist; what matters is whether the mount succeeds */
+        sys(__NR_mkdirat, AT_FDCWD, path, 0755); /* most exist; what matters is whether the mount succeeds */
         *p = '/';
     }
-    sys(__NR_mkdir, path, 0755);
+    sys(__NR_mkdirat, AT_FDCWD, path, 0755);
 }
 
 /* Mounts what /lib/doppel/shares lists (tag, place, "ro" or "", each ending in NUL); true when all went well. */
@@ -472,12 +364,12 @@ static void exec_shell(const char *console)
 {
     static const char *const args[] = { "sh", 0 };
     sys(__NR_setsid);
-    long fd = sys(__NR_open, console, O_RDWR, 0);
+    long fd = sys(__NR_openat, AT_FDCWD, console, O_RDWR, 0);
     if (fd < 0)
-        fd = sys(__NR_open, CONSOLE_DEFAULT, O_RDWR, 0);
+        fd = sys(__NR_openat, AT_FDCWD, CONSOLE_DEFAULT, O_RDWR, 0);
     if (fd >= 0) {
         for (int i = 0; i < 3; i++)
-            sys(__NR_dup2, fd, i);
+            sys(__NR_dup3, fd, i, 0);
         if (fd > 2)
             sys(__NR_close, fd);
     }
@@ -494,7 +386,7 @@ static int str_equal(const char *a, const char *b)
 static long start_shell(const char *console, int delay_s)
 {
     const struct timespec delay = { .tv_sec = delay_s };
-    long pid = sys(__NR_fork);
+    long pid = sys(__NR_clone, SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
         sys(__NR_nanosleep, &delay, 0);
         exec_shell(console);
@@ -520,13 +412,13 @@ static int reap_shells(void)
 static void run_shell(int signals)
 {
     const char *console = console_path();
-    const int two = !str_equal(console, SECOND_CONSOLE) && sys(__NR_access, SECOND_CONSOLE, 0) == 0;
+    const int two = !str_equal(console, SECOND_CONSOLE) && sys(__NR_faccessat, AT_FDCWD, SECOND_CONSOLE, 0) == 0;
     shells[0] = start_shell(console, 0);
     if (two)
         shells[1] = start_shell(SECOND_CONSOLE, 0);
     while (shells[0] > 0 && !reap_shells()) {
         struct pollfd p = { .fd = signals, .events = POLLIN };
-        sys(__NR_poll, &p, 1, -1);
+        sys(__NR_ppoll, &p, 1, 0, 0, 0);
         act_on_signals(signals);
     }
 }
@@ -567,7 +459,7 @@ static void send_credit(struct channel *ch)
 static long open_tty(void)
 {
     struct termios t = { .c_cflag = B115200 | CS8 | CREAD | CLOCAL };
-    long tty = sys(__NR_open, "/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+    long tty = sys(__NR_openat, AT_FDCWD, "/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
     if (tty < 0)
         return tty;
     t.c_cc[VMIN] = 1;
@@ -589,11 +481,11 @@ static void start_command(struct channel *ch)
     int err[2];
     if (sys(__NR_pipe2, in, O_CLOEXEC) < 0 || sys(__NR_pipe2, out, O_CLOEXEC) < 0 || sys(__NR_pipe2, err, O_CLOEXEC) < 0)
         power_off(LINUX_REBOOT_CMD_POWER_OFF);
-    ch->pid = sys(__NR_fork);
+    ch->pid = sys(__NR_clone, SIGCHLD, 0, 0, 0, 0);
     if (ch->pid == 0) {
-        sys(__NR_dup2, in[0], 0);
-        sys(__NR_dup2, out[1], 1);
-        sys(__NR_dup2, err[1], 2);
+        sys(__NR_dup3, in[0], 0, 0);
+        sys(__NR_dup3, out[1], 1, 0);
+        sys(__NR_dup3, err[1], 2, 0);
         sys(__NR_setsid);
         unblock_signals();
         sys(__NR_exit_group, exec_search(command_args));
@@ -691,7 +583,7 @@ static void serve_once(struct channel *ch)
         { .fd = ch->err, .events = POLLIN },
         { .fd = ch->in, .events = ch->buf_len ? POLLOUT : 0 }, /* events 0: still tells that nobody reads (POLLERR) */
     };
-    sys(__NR_poll, p, sizeof(p) / sizeof(p[0]), -1);
+    sys(__NR_ppoll, p, sizeof(p) / sizeof(p[0]), 0, 0, 0);
     if (p[1].revents)
         read_tty(ch);
     if (p[2].revents)
@@ -750,13 +642,13 @@ static int read_command(void)
     return nr > 0 || n == -E2BIG;
 }
 
-static __attribute__((used, noreturn)) void start(const long *stack)
+void start(const long *stack)
 {
     const char *const *args = (const char *const *)(stack + 1);
     mount_all();
     sys(__NR_sethostname, "doppel", 6);
     net_loopback_up();
-    load_modules();
+    modules_load();
     set_up_network();
     make_environment(args + stack[0] + 1);
     int signals = open_signals();
@@ -767,12 +659,3 @@ static __attribute__((used, noreturn)) void start(const long *stack)
     power_off(LINUX_REBOOT_CMD_POWER_OFF);
     __builtin_unreachable();
 }
-
-/* The kernel enters here with the stack pointer at the argument count. */
-__asm__(".globl _start\n"
-        "_start:\n"
-        "    xor %ebp, %ebp\n"
-        "    mov %rsp, %rdi\n"
-        "    and $-16, %rsp\n"
-        "    call start\n"
-        "    hlt\n");

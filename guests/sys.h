@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Linux system calls and a few string functions for guest programs without a C library (x86-64).
+ * Linux system calls and a few string functions for guest programs without a C library (x86-64, riscv64).
  *
  * Every call returns the kernel's value: 0 or more, or -errno.
  */
@@ -11,6 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __riscv
+static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
+{
+    register long a7 __asm__("a7") = nr;
+    register long a0 __asm__("a0") = a;
+    register long a1 __asm__("a1") = b;
+    register long a2 __asm__("a2") = c;
+    register long a3 __asm__("a3") = d;
+    register long a4 __asm__("a4") = e;
+    register long a5 __asm__("a5") = f;
+    __asm__ volatile("ecall" : "+r"(a0) : "r"(a7), "r"(a1), "r"(a2), "r"(a3), "r"(a4), "r"(a5) : "memory");
+    return a0;
+}
+#else
 static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
 {
     register long r10 __asm__("r10") = d;
@@ -23,12 +37,16 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
                      : "rcx", "r11", "memory");
     return ret;
 }
+#endif
 
 /* sys(number, up to six arguments of any integer or pointer type) */
 #define SYS_ARGS(nr, a, b, c, d, e, f, ...) sys6(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define sys(...) SYS_ARGS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
 
-/* gcc may call these on its own */
+/* The program, entered with the kernel's stack: the argument count, the arguments, NULL, the environment, NULL. */
+_Noreturn void start(const long *stack);
+
+/* compilers may call these on their own */
 void *memcpy(void *restrict to, const void *restrict from, size_t n);
 void *memset(void *to, int byte, size_t n);
 void *memmove(void *to, const void *from, size_t n);

@@ -63,8 +63,8 @@ int guest_files_find(const char *arch, char ret_dir[GUEST_PATH_MAX], struct erro
         return 0;
     return error_set(err, -ENOENT,
                      "no guest for %s: neither guests/%s near the program nor ~/.local/share/doppel/guests/%s is "
-                     "there (fetch one with: make guests, or give --kernel FILE)",
-                     arch, arch, arch);
+                     "there (fetch one with: make guests ARCH=%s, or give --kernel FILE)",
+                     arch, arch, arch, arch);
 }
 
 bool guest_files_of_kernel(const char *kernel, char ret_dir[GUEST_PATH_MAX])

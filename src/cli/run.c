@@ -160,6 +160,8 @@ static int choose_guest(struct run *run, struct error *err)
     struct vm_config *vm = &run->options.vm;
     bool known_guest = true, with_modules = true;
     int r = 0;
+    if (vm->firmware && !vm->kernel && !run->options.command)
+        return 0; /* it finds what to boot itself */
     if (!vm->kernel && vm->nr_disks && !run->options.command && (r = choose_disk(run, err)) != 0)
         return r < 0 ? r : 0;
     if (!vm->kernel) {
@@ -175,6 +177,7 @@ static int choose_guest(struct run *run, struct error *err)
         return r;
     const enum netdev_kind net = vm->net.kind;
     const struct initramfs_args args = {
+        .arch = vm->arch,
         .guest_dir = run->guest_dir,
         .with_modules = with_modules,
         .network = net == NETDEV_NONE   ? NULL

@@ -23,6 +23,7 @@ enum option_id {
     OPT_CPUS,
     OPT_MEMORY,
     OPT_CODE_CACHE,
+    OPT_FIRMWARE,
     OPT_KERNEL,
     OPT_INITRD,
     OPT_APPEND,
@@ -33,6 +34,7 @@ enum option_id {
     OPT_CONSOLE,
     OPT_BALLOON,
     OPT_VSOCK,
+    OPT_BUS,
     OPT_SANDBOX,
     OPT_NAME,
     OPT_TIMEOUT,
@@ -62,8 +64,9 @@ static const struct option_row rows[] = {
     { "--memory", OPT_MEMORY, "SIZE", "guest memory with a unit, 32M or more (512M)" },
     { "--code-cache", OPT_CODE_CACHE, "SIZE",
       "memory for translated guest code, 1M a CPU or more (512M, and 16M for each further CPU)" },
+    { "--firmware", OPT_FIRMWARE, "FILE", "riscv64: firmware that runs first, OpenSBI say (the SBI is ours)" },
     { "--kernel", OPT_KERNEL, "FILE",
-      "bzImage, vmlinux or Multiboot kernel (what is on the first disk, or `make guests` fetched)" },
+      "bzImage, vmlinux or Multiboot kernel; riscv64: Image or vmlinux (what is on the first disk, or `make guests` fetched)" },
     { "--initrd", OPT_INITRD, "FILE", "initial RAM disk" },
     { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
     { "--disk", OPT_DISK, "FILE[,ro][,overlay[=FILE]][,format=F]",
@@ -80,6 +83,7 @@ static const struct option_row rows[] = {
     { "--balloon", OPT_BALLOON, "[=SIZE]", "the guest gives free memory back to the host, and keeps SIZE of it (all)" },
     { "--vsock", OPT_VSOCK, "PATH[,cid=N]",
       "sockets between guest and host: its port P is the host's Unix socket PATH_P; PATH leads to the guest's ports (cid: 3)" },
+    { "--bus", OPT_BUS, "mmio|pci", "riscv64: where the guest finds its disks, network, shares and so on (mmio)" },
     { "--name", OPT_NAME, "NAME", "what doppel ps, pause, resume, stop and console call the machine (vm-PID)" },
     { "--sandbox", OPT_SANDBOX, "on|off|auto", "give up what a running machine does not need (auto: on where it works)" },
     { "--timeout", OPT_TIMEOUT, "SECONDS", "end the machine after that time, with exit status 124" },
@@ -185,6 +189,14 @@ static int parse_cid(const char *text, uint32_t *ret_cid, struct error *err)
     if (!isdigit((unsigned char)text[0]) || *end || errno || n < VM_CID_MIN || n > VM_CID_MAX)
         return error_set(err, -EINVAL, "cid '%s' is not a number from %d to %u", text, VM_CID_MIN, VM_CID_MAX);
     *ret_cid = (uint32_t)n;
+    return 0;
+}
+
+static int parse_bus(const char *text, enum vm_bus *ret_bus, struct error *err)
+{
+    if (strcmp(text, "mmio") != 0 && strcmp(text, "pci") != 0)
+        return error_set(err, -EINVAL, "'%s' is not mmio or pci", text);
+    *ret_bus = strcmp(text, "pci") == 0 ? VM_BUS_PCI : VM_BUS_MMIO;
     return 0;
 }
 
@@ -306,6 +318,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_CPUS: return parse_cpus(value, &o->vm.cpus, err);
     case OPT_MEMORY: return parse_memory(value, &o->vm.memory, err);
     case OPT_CODE_CACHE: return parse_code_cache(value, &o->vm.code_cache, err);
+    case OPT_FIRMWARE: o->vm.firmware = value; break;
     case OPT_KERNEL: o->vm.kernel = value; break;
     case OPT_INITRD: o->vm.initrd = value; break;
     case OPT_APPEND: o->append = value; break;
@@ -316,6 +329,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_CONSOLE: return parse_serial(value, &o->console, err);
     case OPT_BALLOON: return parse_balloon(value, &o->vm, err);
     case OPT_VSOCK: return parse_vsock(value, o, err);
+    case OPT_BUS: return parse_bus(value, &o->vm.bus, err);
     case OPT_SANDBOX: return parse_sandbox(value, &o->sandbox, err);
     case OPT_NAME: o->name = value; return machine_name_check(value, err);
     case OPT_TIMEOUT: return parse_timeout(value, &o->timeout, err);

@@ -93,6 +93,149 @@ static void put_evex_mem(struct codebuf *cb, uint8_t opcode, unsigned reg, struc
     put_modrm_mem(cb, reg, m, 64);
 }
 
+/* ---- any instruction ---- */
+
+/* An immediate or displacement in the shortest form. */
+static void put_alu_imm(struct codebuf *cb, int32_t imm)
+{
+    if (imm == (int8_t)imm)
+        codebuf_put1(cb, (uint8_t)imm);
+    else
+        codebuf_put4(cb, (uint32_t)imm);
+}
+
+static void put_opcode(struct codebuf *cb, unsigned opcode)
+{
+    if (opcode & 0x300)
+        codebuf_put1(cb, 0x0f);
+    if ((opcode & 0x300) == ASM_0F38)
+        codebuf_put1(cb, 0x38);
+    if ((opcode & 0x300) == ASM_0F3A)
+        codebuf_put1(cb, 0x3a);
+    codebuf_put1(cb, (uint8_t)opcode);
+}
+
+/* Mandatory prefix, REX, opcode. */
+static void put_head(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned index, unsigned rm)
+{
+    static const uint8_t prefix[] = { 0, 0x66, 0xf3, 0xf2 };
+    unsigned rex = (size == 8) << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (rm >> 3 & 1);
+    if (opcode >> 12)
+        codebuf_put1(cb, prefix[opcode >> 12 & 3]);
+    if (rex || size == 1)
+        codebuf_put1(cb, (uint8_t)(0x40 | rex));
+    put_opcode(cb, opcode);
+}
+
+void asm_insn_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm)
+{
+    put_head(cb, size, opcode, reg, 0, rm);
+    put_modrm(cb, MOD_REG, reg, rm);
+}
+
+void asm_insn_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m)
+{
+    put_head(cb, size, opcode, reg, 0, m.base.n);
+    put_modrm_mem(cb, reg, m, 1);
+}
+
+void asm_insn_sib(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_sib m)
+{
+    unsigned log = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2;
+    put_head(cb, size, opcode, reg, m.index.n, m.base.n);
+    bool small = m.disp == (int8_t)m.disp, none = m.disp == 0 && (m.base.n & 7) != RM_BP;
+    put_modrm(cb, none ? MOD_MEM : small ? MOD_DISP8 : MOD_DISP32, reg, RM_SIB);
+    put_modrm(cb, log, m.index.n, m.base.n);
+    if (!none)
+        put_alu_imm(cb, m.disp);
+}
+
+static void put_vex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+{
+    uint8_t head[4] = { 0xc4, 0, 0, (uint8_t)opcode };
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | 1 << 6 | (~rm >> 3 & 1) << 5 | (opcode >> 8 & 3));
+    head[2] = (uint8_t)(w << 7 | (~v & 15) << 3 | (opcode >> 12 & 3));
+    if (!w && (opcode & 0x300) == ASM_0F && rm < 8) { /* the short form */
+        const uint8_t small[3] = { 0xc5, (uint8_t)((head[1] & 0x80) | (head[2] & 0x7f)), (uint8_t)opcode };
+        codebuf_put(cb, small, sizeof(small));
+        return;
+    }
+    codebuf_put(cb, head, sizeof(head));
+}
+
+void asm_vex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+{
+    put_vex(cb, w, opcode, reg, v, rm);
+    put_modrm(cb, MOD_REG, reg, rm);
+}
+
+void asm_vex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
+{
+    put_vex(cb, w, opcode, reg, v, m.base.n);
+    put_modrm_mem(cb, reg, m, 1);
+}
+
+static void put_evex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+{
+    uint8_t head[5] = { 0x62, 0, 0, 0, (uint8_t)opcode };
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | (~rm >> 4 & 1) << 6 | (~rm >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4
+                        | (opcode >> 8 & 3));
+    head[2] = (uint8_t)(w << 7 | (~v & 15) << 3 | 1 << 2 | (opcode >> 12 & 3));
+    head[3] = (uint8_t)((~v >> 4 & 1) << 3);
+    codebuf_put(cb, head, sizeof(head));
+}
+
+void asm_evex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+{
+    put_evex(cb, w, opcode, reg, v, rm);
+    put_modrm(cb, MOD_REG, reg, rm);
+}
+
+void asm_evex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
+{
+    enum { NO_DISP8 = 1 << 24 }; /* what a disp8 would count depends on the instruction */
+    put_evex(cb, w, opcode, reg, v, m.base.n);
+    put_modrm_mem(cb, reg, m, NO_DISP8);
+}
+
+/* ---- jumps ---- */
+
+void asm_patch(struct codebuf *cb, size_t at, const void *target)
+{
+    int64_t rel = (int64_t)((uintptr_t)target - (uintptr_t)(cb->rx + at + 4));
+    int32_t rel32 = (int32_t)rel;
+    if (!cb->failed)
+        memcpy(cb->rw + at, &rel32, sizeof(rel32));
+}
+
+static size_t put_rel32(struct codebuf *cb, const void *target)
+{
+    size_t at = cb->pos;
+    codebuf_put4(cb, 0);
+    if (target)
+        asm_patch(cb, at, target);
+    return at;
+}
+
+size_t asm_jmp(struct codebuf *cb, const void *target)
+{
+    codebuf_put1(cb, 0xe9);
+    return put_rel32(cb, target);
+}
+
+size_t asm_jcc(struct codebuf *cb, enum host_cc cc, const void *target)
+{
+    codebuf_put1(cb, 0x0f);
+    codebuf_put1(cb, (uint8_t)(0x80 | cc));
+    return put_rel32(cb, target);
+}
+
+size_t asm_call(struct codebuf *cb, const void *target)
+{
+    codebuf_put1(cb, 0xe8);
+    return put_rel32(cb, target);
+}
+
 /* ---- general registers ---- */
 
 void asm_load(struct codebuf *cb, unsigned size, struct host_gpr dst, struct host_mem src)
@@ -127,14 +270,6 @@ void asm_mov_imm(struct codebuf *cb, struct host_gpr dst, uint64_t v)
 void asm_alu(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, struct host_gpr src)
 {
     put_op_reg(cb, size, OPC_ALU_RM_R | op << 3, src.n, dst.n);
-}
-
-static void put_alu_imm(struct codebuf *cb, int32_t imm)
-{
-    if (imm == (int8_t)imm)
-        codebuf_put1(cb, (uint8_t)imm);
-    else
-        codebuf_put4(cb, (uint32_t)imm);
 }
 
 void asm_alu_imm(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, int32_t imm)

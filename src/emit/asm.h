@@ -28,6 +28,13 @@ struct host_mem {
     int32_t disp;
 };
 
+/* [base + index * scale + disp]; scale 1, 2, 4, 8; index is not rsp */
+struct host_sib {
+    struct host_gpr base, index;
+    uint8_t scale;
+    int32_t disp;
+};
+
 /* Arithmetic of the 80/81/83 group, in its encoding order. */
 enum host_alu { HOST_ADD, HOST_OR, HOST_ADC, HOST_SBB, HOST_AND, HOST_SUB, HOST_XOR, HOST_CMP };
 
@@ -47,6 +54,12 @@ enum host_alu { HOST_ADD, HOST_OR, HOST_ADC, HOST_SBB, HOST_AND, HOST_SUB, HOST_
 #define HOST_R13 ((struct host_gpr){ 13 })
 #define HOST_R14 ((struct host_gpr){ 14 })
 #define HOST_R15 ((struct host_gpr){ 15 })
+
+/* Condition codes of Jcc, SETcc, CMOVcc. Spec: SDM 1, appendix B.1 */
+enum host_cc { CC_O, CC_NO, CC_B, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };
+
+/* Of asm_insn_*() and asm_vex_*(): opcode byte, opcode map, mandatory prefix (VEX.pp). */
+enum { ASM_0F = 1 << 8, ASM_0F38 = 2 << 8, ASM_0F3A = 3 << 8, ASM_66 = 1 << 12, ASM_F3 = 2 << 12, ASM_F2 = 3 << 12 };
 
 static inline struct host_mem host_mem(struct host_gpr base, int32_t disp)
 {
@@ -69,6 +82,26 @@ void asm_pop(struct codebuf *cb, struct host_gpr r);
 void asm_pushfq(struct codebuf *cb);
 void asm_popfq(struct codebuf *cb);
 void asm_ret(struct codebuf *cb);
+
+/* Any instruction with a ModRM byte, by opcode (ASM_*): registers in ModRM.reg and ModRM.rm, or memory there. size 8 sets REX.W;
+ * size 1 has bytes of registers 4..7 be spl..dil. An immediate is put behind by the caller. */
+void asm_insn_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm);
+void asm_insn_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m);
+void asm_insn_sib(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_sib m);
+/* The same with VEX: w is VEX.W, v the register in VEX.vvvv (0 where there is none); 128 bits or scalar. */
+void asm_vex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm);
+void asm_vex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m);
+
+/* The same with EVEX (AVX-512VL and DQ): vector registers 0 to 31. W matters: 1 for binary64 and 64-bit integers. */
+void asm_evex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm);
+void asm_evex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m);
+
+/* Jumps and calls with a rel32 to an execution address (NULL: patched later); they return its position, for asm_patch(). */
+size_t asm_jmp(struct codebuf *cb, const void *target);
+size_t asm_jcc(struct codebuf *cb, enum host_cc cc, const void *target);
+size_t asm_call(struct codebuf *cb, const void *target);
+/* Points the rel32 at position `at` to the execution address `target`. */
+void asm_patch(struct codebuf *cb, size_t at, const void *target);
 
 /* Vector registers; unaligned moves of 16 (legacy SSE, registers 0..15), 32 (AVX) or 64 bytes (AVX-512). */
 void asm_vec_load(struct codebuf *cb, unsigned size, struct host_vec dst, struct host_mem src);

@@ -15,21 +15,36 @@
 #include "machine/kernel.h"
 #include "machine/partition.h"
 
-#define KERNEL_PREFIX "vmlinuz-"
+/* How a kernel's name begins before its release; Debian calls those that are not compressed (riscv64's) the second. */
+static const char *const kernel_prefixes[] = { "vmlinuz-", "vmlinux-" };
 
 /* Where an initrd of a kernel of this release may be. */
 static const char *const initrd_names[][2] = { { "initrd.img-", "" }, { "initramfs-", ".img" }, { "initrd-", "" } };
 /* Kernel and initrd without a release in their names. */
-static const char *const plain_names[][2] = { { "/vmlinuz", "/initrd.img" }, { "/boot/vmlinuz", "/boot/initrd.img" } };
+static const char *const plain_names[][2] = { { "/vmlinuz", "/initrd.img" },
+                                              { "/boot/vmlinuz", "/boot/initrd.img" },
+                                              { "/vmlinux", "/initrd.img" },
+                                              { "/boot/vmlinux", "/boot/initrd.img" } };
+
+/* The newest kernel so far; of one release, the one with the earlier prefix. */
+struct newest {
+    char release[EXT4_NAME_MAX + 1]; /* empty: none */
+    unsigned prefix;
+};
 
 static void consider(void *opaque, const char *name)
 {
-    char *newest = opaque; /* a release; EXT4_NAME_MAX + 1 bytes */
-    if (strncmp(name, KERNEL_PREFIX, strlen(KERNEL_PREFIX)) != 0)
-        return;
-    name += strlen(KERNEL_PREFIX);
-    if (name[0] && !strchr(name, '/') && strverscmp(name, newest) > 0)
-        (void)snprintf(newest, EXT4_NAME_MAX + 1, "%s", name);
+    struct newest *newest = opaque;
+    for (unsigned i = 0; i < ARRAY_SIZE(kernel_prefixes); i++) {
+        const size_t len = strlen(kernel_prefixes[i]);
+        if (strncmp(name, kernel_prefixes[i], len) != 0 || !name[len] || strchr(name + len, '/'))
+            continue;
+        const int order = strverscmp(name + len, newest->release);
+        if (order < 0 || (order == 0 && i >= newest->prefix))
+            continue;
+        (void)snprintf(newest->release, sizeof(newest->release), "%s", name + len);
+        newest->prefix = i;
+    }
 }
 
 static int load_initrd(struct ext4 *fs, const char *path, struct diskboot *boot, struct error *err)
@@ -38,9 +53,10 @@ static int load_initrd(struct ext4 *fs, const char *path, struct diskboot *boot,
     return r == -ENOENT ? 0 : r;
 }
 
-static int load_release(struct ext4 *fs, const char *release, struct diskboot *boot, struct error *err)
+static int load_release(struct ext4 *fs, const struct newest *newest, struct diskboot *boot, struct error *err)
 {
-    (void)snprintf(boot->kernel_name, sizeof(boot->kernel_name), "/boot/" KERNEL_PREFIX "%s", release);
+    const char *release = newest->release;
+    (void)snprintf(boot->kernel_name, sizeof(boot->kernel_name), "/boot/%s%s", kernel_prefixes[newest->prefix], release);
     int r = ext4_read(fs, boot->kernel_name, KERNEL_SIZE_MAX, &boot->kernel, err);
     for (unsigned i = 0; r == 0 && !boot->initrd.len && i < ARRAY_SIZE(initrd_names); i++) {
         char path[DISKBOOT_NAME_MAX];
@@ -64,7 +80,7 @@ static int load_plain(struct ext4 *fs, struct diskboot *boot, struct error *err)
 
 static int load_from(struct disk_reader *disk, const struct partition *part, struct diskboot *boot, struct error *err)
 {
-    char release[EXT4_NAME_MAX + 1] = "";
+    struct newest newest = { .release = "" };
     struct ext4 *fs = NULL;
     bool is = false;
     int r = ext4_detect(disk, part->start, part->size, &is, err);
@@ -73,9 +89,9 @@ static int load_from(struct disk_reader *disk, const struct partition *part, str
     r = ext4_open(disk, part->start, part->size, &fs, err);
     if (r < 0)
         return r;
-    r = ext4_list(fs, "/boot", consider, release, err);
-    if (r == 0 && release[0])
-        r = load_release(fs, release, boot, err);
+    r = ext4_list(fs, "/boot", consider, &newest, err);
+    if (r == 0 && newest.release[0])
+        r = load_release(fs, &newest, boot, err);
     else if (r == 0 || r == -ENOENT)
         r = load_plain(fs, boot, err);
     ext4_close(fs);

@@ -3,7 +3,8 @@
  * Finds the kernel and initrd that a disk brings along, as a boot loader would.
  *
  * The disk is one ext2, ext3 or ext4 file system, or has partitions; the first of Linux' with a kernel counts. Of several kernels
- * /boot/vmlinuz-RELEASE the one with the highest release is taken; without any, /vmlinuz or /boot/vmlinuz.
+ * /boot/vmlinuz-RELEASE or vmlinux-RELEASE the one with the highest release is taken; without any, /vmlinuz, /boot/vmlinuz, and
+ * the same with an x.
  */
 #ifndef DOPPEL_MACHINE_DISKBOOT_H
 #define DOPPEL_MACHINE_DISKBOOT_H

@@ -8,5 +8,8 @@
 /* A static x86-64 ELF executable. */
 extern const unsigned char guest_init[];
 extern const unsigned long guest_init_len;
+/* The same for riscv64; length 0: there was no compiler for it when doppel was built. */
+extern const unsigned char guest_init_riscv[];
+extern const unsigned long guest_init_riscv_len;
 
 #endif

@@ -58,11 +58,20 @@ static const struct module_of_device {
     const char *name;
     uint16_t device; /* PCI device number of virtio devices that need it; ANY_DEVICE: all */
 } modules_of_devices[] = {
-    { "virtio_pci", ANY_DEVICE }, { "virtio_blk", 0x1042 },
-    { "virtio_net", 0x1041 },     { "virtio_console", 0x1043 },
-    { "virtio-rng", 0x1044 },     { "virtiofs", 0x105a },
-    { "9pnet_virtio", 0x1049 },   { "9p", 0x1049 },
-    { "virtio_balloon", 0x1045 }, { "vmw_vsock_virtio_transport", 0x1053 },
+    { "virtio_blk", 0x1042 }, { "virtio_net", 0x1041 },     { "virtio_console", 0x1043 },
+    { "virtio-rng", 0x1044 }, { "virtiofs", 0x105a },       { "9pnet_virtio", 0x1049 },
+    { "9p", 0x1049 },         { "virtio_balloon", 0x1045 }, { "vmw_vsock_virtio_transport", 0x1053 },
+};
+
+/* What depends on the guest's architecture. */
+static const struct arch {
+    const char *name;
+    const unsigned char *init;
+    const unsigned long *init_len;
+    struct module_of_device transport[2]; /* how the board's devices are reached: the first modules; name NULL: no other */
+} archs[] = {
+    { "x86-64", guest_init, &guest_init_len, { { "virtio_pci", ANY_DEVICE } } },
+    { "riscv64", guest_init_riscv, &guest_init_riscv_len, { { "virtio_mmio", ANY_DEVICE }, { "virtio_pci", ANY_DEVICE } } },
 };
 
 /* Paths relative to lib/modules/VERSION, as modules.dep has them, in the order of loading. */
@@ -82,7 +91,23 @@ static int read_guest_file(const struct initramfs_args *args, const char *name, 
     return r < 0 ? error_prefix(err, "guest folder (`make guests` builds it)") : 0;
 }
 
-static int add_skeleton(struct cpio *c, struct error *err)
+static int find_arch(const char *name, const struct arch **ret_arch, struct error *err)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(archs); i++) {
+        if (strcmp(archs[i].name, name) != 0)
+            continue;
+        if (*archs[i].init_len == 0)
+            return error_set(err, -ENOTSUP,
+                             "no init program for %s: doppel was built where no compiler for it was found (install "
+                             "gcc-riscv64-linux-gnu and build again; or give --initrd FILE)",
+                             name);
+        *ret_arch = &archs[i];
+        return 0;
+    }
+    return error_set(err, -ENOTSUP, "no init program for %s", name);
+}
+
+static int add_skeleton(struct cpio *c, const struct arch *arch, struct error *err)
 {
     int r = 0;
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(skeleton_dirs); i++) {
@@ -98,7 +123,7 @@ static int add_skeleton(struct cpio *c, struct error *err)
     if (r >= 0)
         r = cpio_add_char_device(c, "dev/null", 0666, 1, 3, err);
     if (r >= 0)
-        r = cpio_add_file(c, "init", 0755, guest_init, guest_init_len, err);
+        r = cpio_add_file(c, "init", 0755, arch->init, *arch->init_len, err);
     return r;
 }
 
@@ -322,7 +347,7 @@ static int pack_modules(struct cpio *c, const struct initramfs_args *args, const
     return r;
 }
 
-static int add_modules(struct cpio *c, const struct initramfs_args *args, struct error *err)
+static int add_modules(struct cpio *c, const struct initramfs_args *args, const struct arch *arch, struct error *err)
 {
     char release[NAME_MAX + 1];
     char name[NAME_MAX + 32];
@@ -339,6 +364,8 @@ static int add_modules(struct cpio *c, const struct initramfs_args *args, struct
         if (dep.data[i] == '\n')
             dep.data[i] = '\0';
     }
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(arch->transport) && arch->transport[i].name; i++)
+        r = add_module_closure(&list, &dep, &arch->transport[i], err);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(modules_of_devices); i++)
         r = add_module_closure(&list, &dep, &modules_of_devices[i], err);
     if (r >= 0)
@@ -360,12 +387,16 @@ static int add_network(struct cpio *c, const struct initramfs_args *args, struct
 int initramfs_build(const struct initramfs_args *args, struct blob *ret_cpio, struct error *err)
 {
     struct cpio c;
+    const struct arch *arch = NULL;
+    int r = find_arch(args->arch, &arch, err);
+    if (r < 0)
+        return r;
     cpio_init(&c, INITRAMFS_MAX);
-    int r = add_skeleton(&c, err);
+    r = add_skeleton(&c, arch, err);
     if (r >= 0)
         r = add_busybox(&c, args, err);
     if (r >= 0 && args->with_modules)
-        r = add_modules(&c, args, err);
+        r = add_modules(&c, args, arch, err);
     if (r >= 0 && args->network)
         r = add_network(&c, args, err);
     if (r >= 0 && args->command && args->command[0])

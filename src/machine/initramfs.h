@@ -20,6 +20,7 @@ struct initramfs_share {
 };
 
 struct initramfs_args {
+    const char *arch;           /* the guest's, as in vm_config; borrowed */
     const char *guest_dir;      /* borrowed; made by scripts/get-guest: busybox and applets, and with_modules modules */
     bool with_modules;          /* the kernel of guest_dir is the one that will run */
     const char *network;        /* borrowed; how init sets the interface up: "NAME [ADDRESS NETMASK GATEWAY]"; NULL: not at all */
@@ -34,7 +35,8 @@ struct initramfs_args {
 #define INITRAMFS_MAX (512UL << 20)
 enum { INITRAMFS_COMMAND_MAX = 128 << 10 };
 
-/* -ENOENT and so on when the guest folder is incomplete, -E2BIG command or archive too large, -ENOMEM. */
+/* -ENOTSUP: we were built without what the architecture needs, -ENOENT and so on when the guest folder is incomplete, -E2BIG
+ * command or archive too large, -ENOMEM. */
 MUST_CHECK int initramfs_build(const struct initramfs_args *args, struct blob *ret_cpio, struct error *err);
 
 #endif

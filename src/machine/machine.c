@@ -132,7 +132,7 @@ int machine_new(const struct vm_config *config, const struct machine_ports *port
                 struct error *err)
 {
     int r = vm_config_check(config, err);
-    if (r == 0 && !config->kernel)
+    if (r == 0 && !config->kernel && !config->firmware)
         r = error_set(err, -EINVAL, "no kernel was named");
     if (r < 0)
         return r;

@@ -39,6 +39,9 @@ struct vsock_config {
     uint32_t cid;     /* the guest's: VM_CID_MIN..VM_CID_MAX */
 };
 
+/* DEFAULT: PCI on board pc, which has nothing else, virtio-mmio on board virt. */
+enum vm_bus { VM_BUS_DEFAULT, VM_BUS_MMIO, VM_BUS_PCI };
+
 /* What the user wants; the command line, a config file and the REST API all fill this. Strings are borrowed and outlive
  * the machine. */
 struct vm_config {
@@ -47,9 +50,10 @@ struct vm_config {
     const char *cpu_model; /* NULL: the default */
     unsigned cpus;         /* 1..VM_MAX_VCPUS */
     uint64_t memory;       /* bytes, a multiple of the page size */
-    uint64_t code_cache; /* bytes for guest code that was decoded or translated, all CPUs together; 0: VM_CODE_CACHE_DEFAULT, and
-                            VM_CODE_CACHE_MORE for each CPU but the first */
-    const char *kernel;  /* path; with kernel_image: what messages call it */
+    uint64_t code_cache;  /* bytes for guest code that was decoded or translated, all CPUs together; 0: VM_CODE_CACHE_DEFAULT, and
+                             VM_CODE_CACHE_MORE for each CPU but the first */
+    const char *firmware; /* path of what runs first, instead of the monitor; NULL: none. riscv64 only */
+    const char *kernel;   /* path; with kernel_image: what messages call it; NULL only with firmware */
     const void *kernel_image; /* a kernel in memory; NULL: read the path */
     size_t kernel_image_len;
     const char *initrd;    /* path, NULL: none */
@@ -64,6 +68,7 @@ struct vm_config {
     bool balloon;             /* the guest can give memory back */
     uint64_t balloon_keep;    /* bytes of its memory that the guest is to keep at first; 0: all */
     struct vsock_config vsock;
+    enum vm_bus bus;        /* how the guest reaches its virtio devices */
     bool reboot;            /* a guest's reset restarts it; else it ends the machine */
     bool stats;             /* keep counts that cost time, too, for machine_stats() */
     const char *trace_code; /* folder for a log of translated code, NULL: none */

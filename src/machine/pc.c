@@ -8,6 +8,7 @@
  */
 #include "machine/pc.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -34,9 +35,10 @@
 #include "machine/kernel.h"
 #include "machine/machine.h"
 #include "machine/pc_boot.h"
-#include "machine/pc_virtio.h"
+#include "machine/pci_slots.h"
+#include "machine/virtio_devices.h"
 
-enum { FIXED_CHIPS = 12, CHIPS_MAX = FIXED_CHIPS + VM_MAX_VCPUS + 1 + PC_VIRTIO_CHIPS };
+enum { FIXED_CHIPS = 12, CHIPS_MAX = FIXED_CHIPS + VM_MAX_VCPUS + 1 + PCI_SLOTS_CHIPS };
 #define INITRD_MAX (4UL << 30)
 
 struct pc {
@@ -55,7 +57,8 @@ struct pc {
     struct ioapic ioapic;
     struct lapic_bus lapics;
     struct lapic lapic[VM_MAX_VCPUS];
-    struct pc_virtio virtio;
+    struct pci_slots slots;
+    struct virtio_devices virtio;
     struct board_chip chip[CHIPS_MAX];
     unsigned nr_chips;
     struct blob kernel, initrd; /* owned: the files, kept for a restart, when none can be opened any more (control/sandbox.h) */
@@ -106,6 +109,11 @@ static void debug_exit(void *opaque, uint32_t status)
     vm_request_end(pc->vm, VM_END_EXIT, (int)(status & 0xff), "the guest ended the machine with status %u", status & 0xff);
 }
 
+static void msi(void *opaque, uint64_t address, uint32_t data)
+{
+    lapic_bus_deliver(&((struct pc *)opaque)->lapics, address, data);
+}
+
 static void add_chip(struct pc *pc, const struct device_class *class, void *dev)
 {
     pc->chip[pc->nr_chips++] = (struct board_chip){ .class = class, .dev = dev };
@@ -137,13 +145,18 @@ static void init_chips(struct pc *pc, const struct machine_ports *ports)
     acpipm_init(&pc->pm, clock, true, ISA_IRQ(PC_IRQ_SCI), &power);
     pcihost_init(&pc->pci, &pc->vm->mmio, &pc->vm->pio, &reset);
 #undef ISA_IRQ
+    const struct msi_sink sink = { .fn = msi, .opaque = pc };
+    struct irq_line intx[PCI_SLOTS_INTX];
+    for (unsigned i = 0; i < PCI_SLOTS_INTX; i++)
+        intx[i] = (struct irq_line){ .fn = ioapic_set_irq, .opaque = &pc->ioapic, .pin = PC_GSI_PCI + i };
+    pci_slots_init(&pc->slots, &pc->pci.bus, intx, &sink);
 }
 
 /* virtio comes first: what its devices end before they are reset or saved may interrupt. */
 static void list_chips(struct pc *pc)
 {
-    for (unsigned i = 0; i < pc->virtio.nr_chips; i++)
-        add_chip(pc, pc->virtio.chip[i].class, pc->virtio.chip[i].dev);
+    for (unsigned i = 0; i < pc->slots.nr_chips; i++)
+        add_chip(pc, pc->slots.chip[i].class, pc->slots.chip[i].dev);
     add_chip(pc, &lapic_bus_class, &pc->lapics);
     for (unsigned i = 0; i < pc->vm->nr_vcpus; i++)
         add_chip(pc, &lapic_class, &pc->lapic[i]);
@@ -229,6 +242,10 @@ static size_t hypercall_console(void *console, const uint8_t *data, size_t len)
 static int pc_check(const struct vm_config *config, struct error *err)
 {
     struct x86_profile profile;
+    if (config->firmware)
+        return error_set(err, -EINVAL, "firmware '%s': an x86-64 machine starts its kernel without any", config->firmware);
+    if (config->bus == VM_BUS_MMIO)
+        return error_set(err, -EINVAL, "virtio-mmio: an x86-64 machine has its devices on PCI");
     return config->cpu_model ? x86_profile_make(config->cpu_model, &profile, err) : 0;
 }
 
@@ -257,7 +274,7 @@ static int pc_new(const struct vm_config *config, const struct machine_ports *po
     vm->console_write = hypercall_console;
     r = make_cpus(pc, engine, err);
     if (r == 0)
-        r = pc_virtio_init(&pc->virtio, config, ports, vm, &pc->pci.bus, &pc->ioapic, &pc->lapics, err);
+        r = virtio_devices_init(&pc->virtio, config, ports, vm, pci_slots_plug, &pc->slots, err);
     list_chips(pc);
     return r < 0 ? r : map_chips(pc, err);
 }
@@ -270,7 +287,7 @@ static void pc_free(void *board)
     for (unsigned i = 0; i < pc->nr_chips; i++)
         if (pc->chip[i].class->done)
             pc->chip[i].class->done(pc->chip[i].dev);
-    pc_virtio_done(&pc->virtio);
+    virtio_devices_done(&pc->virtio);
     blob_done(&pc->kernel);
     blob_done(&pc->initrd);
     free(pc);
@@ -284,7 +301,8 @@ static void firmware_setup(struct pc *pc)
     lapic_write(&pc->lapic[0], LAPIC_SVR, LAPIC_SVR_ENABLE | 0xf);
     lapic_write(&pc->lapic[0], LAPIC_LVT_TIMER_REG + 0x10 * LVT_LINT0, LAPIC_EXTINT << 8);
     lapic_write(&pc->lapic[0], LAPIC_LVT_TIMER_REG + 0x10 * LVT_LINT1, LAPIC_NMI << 8);
-    pc_virtio_assign(&pc->virtio);
+    static_assert(PC_RAM_HOLE + PCI_SLOTS_WINDOW <= PC_ECAM, "the functions fit into the window");
+    pci_slots_assign(&pc->slots, PC_RAM_HOLE);
 }
 
 static int write_tables(struct pc *pc, struct error *err)
@@ -375,17 +393,17 @@ static bool pc_power_button(void *board)
 
 static bool pc_console_size(void *board, unsigned cols, unsigned rows)
 {
-    return pc_virtio_console_size(&((struct pc *)board)->virtio, cols, rows);
+    return virtio_devices_console_size(&((struct pc *)board)->virtio, cols, rows);
 }
 
 static bool pc_set_balloon(void *board, uint64_t keep)
 {
-    return pc_virtio_set_balloon(&((struct pc *)board)->virtio, keep);
+    return virtio_devices_set_balloon(&((struct pc *)board)->virtio, keep);
 }
 
 static bool pc_get_balloon(void *board, struct machine_balloon *ret_balloon)
 {
-    return pc_virtio_get_balloon(&((struct pc *)board)->virtio, ret_balloon);
+    return virtio_devices_get_balloon(&((struct pc *)board)->virtio, ret_balloon);
 }
 
 const struct board_ops pc_board_ops = {

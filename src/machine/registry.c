@@ -19,7 +19,7 @@
 
 /* Best first: `auto` takes the first usable one. `direct`, which is no equivalent machine, is behind one that always works. */
 static const struct engine_ops *const x86_engines[] = { &bt_engine_ops, &interp_engine_ops, &direct_engine_ops, NULL };
-static const struct engine_ops *const riscv_engines[] = { &interp_engine_ops, NULL };
+static const struct engine_ops *const riscv_engines[] = { &bt_engine_ops, &interp_engine_ops, NULL };
 
 static const struct registry_arch archs[] = {
     { .name = "x86-64", .isa = &x86_isa_ops, .board = &pc_board_ops, .engines = x86_engines },

@@ -29,6 +29,16 @@ struct image_header {
     uint32_t pe_offset;
 };
 static_assert(sizeof(struct image_header) == 64, "as in the file");
+enum { IMAGE_OFFSET = 2 << 20 }; /* of an Image from the start of RAM, as Linux is built */
+
+/* The header of an EFI zboot image, little-endian: what EFI firmware would run to unpack the Image. */
+struct zboot_header {
+    char mz[4], magic[4];
+    uint32_t payload_offset, payload_size;
+    uint32_t reserved[2];
+    char compression[32];
+};
+static_assert(sizeof(struct zboot_header) == 56, "as in the file");
 
 static int place(struct gmem *gm, gpa_t at, const uint8_t *data, uint64_t file_size, uint64_t mem_size, struct error *err)
 {
@@ -43,21 +53,39 @@ static int place(struct gmem *gm, gpa_t at, const uint8_t *data, uint64_t file_s
     return 0;
 }
 
-static int load_elf(struct gmem *gm, const void *image, size_t len, gpa_t *ret_entry, struct error *err)
+/* Adds a loaded range. */
+static void extend(struct load_extent *e, gpa_t at, uint64_t size)
+{
+    *e = (struct load_extent){ .start = e->end ? MIN(e->start, at) : at, .end = MAX(e->end, at + size) };
+}
+
+/* How far from its physical addresses an ELF file is loaded: Linux' vmlinux, which is entered in the upper half and has its
+ * segments at 0 and on, goes where its Image would. */
+static uint64_t elf_shift(const struct elfkernel *elf, gpa_t ram)
+{
+    return elf->entry >> 63 && elf->extent.end <= ram ? ram + IMAGE_OFFSET : 0;
+}
+
+static int load_elf(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_kernel, struct error *err)
 {
     struct elfkernel elf;
-    gpa_t entry = 0;
+    struct virt_kernel kernel = { 0 };
     int r = elfkernel_parse_riscv(image, len, &elf, err);
     if (r == 0 && elf.is_user_program)
         r = error_set(err, -ENOEXEC, "an ELF program for user space, not a kernel");
     if (r == 0)
-        r = elfkernel_entry(&elf, &entry, err);
+        r = elfkernel_entry(&elf, &kernel.entry, err);
+    if (r < 0)
+        return r;
+    const uint64_t shift = elf_shift(&elf, ram);
+    kernel.entry += shift;
     for (unsigned i = 0; r == 0 && i < elf.nr_segments; i++) {
         const struct elfkernel_segment *s = &elf.segment[i];
-        r = place(gm, s->paddr, elf.data + s->offset, s->file_size, s->mem_size, err);
+        r = place(gm, s->paddr + shift, elf.data + s->offset, s->file_size, s->mem_size, err);
+        extend(&kernel.extent, s->paddr + shift, s->mem_size);
     }
     if (r == 0)
-        *ret_entry = entry;
+        *ret_kernel = kernel;
     return r;
 }
 
@@ -66,7 +94,8 @@ static bool is_image(const void *image, size_t len)
     return len >= sizeof(struct image_header) && memcmp(((const struct image_header *)image)->magic2, "RSC\x05", 4) == 0;
 }
 
-static int load_image(struct gmem *gm, gpa_t ram, const void *image, size_t len, gpa_t *ret_entry, struct error *err)
+static int load_image(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_kernel,
+                      struct error *err)
 {
     struct image_header h;
     gpa_t at;
@@ -75,36 +104,89 @@ static int load_image(struct gmem *gm, gpa_t ram, const void *image, size_t len,
         return error_set(err, -ENOEXEC, "a big-endian RISC-V Linux Image");
     if (ckd_add(&at, ram, h.text_offset) || (at & (GPAGE_SIZE - 1)))
         return error_set(err, -ENOEXEC, "broken Image header: text offset %#" PRIx64, h.text_offset);
-    int r = place(gm, at, image, len, MAX(h.image_size, (uint64_t)len), err);
+    const uint64_t size = MAX(h.image_size, (uint64_t)len);
+    int r = place(gm, at, image, len, size, err);
     if (r == 0)
-        *ret_entry = at;
+        *ret_kernel = (struct virt_kernel){ .entry = at, .extent = { .start = at, .end = at + size } };
     return r;
 }
 
-static int load_plain(struct gmem *gm, gpa_t ram, const void *image, size_t len, gpa_t *ret_entry, struct error *err)
+/* The bytes as they are. */
+static int load_raw(struct gmem *gm, gpa_t at, const void *image, size_t len, struct virt_kernel *ret_kernel, struct error *err)
+{
+    int r = place(gm, at, image, len, len, err);
+    if (r == 0)
+        *ret_kernel = (struct virt_kernel){ .entry = at, .extent = { .start = at, .end = at + len } };
+    return r;
+}
+
+static int load_plain(struct gmem *gm, gpa_t ram, bool firmware, const void *image, size_t len, struct virt_kernel *ret_kernel,
+                      struct error *err)
 {
     if (elfkernel_detect(image, len))
-        return load_elf(gm, image, len, ret_entry, err);
+        return load_elf(gm, ram, image, len, ret_kernel, err);
     if (is_image(image, len))
-        return load_image(gm, ram, image, len, ret_entry, err);
+        return load_image(gm, ram, image, len, ret_kernel, err);
     if (bzimage_detect(image, len))
         return error_set(err, -ENOEXEC, "an x86 Linux bzImage, not a kernel for riscv64");
     if (len >= 60 && memcmp((const char *)image + 56, "ARM\x64", 4) == 0)
         return error_set(err, -ENOEXEC, "an AArch64 Linux Image, not a kernel for riscv64");
+    if (firmware)
+        return load_raw(gm, ram + IMAGE_OFFSET, image, len, ret_kernel, err);
     return error_set(err, -ENOEXEC, "not a kernel for riscv64: neither ELF nor a Linux Image, in %zu bytes", len);
 }
 
-int virt_load_kernel(struct gmem *gm, gpa_t ram, const void *image, size_t len, gpa_t *ret_entry, struct error *err)
+static int load_packed(struct gmem *gm, gpa_t ram, bool firmware, const void *image, size_t len, struct virt_kernel *ret_kernel,
+                       struct error *err)
 {
     struct blob plain;
-    if (len == 0)
-        return error_set(err, -ENOEXEC, "empty");
-    if (compression_detect(image, len) == COMPRESSION_NONE)
-        return load_plain(gm, ram, image, len, ret_entry, err);
     int r = decompress(image, len, KERNEL_SIZE_MAX, &plain, err);
     if (r < 0)
         return r;
-    r = load_plain(gm, ram, plain.data, plain.len, ret_entry, err);
+    r = load_plain(gm, ram, firmware, plain.data, plain.len, ret_kernel, err);
     blob_done(&plain);
     return r;
+}
+
+static bool is_zboot(const void *image, size_t len)
+{
+    return len >= sizeof(struct zboot_header) && memcmp(image, "MZ", 2) == 0 && memcmp((const char *)image + 4, "zimg", 4) == 0;
+}
+
+static int load_zboot(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_kernel,
+                      struct error *err)
+{
+    struct zboot_header h;
+    memcpy(&h, image, sizeof(h));
+    if (h.payload_offset > len || h.payload_size > len - h.payload_offset)
+        return error_set(err, -ENOEXEC, "truncated: its payload has %u bytes at %#x, the file %zu", h.payload_size,
+                         h.payload_offset, len);
+    const void *payload = (const char *)image + h.payload_offset;
+    if (compression_detect(payload, h.payload_size) == COMPRESSION_NONE)
+        return error_set(err, -ENOEXEC, "an EFI zboot image whose payload ('%.*s') is not compressed in a known way",
+                         (int)strnlen(h.compression, sizeof(h.compression)), h.compression);
+    int r = load_packed(gm, ram, false, payload, h.payload_size, ret_kernel, err);
+    return r < 0 ? error_prefix(err, "EFI zboot image's payload") : r;
+}
+
+int virt_load_kernel(struct gmem *gm, gpa_t ram, bool firmware, const void *image, size_t len, struct virt_kernel *ret_kernel,
+                     struct error *err)
+{
+    if (len == 0)
+        return error_set(err, -ENOEXEC, "empty");
+    if (is_zboot(image, len))
+        return load_zboot(gm, ram, image, len, ret_kernel, err);
+    if (compression_detect(image, len) == COMPRESSION_NONE)
+        return load_plain(gm, ram, firmware, image, len, ret_kernel, err);
+    return load_packed(gm, ram, firmware, image, len, ret_kernel, err);
+}
+
+int virt_load_firmware(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_firmware,
+                       struct error *err)
+{
+    if (elfkernel_detect(image, len))
+        return load_elf(gm, ram, image, len, ret_firmware, err);
+    if (len == 0 || compression_detect(image, len) != COMPRESSION_NONE || bzimage_detect(image, len))
+        return error_set(err, -ENOEXEC, "not firmware for riscv64: neither ELF nor plain code");
+    return load_raw(gm, ram, image, len, ret_firmware, err);
 }

@@ -2,7 +2,8 @@
 /*
  * Runs bare riscv64 ELF programs that report by HTIF's tohost word, as riscv-tests do: "pass", or the number of the failed test.
  *
- * usage: riscv_htif ELF ...     one line a program; exit status 1 when one fails
+ * usage: riscv_htif [--bt|--both] ELF ...     one line a program; exit status 1 when one fails
+ *   --bt: engine bt, which translates all; --both: compares the states that it and interp come to
  *
  * The machine is a hart in M-mode with 16 MiB at 0x80000000 and nothing else. A program that says nothing within 50 million
  * instructions has failed. Not part of `make test`: the programs come from elsewhere (docs/riscv.md says how to get them).
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/bt/bt.h"
+#include "engine/bt/bt_riscv.h"
 #include "support/bare_riscv.h"
 
 enum { SLICE = 5000, INSNS_MAX = 50000000 };
@@ -71,7 +74,10 @@ static uint64_t run(struct bare_riscv *b, const struct program *p)
 {
     b->c->pc = p->entry;
     for (unsigned long n = 0; n < INSNS_MAX; n += SLICE) {
-        (void)riscv_run(b->vcpu->engine_cpu, b->c, SLICE); /* ends by count; sleep leaves us to try again */
+        if (b->vcpu->engine == &bt_engine_ops)
+            (void)bt_riscv_run(b->vcpu->engine_cpu, b->c, SLICE / 8);
+        else
+            (void)riscv_run(b->vcpu->engine_cpu, b->c, SLICE); /* ends by count; sleep leaves us to try again */
         vm_clock_advance(&b->vm.clock, SLICE);
         uint64_t v = rv_peek(b, p->tohost, 8);
         if (v & 1)
@@ -84,13 +90,50 @@ static uint64_t run(struct bare_riscv *b, const struct program *p)
     return 0;
 }
 
-static bool run_program(const char *path)
+/* Both engines, the interpreter after each turn of the other: false, and said where, when their states differ. */
+static bool in_step(const char *path)
+{
+    struct program p = { 0 };
+    struct bare_riscv a, b;
+    struct error err = { 0 };
+    bool same = bare_riscv_init_with(&b, &bt_engine_ops, NULL, &err) == 0 && bare_riscv_init(&a, NULL, &err) == 0
+                && read_file(path, &p) == 0 && load(&a, &p) == 0 && load(&b, &p) == 0;
+    bt_riscv_set_eager(b.vcpu->engine_cpu);
+    a.c->pc = b.c->pc = p.entry;
+    for (unsigned long n = 0; same && n < 100000 && !rv_peek(&b, p.tohost, 8); n++) {
+        uint64_t from = b.c->pc;
+        (void)bt_riscv_run(b.vcpu->engine_cpu, b.c, 1);
+        while (a.c->insns < b.c->insns)
+            riscv_run_step(a.vcpu->engine_cpu, a.c);
+        for (unsigned k = 0; k < 4 && a.c->pc != b.c->pc; k++) /* a trap retires nothing */
+            riscv_run_step(a.vcpu->engine_cpu, a.c);
+        for (unsigned k = 0; k < 32; k++)
+            if (a.c->x[k] != b.c->x[k] || a.c->f[k] != b.c->f[k]) {
+                same = false;
+                (void)printf("%s: from %lx: x%u %lx %lx, f %lx %lx\n", path, from, k, a.c->x[k], b.c->x[k], a.c->f[k], b.c->f[k]);
+            }
+        if (a.c->pc != b.c->pc || a.c->insns != b.c->insns || a.c->fflags != b.c->fflags || a.c->mstatus != b.c->mstatus) {
+            same = false;
+            (void)printf("%s: from %lx: pc %lx %lx, insns %lu %lu, fflags %x %x, mstatus %lx %lx\n", path, from, a.c->pc, b.c->pc,
+                         a.c->insns, b.c->insns, a.c->fflags, b.c->fflags, a.c->mstatus, b.c->mstatus);
+        }
+    }
+    free(p.data);
+    bare_riscv_done(&a);
+    bare_riscv_done(&b);
+    return same;
+}
+
+static bool run_program(const char *path, bool bt)
 {
     struct program p = { 0 };
     struct bare_riscv b;
     struct error err = { 0 };
     uint64_t end = 0;
-    bool loaded = bare_riscv_init(&b, NULL, &err) == 0 && read_file(path, &p) == 0 && load(&b, &p) == 0;
+    bool loaded = bare_riscv_init_with(&b, bt ? &bt_engine_ops : &interp_engine_ops, NULL, &err) == 0 && read_file(path, &p) == 0
+                  && load(&b, &p) == 0;
+    if (loaded && bt)
+        bt_riscv_set_eager(b.vcpu->engine_cpu);
     if (loaded)
         end = run(&b, &p);
     if (end == 1)
@@ -109,9 +152,11 @@ static bool run_program(const char *path)
 
 int main(int argc, char **argv)
 {
-    int passed = 0;
-    for (int k = 1; k < argc; k++)
-        passed += run_program(argv[k]);
-    (void)printf("%d of %d passed\n", passed, argc - 1);
-    return passed == argc - 1 ? 0 : 1;
+    bool bt = argc > 1 && strcmp(argv[1], "--bt") == 0;
+    bool both = argc > 1 && strcmp(argv[1], "--both") == 0;
+    int passed = 0, first = 1 + (bt || both);
+    for (int k = first; k < argc; k++)
+        passed += both ? in_step(argv[k]) : run_program(argv[k], bt);
+    (void)printf("%d of %d passed\n", passed, argc - first);
+    return passed == argc - first ? 0 : 1;
 }

@@ -261,7 +261,7 @@ static void guest_new(struct guest *g, const char *kernel)
     char dir[PATH_CAP];
     (void)snprintf(dir, sizeof(dir), "%s", kernel);
     *strrchr(dir, '/') = 0;
-    const struct initramfs_args args = { .guest_dir = dir, .with_modules = true, .command = command };
+    const struct initramfs_args args = { .arch = "x86-64", .guest_dir = dir, .with_modules = true, .command = command };
     struct vm_config config = {
         .arch = "x86-64",
         .engine = "bt",

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""End-to-end laws of riscv64 guests: riscv_test.py DOPPEL X86_KERNEL POWEROFF RESET STATUS LOOP; the last four are builds of
-tests/guests/riscv_board.c that end in these ways. Each law is a function; its name is printed with the verdict.
+"""End-to-end laws of riscv64 guests: riscv_test.py DOPPEL X86_KERNEL POWEROFF RESET STATUS LOOP FIRMWARE; four are builds of
+tests/guests/riscv_board.c that end in these ways, the last is one of riscv_firmware.S. Each law is a function; its name is printed with the verdict.
 """
 import gzip
 import os
@@ -12,7 +12,7 @@ import tempfile
 import traceback
 
 DOPPEL, X86 = os.path.abspath(sys.argv[1]), sys.argv[2]
-POWEROFF, RESET, STATUS, LOOP = sys.argv[3:7]
+POWEROFF, RESET, STATUS, LOOP, FIRMWARE = sys.argv[3:8]
 TMP = tempfile.TemporaryDirectory() # pylint: disable=consider-using-with
 os.environ['XDG_RUNTIME_DIR'] = TMP.name # our machines are not the user's
 
@@ -48,6 +48,11 @@ def check_laws(out, laws):
     expect(lines[-1], 'done', 'the last line')
     expect([line for line in lines[2:-1] if not line.endswith(': ok')], [], 'laws that do not hold')
     expect(len(lines) - 3, laws, 'laws')
+
+
+def image(size, offset=0x200000):
+    """The header of an Image that takes that many bytes of memory; it does nothing."""
+    return struct.pack('<IIQQQIIQ8s4sI', 0x6f, 0, offset, size, 0, 2, 0, 0, b'RISCV\0\0\0', b'RSC\x05', 0)
 
 
 def one_hart_keeps_the_laws_and_powers_off():
@@ -89,6 +94,7 @@ def kernels_of_another_instruction_set_get_one_clear_line():
     bz[0x1f1], bz[0x1fe:0x200], bz[0x202:0x206], bz[0x206:0x208] = 1, b'\x55\xaa', b'HdrS', struct.pack('<H', 0x20c)
     refused('an x86 Linux bzImage', 1, file('bzImage', bytes(bz)))
     refused('neither ELF nor a Linux Image', 1, file('text', b'hello\n' * 100))
+    refused('a RISC-V Linux Image, not a kernel for x86-64', 1, file('riscv', image(0x1000)), arch='x86-64')
 
 
 def broken_kernels_get_one_clear_line():
@@ -102,9 +108,60 @@ def broken_kernels_get_one_clear_line():
     refused('needs RAM', 1, file('huge', huge))
 
 
+def what_does_not_fit_into_memory_is_said():
+    small = file('small', image(0x1000))
+    refused('where the device tree is to be', 1, file('to the end', image(62 << 20)))
+    refused('needs RAM', 1, file('over the end', image(63 << 20)))
+    refused('initrd of 67108864 bytes does not fit', 1, small, '--initrd', file('initrd', bytes(64 << 20)))
+    refused('initrd of 16777216 bytes does not fit', 1, file('most of it', image(50 << 20)), '--initrd', file('initrd', bytes(16 << 20)))
+    refused("initrd: cannot open '/nowhere'", 1, small, '--initrd', '/nowhere')
+    refused('the kernel takes at most 1023', 1, small, '--append', 'x' * 1024)
+
+
+def broken_zboot_images_get_one_clear_line():
+    def zboot(offset, size, data):
+        return struct.pack('<4s4sIIII32s', b'MZ', b'zimg', offset, size, 0, 0, b'lzfoo') + data
+    refused('truncated', 1, file('z1', zboot(56, 1000, b'')))
+    refused('truncated', 1, file('z2', zboot(0xffffffff, 0xffffffff, b'')))
+    refused("('lzfoo') is not compressed in a known way", 1, file('z3', zboot(56, 100, bytes(100))))
+    data = gzip.compress(bytes(1000))
+    refused('neither ELF nor a Linux Image', 1, file('z4', zboot(56, len(data), data)))
+    refused('corrupt gzip data', 1, file('z5', zboot(56, len(data) // 2, data)))
+
+
+def plain_code(elf):
+    """The bytes of the segment with the entry, from the entry on."""
+    with open(elf, 'rb') as f:
+        data = f.read()
+    entry, phoff = struct.unpack_from('<QQ', data, 24)
+    for i in range(struct.unpack_from('<H', data, 56)[0]):
+        kind, _, offset, vaddr, _, size = struct.unpack_from('<IIQQQQ', data, phoff + 56 * i)
+        if kind == 1 and vaddr <= entry < vaddr + size:
+            return data[offset + entry - vaddr:offset + size]
+    raise AssertionError('no segment has the entry')
+
+
+def firmware_runs_first_and_is_told_of_the_kernel():
+    calls = struct.pack('<I', 0x00000073) # ecall: the firmware, and not the monitor, is to see it
+    kernel = file('calls', struct.pack('<I', 0x0400006f) + image(0x1000)[4:] + calls)
+    for firmware in FIRMWARE, file('firmware.bin', plain_code(FIRMWARE)):
+        for follows in kernel, file('raw', calls): # an Image, and anything else
+            code, out, err = run(follows, '--firmware', firmware, '--cpus', '2')
+            expect((code, out, err), (77, '', ''), f'{firmware}, {follows}')
+
+
+def bad_firmware_gets_one_clear_line():
+    refused('starts its kernel without any', 2, X86, '--firmware', FIRMWARE, arch='x86-64')
+    refused("firmware: cannot open '/nowhere'", 1, POWEROFF, '--firmware', '/nowhere')
+    refused('an ELF file for 32-bit x86', 1, POWEROFF, '--firmware', X86)
+    refused('neither ELF nor plain code', 1, POWEROFF, '--firmware', file('packed', gzip.compress(b'x')))
+    refused('begins at 0x80200000', 1, file('small2', image(0x1000)), '--firmware', file('long', bytes(3 << 20)))
+
+
 def what_the_board_lacks_is_said():
     refused('at most 8', 2, POWEROFF, '--cpus', '9')
-    refused('does not have disks yet', 2, POWEROFF, '--disk', X86)
+    refused('has its devices on PCI', 2, X86, '--bus', 'mmio', arch='x86-64')
+    refused("'isa' is not mmio or pci", 2, POWEROFF, '--bus', 'isa')
     refused("unknown CPU model 'x86-64-v3' for riscv64", 2, POWEROFF, '--cpu', 'x86-64-v3')
     refused("unknown engine 'bt' for riscv64", 2, POWEROFF, '--engine', 'bt')
 
@@ -112,6 +169,7 @@ def what_the_board_lacks_is_said():
 LAWS = [one_hart_keeps_the_laws_and_powers_off, two_harts_start_stop_and_interrupt_each_other,
         an_image_is_loaded_where_its_header_says, a_reset_ends_the_run_and_a_status_passes_through,
         a_guest_that_never_ends_is_ended, kernels_of_another_instruction_set_get_one_clear_line, broken_kernels_get_one_clear_line,
+        what_does_not_fit_into_memory_is_said, broken_zboot_images_get_one_clear_line, firmware_runs_first_and_is_told_of_the_kernel, bad_firmware_gets_one_clear_line,
         what_the_board_lacks_is_said]
 FAILED = 0
 for law in LAWS:

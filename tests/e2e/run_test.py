@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """End-to-end laws of the doppel program: run_test.py DOPPEL GUEST STRESS SUITE ENGINE PEER, SUITE is `board`, `control`, `linux`,
-`disk`, `net`, `share` or `devices`.
+`disk`, `net`, `share`, `devices` or `riscv`.
 
 `board` and `control` use the small guest tests/guests/board.S; the others the Debian guest that `make guests` fetched (skipped with exit
 77 when it is not there), and in it STRESS and PEER, tests/guests/smp_stress.c and vsock_peer.c; `disk` and `net`
@@ -13,7 +13,7 @@ import time
 import traceback
 
 sys.dont_write_bytecode = True
-from laws import board, control, devices, disk, linux, nbd, net, share # pylint: disable=wrong-import-position
+from laws import board, control, devices, disk, linux, nbd, net, riscv, share # pylint: disable=wrong-import-position
 from laws.harness import ENGINE, doctor # pylint: disable=wrong-import-position
 
 SUITES = {
@@ -50,6 +50,11 @@ SUITES = {
                 devices.a_pseudo_terminal_passes_its_size_on,
                 devices.the_guest_gives_free_memory_back, devices.sockets_connect_guest_and_host, devices.a_stop_powers_our_guest_off,
                 devices.bad_devices_are_refused_in_one_line],
+    'riscv': [riscv.the_commands_output_and_status_are_the_programs, riscv.every_size_of_machine_boots_without_a_complaint,
+              riscv.harts_work_at_the_same_time, riscv.disks_are_read_and_written_and_in_order, riscv.the_guest_reaches_the_host_through_the_gateway,
+              riscv.a_share_is_at_the_same_place, riscv.every_kind_of_device_has_its_place, riscv.devices_on_pci_interrupt, riscv.the_clock_is_the_hosts,
+              riscv.compressed_kernels_boot, riscv.every_end_is_told_apart, riscv.a_shell_on_a_terminal_works,
+              riscv.a_restarted_machine_has_its_disk_and_its_kernel_again, riscv.what_does_not_fit_is_said_in_one_line],
 }
 if ENGINE == 'interp': # chips are the same for all engines
     SUITES['net'] = [net.the_guest_reaches_the_hosts_loopback_through_the_gateway, net.ports_of_the_host_lead_into_the_guest]
@@ -69,7 +74,10 @@ def main():
     if why:
         print(f'skipped: engine {ENGINE} does not work here: {why}')
         sys.exit(77)
-    if suite not in ('board', 'control') and not report['guests']['x86-64']:
+    if suite == 'riscv' and not riscv.kernel():
+        print('skipped: no riscv64 guest (make guests ARCH=riscv64)')
+        sys.exit(77)
+    if suite not in ('board', 'control', 'riscv') and not report['guests']['x86-64']:
         print('skipped: no Debian guest (make guests)')
         sys.exit(77)
     failed = 0

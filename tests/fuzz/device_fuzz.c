@@ -18,6 +18,7 @@
 #include "device/acpipm.h"
 #include "device/clint.h"
 #include "device/debugexit.h"
+#include "device/goldfish_rtc.h"
 #include "device/i8042.h"
 #include "device/i8254.h"
 #include "device/i8259.h"
@@ -30,12 +31,13 @@
 #include "device/sifive_test.h"
 #include "device/uart16550.h"
 
-enum { CPUS = 3, ROUND = 256, HANG_S = 20, RANGES_MAX = 27, PARTS_MAX = 20, CONTEXTS = 2 * CPUS };
+enum { CPUS = 3, ROUND = 256, HANG_S = 20, RANGES_MAX = 28, PARTS_MAX = 21, CONTEXTS = 2 * CPUS };
 #define ECAM 0xb0000000ULL
 #define IOAPIC 0xfec00000ULL
 #define CLINT 0x2000000ULL
 #define PLIC 0xc000000ULL
 #define SIFIVE_TEST 0x100000ULL
+#define GOLDFISH 0x101000ULL
 #define LATEST (1LL << 61)
 
 /* Where the actions come from. */
@@ -62,6 +64,7 @@ struct rig {
     struct ioapic ioapic;
     struct lapic_bus lapics;
     struct lapic lapic[CPUS];
+    struct goldfish_rtc goldfish;
     struct vcpu cpu[CPUS];
     struct plic plic;
     struct clint clint;
@@ -180,6 +183,7 @@ static void map_chips(struct rig *r)
     map(&r->pio, 0x600, ACPIPM_IO_SIZE, &acpipm_io_ops, &r->pm);
     map(&r->pio, 0xcf8, PCIHOST_IO_SIZE, &pcihost_io_ops, &r->pci);
     map(&r->mmio, ECAM, PCIHOST_ECAM_SIZE, &pcihost_ecam_ops, &r->pci);
+    map(&r->mmio, GOLDFISH, GOLDFISH_RTC_IO_SIZE, &goldfish_rtc_io_ops, &r->goldfish);
     map(&r->mmio, IOAPIC, IOAPIC_IO_SIZE, &ioapic_io_ops, &r->ioapic);
     map(&r->mmio, CLINT, CLINT_IO_SIZE, &clint_io_ops, &r->clint);
     map(&r->mmio, PLIC, PLIC_IO_SIZE, &plic_io_ops, &r->plic);
@@ -194,11 +198,12 @@ static const struct part *parts(unsigned *ret_nr)
     }
     static struct part p[PARTS_MAX];
     const struct part all[] = {
-        PART(lapic[0], lapic_class),   PART(lapic[1], lapic_class), PART(lapic[2], lapic_class), PART(ioapic, ioapic_class),
-        PART(pic[0], i8259_class),     PART(pic[1], i8259_class),   PART(pit, i8254_class),      PART(port61, port61_class),
-        PART(rtc, mc146818_class),     PART(kbc, i8042_class),      PART(uart, uart16550_class), PART(debugexit, debugexit_class),
-        PART(pm, acpipm_class),        PART(pci, pcihost_class),    PART(plic, plic_class),      PART(clint, clint_class),
-        PART(test, sifive_test_class),
+        PART(lapic[0], lapic_class), PART(lapic[1], lapic_class),   PART(lapic[2], lapic_class),
+        PART(ioapic, ioapic_class),  PART(pic[0], i8259_class),     PART(pic[1], i8259_class),
+        PART(pit, i8254_class),      PART(port61, port61_class),    PART(rtc, mc146818_class),
+        PART(kbc, i8042_class),      PART(uart, uart16550_class),   PART(debugexit, debugexit_class),
+        PART(pm, acpipm_class),      PART(pci, pcihost_class),      PART(plic, plic_class),
+        PART(clint, clint_class),    PART(test, sifive_test_class), PART(goldfish, goldfish_rtc_class),
     };
     memcpy(p, all, sizeof(all));
     p[ARRAY_SIZE(all)] = (struct part){ &lapic_bus_state, offsetof(struct rig, lapics), NULL };
@@ -245,6 +250,7 @@ static void rig_init(struct rig *r)
     i8042_init(&r->kbc, IRQ(1), NULL, NULL);
     uart16550_init(&r->uart, &r->clock, r->host, IRQ(4));
     debugexit_init(&r->debugexit, NULL, NULL);
+    goldfish_rtc_init(&r->goldfish, &r->clock, IRQ(14));
     acpipm_init(&r->pm, &r->clock, false, IRQ(9), NULL);
     pcihost_init(&r->pci, &r->mmio, &r->pio, NULL);
     pci_func_init(&r->func, 0x1af4, 0x1042, 0x010000, 1);
@@ -292,7 +298,7 @@ static void access_port(struct rig *r, struct dice *d)
 static void access_indexed(struct rig *r, struct dice *d)
 {
     uint64_t v = value(d);
-    switch (below(d, 5)) {
+    switch (below(d, 6)) {
     case 0:
         bus_write(&r->pio, 0x70, below(d, 0x34), 1);
         bus_write(&r->pio, 0x71, v, 1);
@@ -306,6 +312,10 @@ static void access_indexed(struct rig *r, struct dice *d)
         bus_write(&r->pio, 0xcfc + below(d, 4), v, 1U << below(d, 3));
         break;
     case 3: bus_write(&r->mmio, IOAPIC + 0x40, roll(d), 4); break;
+    case 5:
+        bus_write(&r->mmio, GOLDFISH + 4 * below(d, 9), v, 4);
+        (void)bus_read(&r->mmio, GOLDFISH + 4 * below(d, 9), 4);
+        break;
     case 4: bus_write(&r->mmio, ECAM + (below(d, 2) << 15) + below(d, 0x110), v, 1U << below(d, 4)); break;
     }
 }
@@ -392,7 +402,7 @@ static void pass_time(struct rig *r, struct dice *d)
 
 static void outside_world(struct rig *r, struct dice *d)
 {
-    static const uint8_t free_irqs[] = { 3, 5, 6, 7, 10, 12, 13, 14, 15 }; /* no chip drives them */
+    static const uint8_t free_irqs[] = { 3, 5, 6, 7, 10, 12, 13, 15 }; /* no chip drives them */
     uint8_t bytes[40] = { 0 };
     switch (below(d, 6)) {
     case 0: (void)chardev_buffer_feed(r->host, bytes, below(d, sizeof(bytes))); break;

@@ -276,7 +276,7 @@ static int make(char **argv, uint64_t seed, struct chardev **ret_port, struct ch
     if (!slash)
         return error_set(err, -EINVAL, "%s: no folder", argv[1]);
     *slash = '\0';
-    const struct initramfs_args args = { .guest_dir = dir, .with_modules = true, .command = command };
+    const struct initramfs_args args = { .arch = "x86-64", .guest_dir = dir, .with_modules = true, .command = command };
     int r = initramfs_build(&args, &initramfs, err);
     if (r >= 0)
         r = loop_new(&soak.loop, err);

@@ -26,7 +26,8 @@ struct bare_riscv {
 };
 
 /* 0, or a negative errno with err set. */
-static inline int bare_riscv_init(struct bare_riscv *b, const struct riscv_config *config, struct error *err)
+static inline int bare_riscv_init_with(struct bare_riscv *b, const struct engine_ops *engine, const struct riscv_config *config,
+                                       struct error *err)
 {
     memset(b, 0, sizeof(*b));
     int r = vm_init(&b->vm, NULL, err);
@@ -35,13 +36,18 @@ static inline int bare_riscv_init(struct bare_riscv *b, const struct riscv_confi
     if (r == 0)
         r = gmem_add_slot(&b->vm.gmem, RV_RAM, RV_RAM_SIZE, 0, err);
     if (r == 0)
-        r = vcpu_new(&b->vm, 0, &riscv_isa_ops, &interp_engine_ops, config, &b->vcpu, err);
+        r = vcpu_new(&b->vm, 0, &riscv_isa_ops, engine, config, &b->vcpu, err);
     if (r < 0)
         return r;
     vm_clock_set_manual(&b->vm.clock);
     b->c = b->vcpu->cpu;
     b->c->pc = RV_RAM;
     return 0;
+}
+
+static inline int bare_riscv_init(struct bare_riscv *b, const struct riscv_config *config, struct error *err)
+{
+    return bare_riscv_init_with(b, &interp_engine_ops, config, err);
 }
 
 static inline void bare_riscv_done(struct bare_riscv *b)

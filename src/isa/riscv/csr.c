@@ -105,7 +105,7 @@ static void satp_write(struct riscv_cpu *c, uint64_t v)
     if (mode != 0 && mode != SATP_SV39 && mode != SATP_SV48)
         return; /* an unknown mode: the whole write has no effect */
     c->satp = mode << SATP_MODE_SHIFT | (v & (SATP_ASID | SATP_PPN));
-    riscv_tlb_flush_paged(c);
+    riscv_tlb_follow(c);
     riscv_mode_update(c);
 }
 

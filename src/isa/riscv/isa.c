@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
+#include "base/checked.h"
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "isa/riscv/mmu.h"
@@ -25,15 +26,17 @@ static void cpu_free(struct vcpu *vcpu)
         vm_unlock(vcpu->vm);
     }
     riscv_tlb_free(c->tlb);
-    free(c);
+    (void)munmap(c, ALIGN_UP(sizeof(*c), (size_t)GPAGE_SIZE));
     vcpu->cpu = NULL;
 }
 
 static int cpu_new(struct vcpu *vcpu, const void *config, struct error *err)
 {
     const struct riscv_config *given = config;
-    struct riscv_cpu *c = calloc(1, sizeof(*c));
-    if (!c)
+    /* whole pages that can be mapped a second time: translate.h */
+    struct riscv_cpu *c = mmap(NULL, ALIGN_UP(sizeof(*c), (size_t)GPAGE_SIZE), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                               -1, 0);
+    if (c == MAP_FAILED)
         return error_set(err, -ENOMEM, "out of memory for the state of CPU %u", vcpu->id);
     vcpu->cpu = c;
     c->tlb = riscv_tlb_new();

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory accesses of a RISC-V hart that miss the TLB, and the TLB's upkeep. See mmu.h.
+ * Memory accesses of a RISC-V hart that miss the TLB. See mmu.h.
  */
 #include "isa/riscv/mmu.h"
-
-#include <stdlib.h>
 
 #include "core/vcpu.h"
 #include "core/vm.h"
@@ -17,49 +15,15 @@ struct piece {
     unsigned len;
 };
 
-struct riscv_tlb *riscv_tlb_new(void)
-{
-    struct riscv_tlb *tlb = calloc(1, sizeof(*tlb));
-    if (tlb)
-        memset(tlb->entry, 0xff, sizeof(tlb->entry));
-    return tlb;
-}
-
-void riscv_tlb_free(struct riscv_tlb *tlb)
-{
-    free(tlb);
-}
-
-void riscv_tlb_flush_all(struct riscv_cpu *c)
-{
-    memset(c->tlb->entry, 0xff, sizeof(c->tlb->entry));
-    c->tlb->flushes++;
-    c->leave = true;
-}
-
-void riscv_tlb_flush_paged(struct riscv_cpu *c)
-{
-    memset(c->tlb->entry[RISCV_BANK_U], 0xff, (RISCV_BANK_NR - RISCV_BANK_U) * sizeof(c->tlb->entry[0]));
-    c->tlb->flushes++;
-    c->leave = true;
-}
-
 static void fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct riscv_walk *w, enum riscv_access access,
                  enum riscv_bank bank)
 {
-    struct riscv_tlb_entry *e = &c->tlb->entry[bank][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)];
-    uint64_t tag = va & GPAGE_MASK, to_host = (uint64_t)host - va;
     gpa_t page = w->gpa & GPAGE_MASK;
     bool machine = bank == RISCV_BANK_M;
     if (!riscv_pmp_allows(c, page, GPAGE_SIZE, access, machine))
         return; /* the verdict differs within the page */
-    if (e->to_host != to_host || (e->tag[0] & e->tag[1] & e->tag[2]) != tag) {
-        e->tag[RISCV_READ] = e->tag[RISCV_WRITE] = e->tag[RISCV_FETCH] = RISCV_NO_TAG;
-        e->to_host = to_host;
-    }
-    e->tag[access] = tag;
-    if (access == RISCV_READ && w->dirty_writable && riscv_pmp_allows(c, page, GPAGE_SIZE, RISCV_WRITE, machine))
-        e->tag[RISCV_WRITE] = tag;
+    bool writable = access == RISCV_READ && w->dirty_writable && riscv_pmp_allows(c, page, GPAGE_SIZE, RISCV_WRITE, machine);
+    riscv_tlb_fill(c, va, host, w, access, bank, writable);
 }
 
 static _Noreturn void fault(struct riscv_cpu *c, enum riscv_fault kind, enum riscv_access access, gva_t va)
@@ -212,6 +176,16 @@ void riscv_probe_cbo(struct riscv_cpu *c, gva_t va)
     enum riscv_fault fetch = resolve_quiet(c, va, 1, RISCV_FETCH, c->bank, &p);
     if (fetch)
         fault(c, read, RISCV_WRITE, va);
+}
+
+uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access)
+{
+    unsigned bank = access == RISCV_FETCH ? c->fetch_bank : c->bank;
+    struct piece p;
+    if (!riscv_tlb_hit(c, va, 1, bank, access) && resolve_quiet(c, va, 1, access, (enum riscv_bank)bank, &p))
+        return NULL;
+    uint8_t *hit = riscv_tlb_hit(c, va, 1, bank, access);
+    return hit ? hit - (va & ~GPAGE_MASK) : NULL;
 }
 
 const uint8_t *riscv_fetch_page(struct riscv_cpu *c, gva_t va)

@@ -28,18 +28,56 @@ enum riscv_bank {
     RISCV_BANK_S_SUM, /* S-mode's loads and stores with SUM = 1 */
     RISCV_BANK_LAST = RISCV_BANK_S_SUM,
 };
-enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024 };
+enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024, RISCV_SPACES = 8 };
 #define RISCV_NO_TAG (~0ULL) /* no page's */
+/* A page that there is not: its addresses are not canonical, and no RAM. Translated code that accesses it hits, at `host` of what
+ * knows no page, where nothing can be accessed (riscv_tlb.nowhere). */
+#define RISCV_SITE_NONE (1ULL << 62)
+
+/* A page as translated code knows it (translate.h). */
+struct riscv_site {
+    uint64_t page; /* virtual, or RISCV_SITE_NONE */
+    uint64_t host; /* its host address, or riscv_tlb.nowhere */
+};
 
 struct riscv_tlb_entry {
     uint64_t tag[3];  /* by enum riscv_access: virtual page, or RISCV_NO_TAG */
     uint64_t to_host; /* host address - virtual address */
+    struct riscv_site
+        site[2]; /* for translated code, by access; a store goes ahead if it needs no look at code marks (struct gmem_storer) */
+} __attribute__((aligned(64)));
+
+/* What may be remembered of translations in one half of the addresses. */
+struct riscv_reach {
+    bool any, big; /* there are some; some are of pages larger than 4 KiB */
+};
+
+/* Translations that belong to one value of satp: those of U-mode, and of S-mode with SUM = 1. */
+struct riscv_space {
+    uint64_t satp;
+    uint64_t chosen;             /* when it last was; 0: is of none */
+    uint64_t flushes;            /* counts: who remembers anything of this space (engine bt) forgets it when this has changed */
+    bool stale;                  /* to be cleared when it is next chosen */
+    bool missed_drops;           /* see riscv_tlb_drop_stores() */
+    struct riscv_reach reach[2]; /* lower, upper half */
+    uint64_t touched[64];        /* by hash: pages that may be remembered since `flushes` last changed */
+    struct riscv_tlb_entry entry[2][RISCV_TLB_ENTRIES];
 };
 
 struct riscv_tlb {
-    struct riscv_tlb_entry entry[RISCV_BANK_NR][RISCV_TLB_ENTRIES];
+    struct riscv_tlb_entry *bank[RISCV_BANK_NR];         /* borrowed: parts of what follows */
+    struct riscv_tlb_entry common[3][RISCV_TLB_ENTRIES]; /* of banks M, BARE, S */
+    struct riscv_reach reach[2];                         /* of bank S */
+    uint64_t touched[64];
+    bool local;           /* bank S has translations that do not last */
+    uint64_t flushes;     /* as a space's, for bank S */
+    uint64_t flushes_all; /* the same for banks M and BARE */
+    unsigned now;         /* of space[] */
+    uint64_t choices;
     uint64_t misses[3]; /* by enum riscv_access */
-    uint64_t flushes;
+    uint64_t nr_flushes;
+    uint8_t *nowhere; /* owned: pages that nobody may access */
+    struct riscv_space space[RISCV_SPACES];
 };
 
 /* NULL when out of memory. */
@@ -48,11 +86,35 @@ void riscv_tlb_free(struct riscv_tlb *tlb);
 /* Forgets all translations / those by page tables. */
 void riscv_tlb_flush_all(struct riscv_cpu *c);
 void riscv_tlb_flush_paged(struct riscv_cpu *c);
+/* SFENCE.VMA: of one page only, or of one address space's (but for what is in all). Forgets more where that is simpler. Spec:
+ * volume II 12.2.1 */
+void riscv_tlb_fence(struct riscv_cpu *c, const gva_t *va, const uint16_t *asid);
+/* satp was written: goes on with what is remembered of that address space. */
+void riscv_tlb_follow(struct riscv_cpu *c);
+/* Forgets that a page of guest memory may be stored to without looking at marks (NULL: any page), but in other spaces than the
+ * present one: riscv_tlb_catch_up() is to be called when another was chosen; true: the space had missed some, and now knows none.
+ */
+void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page);
+bool riscv_tlb_catch_up(struct riscv_cpu *c);
+/* After a hit: whether translated code may store to the page without looking at marks; its site is entered if the mark is gone.
+ */
+bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va);
+/* The entry of va in a bank. */
+static inline struct riscv_tlb_entry *riscv_tlb_entry(const struct riscv_tlb *tlb, unsigned bank, gva_t va)
+{
+    return &tlb->bank[bank][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)];
+}
+/* Whether va, which can be written, may be stored to without a look at marks; its entry says so from now on. */
+bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va);
+/* Enters a page; `writable`: a write needs no other walk, either. */
+struct riscv_walk;
+void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct riscv_walk *w, enum riscv_access access,
+                    enum riscv_bank bank, bool writable);
 
 /* Host address when `size` bytes at va hit, else NULL. */
 static inline uint8_t *riscv_tlb_hit(const struct riscv_cpu *c, gva_t va, unsigned size, unsigned bank, enum riscv_access access)
 {
-    const struct riscv_tlb_entry *e = &c->tlb->entry[bank][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)];
+    const struct riscv_tlb_entry *e = riscv_tlb_entry(c->tlb, bank, va);
     if (__builtin_expect(e->tag[access] != (va & GPAGE_MASK) || (va & ~GPAGE_MASK) > GPAGE_SIZE - size, 0))
         return NULL;
     return (uint8_t *)(va + e->to_host);
@@ -92,6 +154,9 @@ void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned len, enum riscv_access 
 /* The rights that cache-block management needs: to read or to write. Raises store faults. Spec: CMO 1.0, 2.5.2 */
 void riscv_probe_cbo(struct riscv_cpu *c, gva_t va);
 
+/* Host address of the page of RAM that va lies in, NULL if there is none or the access faults; enters it in the TLB, sets A and D
+ * as the access would. Raises nothing. */
+uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access);
 /* Host address of the page that va's code lies in; raises. */
 const uint8_t *riscv_fetch_page(struct riscv_cpu *c, gva_t va);
 
@@ -102,11 +167,14 @@ struct riscv_walk {
     gpa_t gpa;
     uint64_t page_size;
     bool dirty_writable; /* a write needs no other walk */
+    bool lasts;          /* the mapping is in every address space (PTE.G, or there is no paging) */
 };
 /* Translates, with PMP's verdict on the tables but not on the result; sets A (and D for a write) where Svadu does. Raises
  * nothing. */
 enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank,
                             struct riscv_walk *ret_walk);
+/* pmpcfg or pmpaddr changed. */
+void riscv_pmp_changed(struct riscv_cpu *c);
 /* Whether PMP allows the access, as M-mode or not. Spec: volume II 3.7.1 */
 bool riscv_pmp_allows(const struct riscv_cpu *c, gpa_t gpa, uint64_t size, enum riscv_access access, bool machine);
 

@@ -6,6 +6,7 @@
  * walk start again; without, an access that would set one faults (Svade).
  * Spec: volume II 3.7.1, 12.3.2, 12.4
  */
+#include "isa/riscv/csr.h"
 #include "isa/riscv/mmu.h"
 #include "isa/riscv/profile.h"
 
@@ -46,6 +47,8 @@ bool riscv_pmp_allows(const struct riscv_cpu *c, gpa_t gpa, uint64_t size, enum 
 {
     static const uint8_t right[] = { [RISCV_READ] = PMP_R, [RISCV_WRITE] = PMP_W, [RISCV_FETCH] = PMP_X };
     gpa_t last = gpa + size - 1, lo, hi;
+    if (c->pmp_open && !machine)
+        return true;
     for (unsigned n = 0; n < RISCV_PMPS; n++) {
         if (!pmp_range(c, n, &lo, &hi) || last < lo || gpa > hi)
             continue;
@@ -54,6 +57,13 @@ bool riscv_pmp_allows(const struct riscv_cpu *c, gpa_t gpa, uint64_t size, enum 
         return (machine && !(c->pmpcfg[n] & PMP_L)) || (c->pmpcfg[n] & right[access]);
     }
     return machine;
+}
+
+void riscv_pmp_changed(struct riscv_cpu *c)
+{
+    gpa_t lo, hi;
+    uint8_t all = PMP_R | PMP_W | PMP_X;
+    c->pmp_open = (c->pmpcfg[0] & all) == all && pmp_range(c, 0, &lo, &hi) && lo == 0 && hi >= RISCV_PMPADDR_BITS << 2;
 }
 
 /* What makes an entry illegal whatever is accessed. */
@@ -96,6 +106,7 @@ static void fill_walk(gva_t va, uint64_t pte, unsigned level, struct riscv_walk 
     gpa_t base = (pte & PTE_PPN) >> PTE_PPN_SHIFT << GPAGE_SHIFT;
     w->page_size = 1ULL << shift;
     w->gpa = (base & ~(w->page_size - 1)) | (va & (w->page_size - 1));
+    w->lasts = pte & PTE_G;
     w->dirty_writable = (pte & (PTE_W | PTE_D)) == (PTE_W | PTE_D);
 }
 
@@ -105,6 +116,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
 {
     unsigned levels = (unsigned)(c->satp >> SATP_MODE_SHIFT) - SATP_SV39 + 3;
     gpa_t table = (c->satp & SATP_PPN) << GPAGE_SHIFT;
+    uint64_t global = 0;
     *ret_again = false;
     for (unsigned level = levels; level-- > 0;) {
         gpa_t at = table + 8 * (va >> (GPAGE_SHIFT + VPN_BITS * level) & ((1 << VPN_BITS) - 1));
@@ -114,6 +126,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
         uint64_t pte = atomic_load_explicit(slot, memory_order_acquire); /* pairs with whoever published the table below it */
         if (!pte_valid(c, pte, level))
             return RISCV_FAULT_PAGE;
+        global |= pte & PTE_G;
         if (!(pte & PTE_RWX)) {
             table = (pte & PTE_PPN) >> PTE_PPN_SHIFT << GPAGE_SHIFT;
             continue;
@@ -129,7 +142,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
             *ret_again = !atomic_compare_exchange_strong(slot, &pte, want);
             (void)gmem_note_write(c->gmem, (void *)slot); /* tables may share a page with code */
         }
-        fill_walk(va, want, level, w);
+        fill_walk(va, want | global, level, w);
         return RISCV_FAULT_NONE;
     }
     return RISCV_FAULT_PAGE;
@@ -138,7 +151,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
 enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank, struct riscv_walk *w)
 {
     if (bank == RISCV_BANK_M || bank == RISCV_BANK_BARE) {
-        *w = (struct riscv_walk){ .gpa = va, .page_size = GPAGE_SIZE, .dirty_writable = true };
+        *w = (struct riscv_walk){ .gpa = va, .page_size = GPAGE_SIZE, .dirty_writable = true, .lasts = true };
         return RISCV_FAULT_NONE;
     }
     if (!in_range(va, (unsigned)(c->satp >> SATP_MODE_SHIFT) - SATP_SV39 + 3))

@@ -59,6 +59,11 @@ int riscv_profile_make(const char *name, struct riscv_profile *ret_profile, stru
     return error_set(err, -EINVAL, "unknown CPU model '%s' for riscv64 (there is: %s)", name, known);
 }
 
+const char *riscv_ext_name(enum riscv_ext ext)
+{
+    return EXT_TEXT[ext];
+}
+
 size_t riscv_profile_isa(const struct riscv_profile *profile, char *text, size_t cap)
 {
     size_t at = (size_t)snprintf(text, cap, "rv64");

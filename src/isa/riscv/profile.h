@@ -16,6 +16,8 @@ enum riscv_ext {
     RISCV_EXT_NR
 };
 
+enum { RISCV_CBO_BLOCK = 64 }; /* bytes that cbo.* and prefetch.* act on */
+
 struct riscv_profile {
     bool has[RISCV_EXT_NR];
 };
@@ -25,6 +27,8 @@ const struct riscv_profile *riscv_profile_default(void);
 /* The model of that name: "rv64" or "max" (all there is), "rv64gc" (IMAFDC, Zicsr, Zifencei, Zicntr and Sstc). -EINVAL; the
  * message lists what there is. */
 MUST_CHECK int riscv_profile_make(const char *name, struct riscv_profile *ret_profile, struct error *err);
+/* The extension as it is written in an ISA string: "i", "zicbom". Static. */
+const char *riscv_ext_name(enum riscv_ext ext);
 /* The ISA string as device trees have it: "rv64imafdc_zicbom_..."; cut to cap. Returns its whole length. */
 size_t riscv_profile_isa(const struct riscv_profile *profile, char *text, size_t cap);
 /* misa: MXL 64 and the single letters, S and U. Spec: volume II 3.1.1 */

@@ -240,19 +240,58 @@ static inline void take_interrupt(struct riscv_run *r, struct riscv_cpu *c)
     }
 }
 
+bool riscv_run_boundary(struct riscv_run *r, struct riscv_cpu *c, enum vcpu_exit *ret_exit)
+{
+    if ((vcpu_requests(c->vcpu) || c->activity != RISCV_RUNNING) && boundary(c, ret_exit))
+        return true;
+    take_interrupt(r, c);
+    return false;
+}
+
+void riscv_run_trap(struct riscv_run *r, struct riscv_cpu *c)
+{
+    r->nr_traps++;
+    riscv_enter_trap(c, c->trap.cause, c->trap.tval);
+}
+
+void riscv_run_one(struct riscv_run *r, struct riscv_cpu *c)
+{
+    run_page(r, c, 1);
+}
+
+void riscv_run_block(struct riscv_run *r, struct riscv_cpu *c, gva_t *ret_pc, int *ret_taken)
+{
+    gva_t page = c->pc & GPAGE_MASK;
+    unsigned left = SLICE;
+    *ret_taken = -1;
+    c->leave = false;
+    const uint8_t *host = riscv_fetch_page(c, c->pc);
+    struct code_page *p = riscv_tlb_hit(c, c->pc, 1, c->fetch_bank, RISCV_FETCH) ? find_page(r, c, host) : NULL;
+    for (;;) {
+        const struct riscv_insn *i = p ? &p->insn[(c->pc & ~GPAGE_MASK) / 2] : NULL;
+        if (__builtin_expect(!i || !i->step, 0))
+            i = fetch(r, c, p, host);
+        const struct riscv_row *row = i->row == RISCV_ROW_NONE ? NULL : &riscv_rows[i->row];
+        gva_t next = c->pc + i->len;
+        *ret_pc = c->pc;
+        execute(c, i);
+        if (row && (row->format == RISCV_FMT_B || row->format == RISCV_FMT_CB))
+            *ret_taken = c->pc != next;
+        if (!row || (row->flags & ROW_END) || c->leave || !p || !--left || (c->pc & GPAGE_MASK) != page)
+            return;
+    }
+}
+
 enum vcpu_exit riscv_run(struct riscv_run *r, struct riscv_cpu *c, uint64_t insns)
 {
     enum vcpu_exit exit;
     uint64_t *done = &c->insns, begin = c->insns;
     c->trap_env = &r->env;
-    if (_setjmp(r->env)) { /* a step function raised */
-        r->nr_traps++;
-        riscv_enter_trap(c, c->trap.cause, c->trap.tval);
-    }
+    if (_setjmp(r->env)) /* a step function raised */
+        riscv_run_trap(r, c);
     while (*done - begin < insns) {
-        if ((vcpu_requests(c->vcpu) || c->activity != RISCV_RUNNING) && boundary(c, &exit))
+        if (riscv_run_boundary(r, c, &exit))
             return exit;
-        take_interrupt(r, c);
         run_page(r, c, SLICE);
     }
     return VCPU_EXIT_REQUEST;
@@ -262,8 +301,7 @@ void riscv_run_step(struct riscv_run *r, struct riscv_cpu *c)
 {
     c->trap_env = &r->env;
     if (_setjmp(r->env)) {
-        r->nr_traps++;
-        riscv_enter_trap(c, c->trap.cause, c->trap.tval);
+        riscv_run_trap(r, c);
         return;
     }
     run_page(r, c, 1);
@@ -276,6 +314,6 @@ size_t riscv_run_stats(const struct riscv_run *r, const struct riscv_cpu *c, cha
                      "\npages_revalidated %" PRIu64 "\ncache_drops %" PRIu64 "\ntlb_misses_read %" PRIu64
                      "\ntlb_misses_write %" PRIu64 "\ntlb_misses_fetch %" PRIu64 "\ntlb_flushes %" PRIu64 "\n",
                      c->insns, r->nr_traps, r->nr_irqs, r->decoded, r->revalidated, r->dropped, c->tlb->misses[RISCV_READ],
-                     c->tlb->misses[RISCV_WRITE], c->tlb->misses[RISCV_FETCH], c->tlb->flushes);
+                     c->tlb->misses[RISCV_WRITE], c->tlb->misses[RISCV_FETCH], c->tlb->nr_flushes);
     return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }

@@ -19,6 +19,16 @@ void riscv_run_free(struct riscv_run *r);
 void riscv_run_drop(struct riscv_run *r);
 /* Runs until a request or sleep, or about `insns` instructions (UINT64_MAX: for ever), serving interrupts in between. */
 enum vcpu_exit riscv_run(struct riscv_run *r, struct riscv_cpu *c, uint64_t insns);
+/* What can only happen between instructions: requests, and an interrupt if one is to be taken. True: run() must return *ret_exit.
+ */
+bool riscv_run_boundary(struct riscv_run *r, struct riscv_cpu *c, enum vcpu_exit *ret_exit);
+/* Delivers what was raised to c->trap_env. */
+void riscv_run_trap(struct riscv_run *r, struct riscv_cpu *c);
+/* Runs to the end of a block: behind the next instruction that may change more than registers and memory. Raises. *ret_taken: 1
+ * when that was a conditional branch that was taken, 0 one that was not, else -1; at *ret_pc. */
+void riscv_run_block(struct riscv_run *r, struct riscv_cpu *c, gva_t *ret_pc, int *ret_taken);
+/* Runs one instruction. Raises. */
+void riscv_run_one(struct riscv_run *r, struct riscv_cpu *c);
 /* Executes exactly one instruction (or delivers what it raised). Interrupts are the caller's business. */
 void riscv_run_step(struct riscv_run *r, struct riscv_cpu *c);
 /*

@@ -130,6 +130,8 @@ struct riscv_cpu {
 
     /* ---- derived ---- */
     uint8_t bank, fetch_bank;            /* enum riscv_bank: of data accesses and of fetches */
+    bool pmp_open;                       /* PMP refuses nothing to S- and U-mode */
+    bool fenced;                         /* FENCE.I, or a remote one, since an engine last looked at its code (engine bt) */
     bool leave;                          /* the run loop must look around: mode, mappings, code or interrupts may have changed */
     struct riscv_tlb *tlb;               /* owned */
     struct vcpu *vcpu;                   /* borrowed: owns us; NULL in bare tests */

@@ -5,9 +5,10 @@
  * Spec: volume I chapters 2.7, 2.8, 6 (Zicsr), 5 (Zifencei), 15 (Zawrs); volume II 3.3, 12.2.1; CMO 1.0
  */
 #include "isa/riscv/csr.h"
+#include "isa/riscv/profile.h"
 #include "isa/riscv/step.h"
 
-enum { CBO_BLOCK = 64 };
+enum { CBO_BLOCK = RISCV_CBO_BLOCK };
 
 void rv_illegal(struct riscv_cpu *c, const struct riscv_insn *i)
 {
@@ -131,15 +132,17 @@ void rv_fence(struct riscv_cpu *c, const struct riscv_insn *i)
 void rv_fence_i(struct riscv_cpu *c, const struct riscv_insn *i)
 {
     (void)i;
+    c->fenced = true;
     c->leave = true; /* the run loop compares the page's generation when it enters it again */
 }
 
-/* Drops more than was asked for, which is always right. */
 void rv_sfence_vma(struct riscv_cpu *c, const struct riscv_insn *i)
 {
     if (c->priv == RISCV_U || (c->priv == RISCV_S && (c->mstatus & MSTATUS_TVM)))
         riscv_raise_illegal(c, i);
-    riscv_tlb_flush_paged(c);
+    gva_t va = c->x[i->rs1];
+    uint16_t asid = (uint16_t)c->x[i->rs2];
+    riscv_tlb_fence(c, i->rs1 ? &va : NULL, i->rs2 ? &asid : NULL);
 }
 
 /* SINVAL.VMA has done all: these order it, and it was done in order. */

@@ -97,6 +97,28 @@ static void newest_release_and_its_initrd_from_every_kind_of_file_system(void **
     }
 }
 
+static void a_kernel_that_is_not_compressed_is_called_vmlinux(void **state)
+{
+    (void)state;
+    memory_disk_file(folder, "boot/vmlinuz-6.1.0-9-amd64", 5000, OLD);
+    memory_disk_file(folder, "boot/vmlinux-6.12-riscv64", KERNEL_SIZE, NEW);
+    memory_disk_file(folder, "boot/initrd.img-6.12-riscv64", INITRD_SIZE, INITRD);
+    put_fs(0, "-t ext4");
+    assert_int_equal(diskboot_load(&disk.head, &boot, &err), 0);
+    assert_string_equal(boot.kernel_name, "/boot/vmlinux-6.12-riscv64");
+    assert_true(memory_disk_file_is(boot.kernel.data, boot.kernel.len, KERNEL_SIZE, NEW));
+    assert_true(memory_disk_file_is(boot.initrd.data, boot.initrd.len, INITRD_SIZE, INITRD));
+}
+
+static void of_two_kernels_of_a_release_the_compressed_one_is_taken(void **state)
+{
+    (void)state;
+    two_kernels();
+    memory_disk_file(folder, "boot/vmlinux-6.1.0-40-amd64", 5000, OLD);
+    put_fs(0, "-t ext4");
+    expect_newest(0);
+}
+
 static void a_large_disk_is_read_in_few_steps(void **state)
 {
     (void)state;
@@ -264,6 +286,8 @@ int main(void)
 #define LAW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         LAW(newest_release_and_its_initrd_from_every_kind_of_file_system),
+        LAW(a_kernel_that_is_not_compressed_is_called_vmlinux),
+        LAW(of_two_kernels_of_a_release_the_compressed_one_is_taken),
         LAW(a_large_disk_is_read_in_few_steps),
         LAW(links_in_the_root_are_taken_when_no_release_is_named),
         LAW(links_that_go_in_circles_or_nowhere_are_errors),

@@ -96,7 +96,7 @@ static void expect_file(const struct blob *b, const char *name, unsigned mode, c
 
 static struct blob build(bool with_modules, const char *const *command)
 {
-    const struct initramfs_args args = { .guest_dir = root, .with_modules = with_modules, .command = command };
+    const struct initramfs_args args = { .arch = "x86-64", .guest_dir = root, .with_modules = with_modules, .command = command };
     struct error err = { 0 };
     struct blob b = { 0 };
     if (initramfs_build(&args, &b, &err) < 0)
@@ -168,7 +168,9 @@ static void a_network_is_described_for_init_and_the_resolver(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
-        const struct initramfs_args args = { .guest_dir = root, .network = "eth0 1.2.3.4", .nameserver = i ? "1.2.3.5" : NULL };
+        const struct initramfs_args args = {
+            .arch = "x86-64", .guest_dir = root, .network = "eth0 1.2.3.4", .nameserver = i ? "1.2.3.5" : NULL
+        };
         struct blob b;
         assert_int_equal(initramfs_build(&args, &b, NULL), 0);
         expect_file(&b, "lib/doppel/network", S_IFREG | 0644, "eth0 1.2.3.4", 12);
@@ -191,7 +193,7 @@ static void command_that_is_too_long_is_refused(void **state)
     memset(word, 'x', INITRAMFS_COMMAND_MAX);
     word[INITRAMFS_COMMAND_MAX] = '\0';
     const char *const command[] = { word, NULL };
-    const struct initramfs_args args = { .guest_dir = root, .command = command };
+    const struct initramfs_args args = { .arch = "x86-64", .guest_dir = root, .command = command };
     struct error err = { 0 };
     struct blob b;
     assert_int_equal(initramfs_build(&args, &b, &err), -E2BIG);
@@ -203,7 +205,9 @@ static void shares_and_the_commands_folder_are_stored(void **state)
     (void)state;
     static const char *const command[] = { "true", NULL };
     static const struct initramfs_share share[] = { { "t", "/a", false }, { "u", "/a/b", true } };
-    const struct initramfs_args args = { .guest_dir = root, .command = command, .share = share, .nr_shares = 2, .cwd = "/a/c" };
+    const struct initramfs_args args = {
+        .arch = "x86-64", .guest_dir = root, .command = command, .share = share, .nr_shares = 2, .cwd = "/a/c"
+    };
     struct error err = { 0 };
     struct blob b = { 0 };
     assert_int_equal(initramfs_build(&args, &b, &err), 0);
@@ -216,7 +220,7 @@ static void missing_files_are_named(void **state)
 {
     (void)state;
     static const char *const needed[] = { "busybox", "applets", MODULES "modules.dep", MODULES "kernel/virtio_ring.ko" };
-    const struct initramfs_args args = { .guest_dir = root, .with_modules = true };
+    const struct initramfs_args args = { .arch = "x86-64", .guest_dir = root, .with_modules = true };
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
         struct error err = { 0 };
         struct blob b;

@@ -8,12 +8,14 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
+#include <libfdt.h>
 
 #include "base/loop.h"
 #include "core/vcpu.h"
 #include "isa/riscv/state.h"
 #include "machine/machine.h"
 #include "machine/virt.h"
+#include "machine/virt_fdt.h"
 
 /* An Image: its header, then a program that ends the machine with status 7 by the test finisher. */
 struct image {
@@ -90,6 +92,67 @@ static void it_stands_in_s_mode_at_the_image(void **state)
     loop_free(loop);
 }
 
+/* The chosen number of that name in the tree at a1. */
+static uint64_t chosen(const struct riscv_cpu *c, const char *name)
+{
+    int len = 0;
+    const void *tree = gmem_pin(c->gmem, c->x[11], VIRT_FDT_MAX);
+    assert_non_null(tree);
+    assert_int_equal(fdt_check_full(tree, VIRT_FDT_MAX), 0);
+    const fdt64_t *v = fdt_getprop(tree, fdt_path_offset(tree, "/chosen"), name, &len);
+    assert_int_equal(len, 8);
+    return fdt64_ld(v);
+}
+
+static void a1_is_a_tree_and_the_initrd_lies_where_it_says(void **state)
+{
+    static const char bytes[] = "what the kernel unpacks";
+    struct vm_config config = config_for(1);
+    struct loop *loop;
+    (void)state;
+    config.initramfs = bytes;
+    config.initramfs_len = sizeof(bytes);
+    struct machine *machine = make(&config, &loop);
+    const struct riscv_cpu *c = machine_vm(machine)->vcpu[0]->cpu;
+    const uint64_t at = chosen(c, "linux,initrd-start"), end = chosen(c, "linux,initrd-end");
+    assert_int_equal(end - at, sizeof(bytes));
+    assert_int_equal(at % GPAGE_SIZE, 0);
+    assert_true(end <= c->x[11]);
+    assert_memory_equal(gmem_pin(c->gmem, at, end - at), bytes, sizeof(bytes));
+    expect_status_7(machine);
+    machine_free(machine);
+    loop_free(loop);
+}
+
+static void everything_loaded_lies_below_4_gib(void **state)
+{
+    struct vm_config config = config_for(1);
+    struct loop *loop;
+    (void)state;
+    config.memory = 6ULL << 30; /* never touched */
+    config.initramfs = "x";
+    config.initramfs_len = 1;
+    struct machine *machine = make(&config, &loop);
+    const struct riscv_cpu *c = machine_vm(machine)->vcpu[0]->cpu;
+    assert_true(c->x[11] + VIRT_FDT_MAX <= 1ULL << 32);
+    assert_true(chosen(c, "linux,initrd-end") <= c->x[11]);
+    machine_free(machine);
+    loop_free(loop);
+}
+
+static void each_start_has_numbers_of_its_own(void **state)
+{
+    const struct vm_config config = config_for(1);
+    struct loop *loop[2];
+    (void)state;
+    struct machine *a = make(&config, &loop[0]), *b = make(&config, &loop[1]);
+    assert_int_not_equal(chosen(machine_vm(a)->vcpu[0]->cpu, "kaslr-seed"), chosen(machine_vm(b)->vcpu[0]->cpu, "kaslr-seed"));
+    machine_free(a);
+    machine_free(b);
+    loop_free(loop[0]);
+    loop_free(loop[1]);
+}
+
 static void a_saved_machine_goes_on_elsewhere(void **state)
 {
     const struct vm_config config = config_for(2);
@@ -137,9 +200,9 @@ static void a_broken_state_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_stands_in_s_mode_at_the_image),
-        cmocka_unit_test(a_saved_machine_goes_on_elsewhere),
-        cmocka_unit_test(a_broken_state_is_refused),
+        cmocka_unit_test(it_stands_in_s_mode_at_the_image),   cmocka_unit_test(a1_is_a_tree_and_the_initrd_lies_where_it_says),
+        cmocka_unit_test(everything_loaded_lies_below_4_gib), cmocka_unit_test(each_start_has_numbers_of_its_own),
+        cmocka_unit_test(a_saved_machine_goes_on_elsewhere),  cmocka_unit_test(a_broken_state_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

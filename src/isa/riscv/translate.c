@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The translator of RISC-V code: finds a trace, has its instructions translated, and says how it goes on. See translate.h.
+ */
+#include "isa/riscv/translate.h"
+
+#include <string.h>
+
+#include "base/checked.h"
+#include "isa/riscv/insn_steps.h"
+#include "isa/riscv/translate_emit.h"
+
+enum { ROUND_MAX = 32, ROUNDS_MAX = 64 };
+enum { CODE_AN_INSN_MAX = 160, ROOM = 2 * RISCV_TRACE_MAX * CODE_AN_INSN_MAX };
+
+/* ---- rules ---- */
+
+static const struct rvx_rule *const tables[] = { rvx_int_rules, rvx_bit_rules, rvx_mem_rules, rvx_fp_rules, rvx_sys_rules };
+
+/* The rule for a row; NULL: it is called out. Made once, by whichever thread comes first: all make the same. */
+static const struct rvx_rule *rule_of(const struct riscv_insn *i)
+{
+    static const struct rvx_rule *_Atomic rules[1024];
+    static _Atomic bool made;
+    if (!atomic_load_explicit(&made, memory_order_acquire)) {
+        const unsigned nr[] = { rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules };
+        for (unsigned row = 0; row < riscv_nr_rows && row < ARRAY_SIZE(rules); row++)
+            for (unsigned t = 0; t < ARRAY_SIZE(tables); t++)
+                for (unsigned k = 0; k < nr[t]; k++)
+                    if (tables[t][k].step == riscv_rows[row].step)
+                        atomic_store_explicit(&rules[row], &tables[t][k], memory_order_relaxed);
+        atomic_store_explicit(&made, true, memory_order_release); /* pairs with the load above */
+    }
+    return i->row < ARRAY_SIZE(rules) ? atomic_load_explicit(&rules[i->row], memory_order_relaxed) : NULL;
+}
+
+static bool is_branch(const struct riscv_insn *i)
+{
+    return i->row != RISCV_ROW_NONE && (riscv_rows[i->row].format == RISCV_FMT_B || riscv_rows[i->row].format == RISCV_FMT_CB);
+}
+
+bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i)
+{
+    const struct rvx_rule *r = rule_of(i);
+    (void)x;
+    return r || i->step == rv_jal || i->step == rv_jalr || is_branch(i);
+}
+
+/* ---- the trace ---- */
+
+/* Never goes on with the next instruction. */
+static bool is_end(const struct riscv_insn *i)
+{
+    return i->row == RISCV_ROW_NONE || i->step == rv_jalr || i->step == rv_sret || i->step == rv_mret || i->step == rv_ecall
+           || i->step == rv_ebreak || i->step == rv_wfi || i->step == rv_wrs || i->step == rv_fence_i || i->step == rv_sfence_vma;
+}
+
+/* The index in x->page of the page of va, which is added if there is room; -1. */
+static int page_of(struct rvx *x, gva_t va, const struct riscv_finder *finder)
+{
+    gva_t page = va & GPAGE_MASK;
+    for (unsigned k = 0; k < x->nr_pages; k++)
+        if (x->page[k]->va == page)
+            return (int)k;
+    if (x->nr_pages == RISCV_TRACE_PAGES)
+        return -1;
+    struct riscv_code_page *p = finder->page(finder->opaque, page);
+    if (!p)
+        return -1;
+    x->page[x->nr_pages] = p;
+    return (int)x->nr_pages++;
+}
+
+static uint16_t parcel(const struct rvx *x, int page, gva_t va)
+{
+    uint16_t v;
+    const uint8_t *host = x->code->cpu->gmem->host + (x->page[page]->page << GPAGE_SHIFT);
+    memcpy(&v, host + (va & ~GPAGE_MASK), 2);
+    return v;
+}
+
+/* Decodes the instruction at pc into the next place of the trace. */
+static bool fetch(struct rvx *x, gva_t pc, const struct riscv_finder *finder)
+{
+    struct rvx_insn *n = &x->insn[x->nr];
+    unsigned pages = x->nr_pages;
+    int page = page_of(x, pc, finder), second = page;
+    if (page < 0)
+        return false;
+    uint32_t bits = parcel(x, page, pc);
+    if (riscv_insn_len((uint16_t)bits) == 4) {
+        second = page_of(x, pc + 2, finder);
+        if (second < 0)
+            return false;
+        bits |= (uint32_t)parcel(x, second, pc + 2) << 16;
+    }
+    *n = (struct rvx_insn){ .pc = pc, .page = (uint8_t)page, .enters = pages > 0 && x->nr_pages > pages };
+    if (x->nr == 0 && x->nr_pages == 2)
+        n->enters = true;
+    riscv_decode(bits, x->code->cpu->profile, &n->i);
+    return true;
+}
+
+/* It is in the trace already, in this round of it if it is a loop. */
+static bool in_trace(const struct rvx *x, gva_t pc)
+{
+    for (unsigned k = x->round; k < x->nr; k++)
+        if (x->insn[k].pc == pc)
+            return true;
+    return false;
+}
+
+/* A short loop is in the trace a few times: then its accesses are checked, and requests looked for, less often. */
+static bool another_round(struct rvx *x, gva_t pc)
+{
+    unsigned round = x->nr - x->round;
+    if (x->plain || pc != x->insn[0].pc || round > ROUND_MAX || x->nr + round > ROUNDS_MAX)
+        return false;
+    x->round = x->nr;
+    return true;
+}
+
+/* How the trace goes on behind its last instruction, and where. */
+static enum rvx_way way_on(struct rvx *x, const struct riscv_finder *finder, gva_t *ret_pc)
+{
+    const struct rvx_insn *n = &x->insn[x->nr - 1];
+    bool branch = is_branch(&n->i);
+    *ret_pc = n->pc + n->i.len;
+    if (is_end(&n->i))
+        return RVX_ENDS;
+    if (n->i.step == rv_jal || (branch && finder->taken(finder->opaque, n->pc))) {
+        *ret_pc = n->pc + (uint64_t)(int64_t)n->i.imm;
+        return !in_trace(x, *ret_pc) || another_round(x, *ret_pc) ? RVX_JUMPS : RVX_ENDS;
+    }
+    return !in_trace(x, *ret_pc) || another_round(x, *ret_pc) ? RVX_FALLS : RVX_ENDS;
+}
+
+static bool collect(struct rvx *x, gva_t pc, const struct riscv_finder *finder)
+{
+    enum rvx_way way = RVX_FALLS;
+    while (way != RVX_ENDS && x->nr < RISCV_TRACE_MAX) {
+        if (!fetch(x, pc, finder))
+            break;
+        x->nr++;
+        way = way_on(x, finder, &pc);
+        x->insn[x->nr - 1].way = way;
+    }
+    if (x->nr)
+        x->insn[x->nr - 1].way = RVX_ENDS;
+    return x->nr;
+}
+
+/* ---- flow ---- */
+
+/* The second page is what it was, or leave. */
+static void look_at_page(struct rvx *x)
+{
+    const struct riscv_code_page *p = x->page[1];
+    x->second = true;
+    asm_alu_mem_imm(x->cb, HOST_CMP, 4, at_rbp(rvx_fetch_at(x->bank, p->va)), (int32_t)p->id);
+    struct rvx_tail *t = rvx_tail(x, x->k ? RVX_PC : RVX_STEP, asm_jcc(x->cb, CC_NE, NULL));
+    if (t)
+        t->insns = rvx_uncounted(x, false);
+}
+
+/* Goes to pc: back to the beginning, or out by the rel32 `from`. */
+static void leave_by(struct rvx *x, size_t from, gva_t pc, uint32_t insns)
+{
+    const struct rvx_insn *now = &x->insn[x->k];
+    if (pc == x->insn[0].pc && !insns && !x->plain) {
+        asm_patch(x->cb, from, x->cb->rx + x->checked);
+        return;
+    }
+    struct rvx_tail *t = rvx_tail(x, RVX_LINK, from);
+    if (t) {
+        t->pc = pc;
+        t->insns = insns;
+        t->back = x->went_back || pc <= now->pc;
+        t->second = x->second;
+    }
+}
+
+static void branch(struct rvx *x, const struct rvx_insn *n)
+{
+    gva_t next = n->pc + n->i.len, target = n->pc + (uint64_t)(int64_t)n->i.imm;
+    enum host_cc cc;
+    if (n->way == RVX_ENDS)
+        rvx_count(x, true);
+    (void)rvx_compare(x, &n->i, &cc);
+    switch (n->way) {
+    case RVX_FALLS: leave_by(x, asm_jcc(x->cb, cc, NULL), target, rvx_uncounted(x, true)); break;
+    case RVX_JUMPS: leave_by(x, asm_jcc(x->cb, (enum host_cc)(cc ^ 1), NULL), next, rvx_uncounted(x, true)); break;
+    case RVX_ENDS:
+        leave_by(x, asm_jcc(x->cb, cc, NULL), target, 0);
+        leave_by(x, asm_jmp(x->cb, NULL), next, 0);
+        break;
+    }
+}
+
+static void jump(struct rvx *x, const struct rvx_insn *n)
+{
+    rvx_set_imm(x, n->i.rd, n->pc + n->i.len);
+    if (n->way != RVX_ENDS)
+        return;
+    rvx_count(x, true);
+    leave_by(x, asm_jmp(x->cb, NULL), n->pc + (uint64_t)(int64_t)n->i.imm, 0);
+}
+
+static int32_t jump_at(unsigned mode)
+{
+    return mode / 2 == RISCV_BANK_U ? FRAME(own.jump) + (int32_t)(mode & 1) * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS])
+                                    : FRAME(shared.jump) + (int32_t)mode * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS]);
+}
+
+/* Goes to the address in rax by the jump cache. */
+static void jump_to_rax(struct rvx *x)
+{
+    int32_t at = jump_at(x->mode & ~(unsigned)RISCV_MODE_PLAIN);
+    struct host_sib entry = { HOST_RBP, HOST_RCX, 8, at + (int32_t)offsetof(struct riscv_jump, pc) };
+    asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
+    asm_insn_reg(x->cb, 4, 0xc1, 5, H_RCX); /* shr ecx, imm8 */
+    codebuf_put1(x->cb, RISCV_JUMP_SHIFT);
+    asm_alu(x->cb, HOST_XOR, 4, HOST_RCX, HOST_RAX);
+    asm_alu_imm(x->cb, HOST_AND, 4, HOST_RCX, (RISCV_JUMPS - 1) * 2); /* entries are 16 bytes, pcs are even */
+    asm_insn_sib(x->cb, 8, 0x3b, H_RAX, entry);
+    (void)asm_jcc(x->cb, CC_NE, x->code->stub_jump[x->mode & ~(unsigned)RISCV_MODE_PLAIN]);
+    entry.disp = at + (int32_t)offsetof(struct riscv_jump, code);
+    asm_insn_sib(x->cb, 4, 0xff, 4, entry); /* jmp [] */
+}
+
+static void jump_register(struct rvx *x, const struct rvx_insn *n)
+{
+    bool same = n->i.rd && n->i.rd == n->i.rs1;
+    rvx_count(x, true);
+    if (same) {
+        rvx_lea(x, 8, H_RCX, rvx_use(x, n->i.rs1, H_RCX), n->i.imm);
+        rvx_set_imm(x, n->i.rd, n->pc + n->i.len); /* may use rax */
+        asm_mov(x->cb, 8, HOST_RAX, HOST_RCX);
+    } else {
+        rvx_set_imm(x, n->i.rd, n->pc + n->i.len);
+        rvx_lea(x, 8, H_RAX, rvx_use(x, n->i.rs1, H_RAX), n->i.imm);
+    }
+    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, -2);
+    jump_to_rax(x);
+}
+
+static void callout(struct rvx *x, const struct riscv_insn *i)
+{
+    struct riscv_callout *o = riscv_code_alloc(x->code, sizeof(*o));
+    if (!o) {
+        x->failed = true;
+        return;
+    }
+    *o = (struct riscv_callout){ .insn = *i, .pc = x->insn[x->k].pc, .insns = rvx_uncounted(x, false) };
+    asm_mov_imm(x->cb, HOST_RAX, (uint64_t)o);
+    (void)asm_call(x->cb, x->code->stub_callout[x->fp]);
+    x->counted = x->k + 1;
+    rvx_forget(x);
+    x->code->called_out++;
+}
+
+/* Leaves, for the interpreter to do it: what never goes on here, and may wait for other harts, which may wait for us to be
+ * outside (struct gmem_storer). */
+static void step(struct rvx *x, const struct rvx_insn *n)
+{
+    rvx_count(x, false);
+    asm_mov_imm(x->cb, HOST_RAX, n->pc);
+    (void)asm_jmp(x->cb, x->code->stub_step[x->fp]);
+}
+
+/* ---- one translation ---- */
+
+static void instruction(struct rvx *x)
+{
+    const struct rvx_insn *n = &x->insn[x->k];
+    const struct rvx_rule *rule = rule_of(&n->i);
+    x->skip = 0;
+    if (n->enters)
+        look_at_page(x);
+    if (is_branch(&n->i))
+        branch(x, n);
+    else if (n->i.step == rv_jal)
+        jump(x, n);
+    else if (n->i.step == rv_jalr)
+        jump_register(x, n);
+    else if (is_end(&n->i))
+        step(x, n);
+    else if (!rule || !rule->emit(x, &n->i, rule->arg))
+        callout(x, &n->i);
+}
+
+/* The last instruction goes on with the next. */
+static void fall_out(struct rvx *x)
+{
+    const struct rvx_insn *n = &x->insn[x->nr - 1];
+    if (is_end(&n->i) || is_branch(&n->i) || n->i.step == rv_jal)
+        return;
+    x->k = x->nr - 1;
+    rvx_count(x, true);
+    leave_by(x, asm_jmp(x->cb, NULL), n->pc + n->i.len, 0);
+}
+
+static void put_body(struct rvx *x)
+{
+    codebuf_align(x->cb, 16);
+    x->checked = x->cb->pos;
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(shared.requests)));
+    asm_alu_mem_imm(x->cb, HOST_CMP, 4, host_mem(HOST_RAX, 0), 0);
+    struct rvx_tail *t = rvx_tail(x, RVX_PC, asm_jcc(x->cb, CC_NE, NULL));
+    (void)t; /* with the pc of the first instruction, and nothing to count */
+    x->entry = x->cb->pos;
+    for (x->k = 0; x->k < x->nr; x->k += 1 + x->skip) {
+        x->went_back = x->went_back || (x->k && x->insn[x->k].pc <= x->insn[x->k - 1].pc);
+        x->at[x->k] = (uint16_t)(x->cb->pos - x->entry);
+        x->counts[x->k] = (uint8_t)rvx_uncounted(x, false);
+        instruction(x);
+        if (x->skip && x->k + 1 < x->nr)
+            x->at[x->k + 1] = x->at[x->k];
+    }
+    fall_out(x);
+}
+
+static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
+{
+    struct riscv_code *code = x->code;
+    const uint8_t *end = codebuf_here(x->cb);
+    size_t hot = riscv_code_to_cold(code);
+    rvx_tails(x);
+    const uint8_t *gone = codebuf_here(x->cb);
+    asm_mov_imm(x->cb, HOST_RAX, x->insn[0].pc);
+    (void)asm_jmp(x->cb, code->stub_pc[x->fp]);
+    riscv_code_to_hot(code, hot);
+    struct riscv_native *n = riscv_code_alloc(code, sizeof(*n) + x->nr * sizeof(n->start[0]));
+    if (!n || x->failed || x->cb->failed)
+        return NULL;
+    *n = (struct riscv_native){ .pc = x->insn[0].pc, .mode = (uint8_t)x->mode, .nr = (uint8_t)x->nr, .gone = gone, .end = end };
+    n->checked = x->cb->rx + x->checked;
+    n->entry = x->cb->rx + x->entry;
+    n->nr_pages = (uint8_t)x->nr_pages;
+    for (unsigned k = 0; k < x->nr_pages; k++)
+        n->page[k] = x->page[k];
+    for (unsigned k = 0; k < x->nr; k++)
+        n->start[k] = (struct riscv_start){ .bits = x->insn[k].i.bits,
+                                            .code = x->at[k],
+                                            .uncounted = x->counts[k],
+                                            .off = (uint16_t)(x->insn[k].pc & ~GPAGE_MASK),
+                                            .second = x->insn[k].page };
+    for (unsigned k = 0; k < x->nr_misses; k++)
+        x->miss[k]->from = n;
+    for (uint32_t k = first_link; k < code->nr_links; k++)
+        code->link[k].from = n;
+    code->translated++;
+    code->insns += x->nr;
+    return n;
+}
+
+struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned mode, const struct riscv_finder *finder)
+{
+    struct rvx *x = code->work;
+    uint32_t links = code->nr_links;
+    size_t pos = code->cb.pos, cold = code->cold, arena = code->arena_pos;
+    memset(x, 0, offsetof(struct rvx, insn));
+    x->code = code;
+    x->cb = &code->cb;
+    x->mode = mode;
+    x->bank = (mode & ~(unsigned)RISCV_MODE_PLAIN) / 2;
+    x->fp = mode & RISCV_MODE_FP;
+    x->plain = mode & RISCV_MODE_PLAIN;
+    x->went_back = false;
+    x->nr_pages = x->round = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
+    x->failed = x->second = false;
+    memset(x->group, 0, sizeof(x->group));
+    if (!collect(x, pc, finder))
+        return NULL;
+    put_body(x);
+    struct riscv_native *n = finish(x, links);
+    if (!n) {
+        codebuf_rollback(&code->cb, pos);
+        code->cold = cold;
+        code->nr_links = links;
+        code->arena_pos = arena;
+    }
+    return n;
+}
+
+bool riscv_code_has_room(const struct riscv_code *code)
+{
+    return code->cb.pos + ROOM < code->cold_base && code->cold + ROOM < code->cb.size && code->arena_pos + ROOM < code->arena_size
+           && code->nr_links + 2 * RISCV_TRACE_MAX < code->links_max;
+}

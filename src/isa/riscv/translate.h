@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The translator of RISC-V code to the host's, and what runs what it makes.
+ *
+ * Translations are traces: they begin at a pc, follow the ways that execution mostly took, and have exits where it may take
+ * another. They are made for one virtual address (pc is a constant in them), one mode (enum riscv_mode) and the guest pages their
+ * code lay in. Ten guest registers live in host registers always and the rest in the hart's state, so that any translation can go
+ * on where another ends; in modes with floating point, 14 of its registers live in the host's vector registers.
+ *
+ * Translated code reaches everything relative to rbp, which points into a `struct riscv_frame`. There is one for each address
+ * space the TLB knows (mmu.h); all show the same hart and the same `shared` part, and each has an `own` part: what was learnt of
+ * the space.
+ *
+ * Memory accesses are checked at sites: each place in the code remembers the page it saw last. Accesses off one register are
+ * checked together and keep its host address in a host register. What no site can do goes back to the interpreter
+ * (RISCV_EXIT_STEP). Owned and used by the vCPU's thread.
+ */
+#ifndef DOPPEL_ISA_RISCV_TRANSLATE_H
+#define DOPPEL_ISA_RISCV_TRANSLATE_H
+
+#include <stdatomic.h>
+
+#include "emit/codebuf.h"
+#include "isa/riscv/decode.h"
+#include "isa/riscv/mmu.h"
+
+/* What translations depend on of a hart's state: who accesses memory, twice: without and with floating point (mstatus.FS is
+ * Dirty, frm is what the host can do). */
+enum { RISCV_MODE_FP = 1, RISCV_MODE_NR = 2 * RISCV_BANK_NR, RISCV_MODE_PLAIN = 16, RISCV_MODE_NONE = 0xff };
+
+enum {
+    RISCV_SITES = 4096,
+    RISCV_JUMPS = 4096,
+    RISCV_JUMP_SHIFT = 11,
+    RISCV_PLACES = 1 << 15,
+    RISCV_FETCHES = 1024,
+    RISCV_TRACE_MAX = 96,
+    RISCV_TRACE_PAGES = 2,
+    RISCV_WANDERERS = 1 << 16
+};
+
+/* An entry of the jump caches. */
+struct riscv_jump {
+    uint64_t pc; /* odd: none */
+    uint64_t code;
+};
+
+/* Where the translation of a place is: behind the jump caches. It counts where the code page is mapped now. */
+struct riscv_place {
+    uint64_t key; /* pc, with its mode in the upper bits: riscv_place_key() */
+    uint64_t code;
+    uint32_t id; /* of the code page */
+    uint32_t unused[3];
+};
+
+/* Upper bits of a pc say nothing that the others do not. */
+static inline uint64_t riscv_place_key(gva_t pc, unsigned mode)
+{
+    return pc ^ ((uint64_t)mode + 1) << 58;
+}
+
+/* What is known of the code and data that one set of page tables shows: of U-mode's and SUM's (own), of the rest (shared). */
+struct riscv_known {
+    struct riscv_site site[2][RISCV_SITES];
+    uint32_t fetch[RISCV_FETCHES]; /* by virtual page: id of the struct riscv_code_page that is there; 0: not known */
+};
+
+enum riscv_exit {
+    RISCV_EXIT_NEXT,  /* go on at pc */
+    RISCV_EXIT_LINK,  /* go on at pc; frame.link may lead there from now on */
+    RISCV_EXIT_STEP,  /* the instruction at pc is for the interpreter */
+    RISCV_EXIT_PLAIN, /* the code at pc must go on without groups (RISCV_MODE_PLAIN): one lies across two pages */
+    RISCV_EXIT_FAULT, /* host code at fault_pc faulted: the instruction there is for the interpreter */
+    RISCV_EXITS,
+};
+
+struct riscv_code;
+struct rvx;
+
+struct riscv_frame {
+    struct {
+        struct riscv_cpu cpu; /* another view of the hart */
+    } __attribute__((aligned(4096)));
+    struct {
+        uint64_t exit; /* enum riscv_exit */
+        uint64_t link; /* RISCV_EXIT_LINK: index in code->link */
+        uint64_t fault_pc;
+        uint64_t host_rsp;
+        _Atomic uint32_t *requests;                 /* borrowed: the vCPU's */
+        struct riscv_tlb_entry *tlb[RISCV_BANK_NR]; /* borrowed: tlb->bank[] */
+        struct riscv_place *places;                 /* borrowed: code->places */
+        uint64_t mode_key[RISCV_MODE_NR];           /* riscv_place_key(0, mode) */
+        uint32_t mxcsr, host_mxcsr;
+        uint64_t sign64[2], abs64[2]; /* constants for vector instructions, aligned */
+        uint64_t sign32[2], abs32[2], box[2];
+        struct riscv_code *code; /* borrowed */
+        uint64_t misses, callouts;
+        struct riscv_known known[2]; /* bank S; banks M and BARE */
+        struct riscv_jump jump[RISCV_MODE_NR][RISCV_JUMPS];
+    } __attribute__((aligned(4096))) shared;
+    struct {
+        struct riscv_known known;
+        struct riscv_jump jump[2][RISCV_JUMPS]; /* U-mode's */
+    } __attribute__((aligned(4096))) own;
+};
+
+/* A guest page as code is found in it: by physical page and virtual address. */
+struct riscv_code_page {
+    uint64_t page; /* index in guest memory */
+    gva_t va;
+    uint32_t id;
+    uint32_t gen;                   /* of the page when its translations were last known to be true */
+    struct riscv_native *first;     /* of those with an instruction in this page */
+    struct riscv_code_page *in_set; /* next by hash */
+};
+
+/* An instruction of a translation. */
+struct riscv_start {
+    uint32_t bits;
+    uint16_t code;       /* where its host code begins, from native->entry */
+    uint16_t off : 15;   /* the guest's, in the page */
+    uint16_t second : 1; /* in page[1] */
+    uint8_t uncounted;   /* instructions done before it that the hart's count does not know of */
+};
+
+/* One translation. */
+struct riscv_native {
+    gva_t pc;
+    uint8_t mode, nr_pages, nr;
+    bool dead; /* its entries lead back to the loop */
+    struct riscv_code_page *page[RISCV_TRACE_PAGES];
+    struct riscv_native *in_page[RISCV_TRACE_PAGES], *in_set; /* next of the same page, by hash */
+    const uint8_t *checked, *entry, *end;                     /* entries: with a look at the requests, and without; of its code */
+    const uint8_t *gone;                                      /* where dead entries lead */
+    struct riscv_start start[];                               /* nr */
+};
+
+/* Where translated code leaves for the loop. */
+struct riscv_link {
+    uint32_t at;   /* the rel32 that can be pointed to the next translation */
+    uint32_t miss; /* where it leads else; positions */
+    gva_t pc;
+    struct riscv_native *from;
+    bool back;   /* backwards, or behind a jump backwards: requests are looked at there, so that no loop goes without */
+    bool second; /* from->page[1] was looked at before */
+};
+
+/* What a site's miss must know. */
+struct riscv_miss {
+    int32_t site;   /* offset from rbp; 0: the TLB itself was asked */
+    uint32_t bytes; /* that the check covers */
+    uint32_t insns; /* done since they were last counted */
+    uint8_t access; /* enum riscv_access */
+    bool group;     /* of several accesses */
+    gva_t pc;
+    uint32_t left;  /* misses until somebody looks how often they happen */
+    uint64_t since; /* TSC when that was set */
+    struct riscv_native *from;
+};
+
+/* A call of a step function. */
+struct riscv_callout {
+    struct riscv_insn insn;
+    gva_t pc;
+    uint32_t insns; /* done since they were last counted */
+};
+
+/* Host code of one hart. */
+struct riscv_code {
+    struct codebuf cb;
+    struct riscv_cpu *cpu;                              /* borrowed */
+    struct riscv_frame *frame[RISCV_SPACES], *now;      /* owned mappings; the one in use */
+    uint64_t seen[RISCV_SPACES], seen_shared, seen_all; /* of the TLB's flushes */
+    struct riscv_place *places;                         /* owned; RISCV_PLACES of them, by hash of pc */
+    uint8_t *arena;                                     /* owned: natives, pages, misses, callouts */
+    size_t arena_size, arena_pos;
+    struct riscv_link *link; /* owned */
+    uint32_t nr_links, links_max;
+    uint32_t next_site[3][2]; /* shared S, shared others, own; read, write */
+    size_t base,
+        cold_base; /* where translations begin: behind the stubs; their code for rare cases, apart, so that the rest lies close */
+    size_t cold;   /* where the next of that goes; the rest at cb.pos */
+    struct rvx *work;                     /* owned: the translation in progress */
+    uint8_t wanders[RISCV_WANDERERS / 8]; /* bits, by hash of pc: the access there changes pages too often for a site */
+    void (*enter)(void *rbp, const void *code);
+    void (*enter_fp)(void *rbp, const void *code);
+    const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2]; /* by fp */
+    const uint8_t *stub_jump[RISCV_MODE_NR];                      /* to the address in rax, which the jump cache does not have */
+    const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2]; /* [bank][access][fp] */
+    bool running_fp;                                              /* what runs is of a mode with floating point */
+    uint64_t translated, insns, called_out, nr_linked, nr_crossed, kills, wanderers;
+};
+
+/* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks
+ * BMI2, AVX or FMA. */
+MUST_CHECK int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err);
+void riscv_code_done(struct riscv_code *code);
+/* Forgets all translations; the caller forgets its pointers to them. */
+void riscv_code_reset(struct riscv_code *code);
+bool riscv_code_has_room(const struct riscv_code *code);
+/* Goes on emitting where code for rare cases goes, and back to where that returned. */
+size_t riscv_code_to_cold(struct riscv_code *code);
+void riscv_code_to_hot(struct riscv_code *code, size_t hot);
+/* Memory from the arena that lives until the next reset, NULL: full. */
+void *riscv_code_alloc(struct riscv_code *code, size_t bytes);
+/* The mode of a hart now, RISCV_MODE_NONE: the interpreter must go on (MPRV). */
+unsigned riscv_code_mode(const struct riscv_cpu *c);
+/* Before code is run: chooses the frame, drops what flushes have reached. */
+void riscv_code_follow(struct riscv_code *code);
+/* Sites that store to a page (its host address, NULL: any) forget it. */
+void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page);
+/* What stands where in the guest's code is looked up by whoever translates. */
+struct riscv_finder {
+    /* The code page at va, which is now mapped there and marked; NULL: not to be had. */
+    struct riscv_code_page *(*page)(void *opaque, gva_t va);
+    /* Whether the branch at pc was mostly taken. */
+    bool (*taken)(void *opaque, gva_t pc);
+    void *opaque;
+};
+/* Translates what begins at pc. NULL: there is no room, or the first instruction cannot be had. */
+struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned mode, const struct riscv_finder *finder);
+/* Lets the exit `link` lead to n. */
+void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_native *n);
+/* Code of other pages may go to p, which is mapped. */
+void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct riscv_code_page *p);
+/* Lets jumps find n, whose first page is mapped. */
+void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n);
+/* Nothing gets into n any more. */
+void riscv_code_kill(struct riscv_code *code, struct riscv_native *n);
+/* Whoever is led to `dead` gets to n from now on: the same code, translated anew. */
+void riscv_code_redirect(struct riscv_code *code, const struct riscv_native *dead, const struct riscv_native *n);
+/* To be called on the thread that runs translated code, before it does: host faults there come back as RISCV_EXIT_FAULT. */
+void riscv_code_attach(struct riscv_code *code);
+/* Runs n; back when it exits: the hart is then complete, and now->shared.exit says why. */
+void riscv_code_run(struct riscv_code *code, const struct riscv_native *n);
+/* The instruction of n whose host code pc is in, NULL: none. */
+const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint64_t pc, gva_t *ret_pc);
+
+#endif

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Code memory and frames of the RISC-V translator: making them, what they remember and forget, links between translations.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "base/checked.h"
+#include "core/vcpu.h"
+#include "isa/riscv/insn_steps.h"
+#include "isa/riscv/translate_emit.h"
+
+enum {
+    CODE_SHARE = 35,
+    ARENA_SHARE = 25,
+    LINK_SHARE = 5,
+    KILL_BYTES = 5,
+    NO_PC = 1
+}; /* per cent; code is mapped, and resident, twice */
+
+/* ---- host faults: what hits a site that knows nothing ---- */
+
+static _Thread_local struct riscv_code *running;
+static struct sigaction former_segv;
+
+static void on_segv(int sig, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+    greg_t *rip = &uc->uc_mcontext.gregs[REG_RIP];
+    struct riscv_code *code = running;
+    if (code && codebuf_contains(&code->cb, (uintptr_t)*rip)) {
+        uc->uc_mcontext.gregs[REG_RAX] = *rip;
+        *rip = (greg_t)code->stub_fault[code->running_fp];
+        return;
+    }
+    if (former_segv.sa_flags & SA_SIGINFO)
+        former_segv.sa_sigaction(sig, info, context);
+    else
+        (void)sigaction(SIGSEGV, &former_segv, NULL); /* it comes again */
+}
+
+static int catch_faults(struct error *err)
+{
+    struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_RESTART }, was;
+    if (sigaction(SIGSEGV, NULL, &was) < 0)
+        return error_set(err, -errno, "cannot ask for signal handlers: %s", strerror(errno));
+    if (was.sa_sigaction == on_segv)
+        return 0;
+    former_segv = was;
+    if (sigaction(SIGSEGV, &sa, NULL) < 0)
+        return error_set(err, -errno, "cannot set a signal handler: %s", strerror(errno));
+    return 0;
+}
+
+void riscv_code_attach(struct riscv_code *code)
+{
+    running = code;
+}
+
+/* ---- making ---- */
+
+/* Shows `len` bytes of shared memory at a second address. */
+static bool show(void *from, void *at, size_t len)
+{
+    return mremap(from, 0, len, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at;
+}
+
+static int make_frames(struct riscv_code *code, struct error *err)
+{
+    enum { PRIVATE = MAP_PRIVATE | MAP_ANONYMOUS };
+    size_t shared_len = offsetof(struct riscv_frame, own) - offsetof(struct riscv_frame, shared);
+    void *shared = mmap(NULL, shared_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    bool ok = shared != MAP_FAILED;
+    for (unsigned k = 0; k < RISCV_SPACES && ok; k++) {
+        struct riscv_frame *f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, PRIVATE, -1, 0);
+        ok = f != MAP_FAILED;
+        if (ok) {
+            code->frame[k] = f;
+            ok = show(code->cpu, &f->cpu, offsetof(struct riscv_frame, shared)) && show(shared, &f->shared, shared_len);
+        }
+    }
+    if (shared != MAP_FAILED)
+        (void)munmap(shared, shared_len);
+    return ok ? 0 : error_set(err, -ENOMEM, "no memory for the frames of engine bt");
+}
+
+static void fill_shared(struct riscv_code *code)
+{
+    struct riscv_frame *f = code->frame[0];
+    const uint64_t sign = 1ULL << 63, sign32 = 1ULL << 31, ones = 0xffffffff00000000;
+    f->shared.code = code;
+    f->shared.places = code->places;
+    for (unsigned mode = 0; mode < RISCV_MODE_NR; mode++)
+        f->shared.mode_key[mode] = riscv_place_key(0, mode);
+    f->shared.requests = &code->cpu->vcpu->requests;
+    f->shared.sign64[0] = sign;
+    f->shared.abs64[0] = ~sign;
+    f->shared.sign32[0] = sign32;
+    f->shared.abs32[0] = ~sign32;
+    f->shared.box[0] = ones;
+    code->seen_shared = code->seen_all = UINT64_MAX; /* nothing is known yet */
+    for (unsigned k = 0; k < RISCV_SPACES; k++)
+        code->seen[k] = UINT64_MAX;
+}
+
+static bool host_can(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi")
+           && __builtin_cpu_supports("fma") && __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("popcnt");
+}
+
+int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err)
+{
+    memset(code, 0, sizeof(*code));
+    code->cpu = c;
+    if (!host_can())
+        return error_set(err, -ENOTSUP, "the host CPU lacks AVX2, BMI2, FMA or LZCNT, which engine bt needs for riscv64");
+    rvx_has_evex = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    code->arena_size = bytes / 100 * ARENA_SHARE;
+    code->links_max = (uint32_t)(bytes / 100 * LINK_SHARE / sizeof(*code->link));
+    code->arena = malloc(code->arena_size);
+    code->link = malloc(code->links_max * sizeof(*code->link));
+    code->work = malloc(sizeof(*code->work));
+    code->places = calloc(RISCV_PLACES, sizeof(*code->places));
+    if (!code->places || !code->arena || !code->link || !code->work)
+        return error_set(err, -ENOMEM, "no memory for engine bt");
+    int r = catch_faults(err);
+    if (r == 0)
+        r = codebuf_init(&code->cb, bytes / 100 * CODE_SHARE, NULL, err);
+    if (r == 0)
+        r = make_frames(code, err);
+    if (r < 0)
+        return r;
+    fill_shared(code);
+    if (!rvx_stubs(code))
+        return error_set(err, -EINVAL, "the code cache has no room for engine bt");
+    riscv_code_reset(code);
+    return 0;
+}
+
+void riscv_code_done(struct riscv_code *code)
+{
+    for (unsigned k = 0; k < RISCV_SPACES; k++)
+        if (code->frame[k])
+            (void)munmap(code->frame[k], sizeof(*code->frame[k]));
+    codebuf_done(&code->cb);
+    free(code->arena);
+    free(code->link);
+    free(code->places);
+    free(code->work);
+}
+
+size_t riscv_code_to_cold(struct riscv_code *code)
+{
+    size_t hot = code->cb.pos;
+    code->cb.pos = code->cold;
+    code->cb.end = code->cb.size;
+    return hot;
+}
+
+void riscv_code_to_hot(struct riscv_code *code, size_t hot)
+{
+    code->cold = code->cb.pos;
+    code->cb.pos = hot;
+    code->cb.end = code->cold_base;
+}
+
+void *riscv_code_alloc(struct riscv_code *code, size_t bytes)
+{
+    size_t at = ALIGN_UP(code->arena_pos, (size_t)16);
+    if (at + bytes > code->arena_size)
+        return NULL;
+    code->arena_pos = at + bytes;
+    return code->arena + at;
+}
+
+/* ---- what is remembered ---- */
+
+static void clear_known(struct riscv_known *known, uint64_t nowhere, const uint32_t next_site[2])
+{
+    for (unsigned w = 0; w < 2; w++)
+        for (unsigned k = 0; k < RISCV_SITES && k < next_site[w]; k++)
+            known->site[w][k] = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = nowhere };
+    memset(known->fetch, 0, sizeof(known->fetch));
+}
+
+static void clear_jumps(struct riscv_jump jump[][RISCV_JUMPS], unsigned nr)
+{
+    for (unsigned m = 0; m < nr; m++)
+        for (unsigned k = 0; k < RISCV_JUMPS; k++)
+            jump[m][k].pc = NO_PC;
+}
+
+static void forget_own(struct riscv_code *code, unsigned n)
+{
+    static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
+    struct riscv_frame *f = code->frame[n];
+    clear_known(&f->own.known, (uint64_t)code->cpu->tlb->nowhere, code->seen[n] == UINT64_MAX ? all : code->next_site[2]);
+    clear_jumps(f->own.jump, 2);
+    code->seen[n] = code->cpu->tlb->space[n].flushes;
+}
+
+static void forget_shared(struct riscv_code *code, unsigned which)
+{
+    static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
+    struct riscv_frame *f = code->frame[0];
+    uint64_t *seen = which ? &code->seen_all : &code->seen_shared;
+    clear_known(&f->shared.known[which], (uint64_t)code->cpu->tlb->nowhere, *seen == UINT64_MAX ? all : code->next_site[which]);
+    if (which)
+        clear_jumps(&f->shared.jump[0], 4); /* M, BARE */
+    else
+        clear_jumps(&f->shared.jump[2UL * RISCV_BANK_S], 4); /* S, S_SUM */
+    *seen = which ? code->cpu->tlb->flushes_all : code->cpu->tlb->flushes;
+}
+
+static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, uint32_t nr, const uint8_t *page)
+{
+    struct riscv_site *s = known->site[1];
+    for (unsigned k = 0; k < nr && k < RISCV_SITES; k++)
+        if (!page || s[k].host == (uint64_t)page)
+            s[k] = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = (uint64_t)code->cpu->tlb->nowhere };
+}
+
+void riscv_code_follow(struct riscv_code *code)
+{
+    const struct riscv_tlb *tlb = code->cpu->tlb;
+    unsigned n = tlb->now;
+    code->now = code->frame[n];
+    if (code->seen[n] != tlb->space[n].flushes)
+        forget_own(code, n);
+    if (code->seen_shared != tlb->flushes)
+        forget_shared(code, 0);
+    if (code->seen_all != tlb->flushes_all)
+        forget_shared(code, 1);
+    if (riscv_tlb_catch_up(code->cpu))
+        drop_stores_at(code, &code->now->own.known, code->next_site[2][1], NULL);
+    memcpy((void *)code->now->shared.tlb, (const void *)tlb->bank, sizeof(code->now->shared.tlb));
+}
+
+void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page)
+{
+    riscv_tlb_drop_stores(code->cpu, page);
+    for (unsigned k = 0; k < 2; k++)
+        drop_stores_at(code, &code->frame[0]->shared.known[k], code->next_site[k][1], page);
+    drop_stores_at(code, &code->now->own.known, code->next_site[2][1], page);
+}
+
+void riscv_code_reset(struct riscv_code *code)
+{
+    code->cb.pos = code->base;
+    code->cold = code->cold_base;
+    code->cb.end = code->cold_base;
+    code->cb.failed = false;
+    code->arena_pos = 0;
+    code->nr_links = 0;
+    memset(code->next_site, 0, sizeof(code->next_site));
+    memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
+    code->seen_shared = code->seen_all = UINT64_MAX;
+    for (unsigned k = 0; k < RISCV_SPACES; k++)
+        code->seen[k] = UINT64_MAX;
+    riscv_code_follow(code);
+}
+
+unsigned riscv_code_mode(const struct riscv_cpu *c)
+{
+    unsigned bank = c->bank == RISCV_BANK_S_SUM ? (unsigned)RISCV_BANK_S : c->bank;
+    if (bank != c->fetch_bank)
+        return RISCV_MODE_NONE;
+    bool fp = (c->mstatus & MSTATUS_FS) == MSTATUS_FS && c->frm <= RM_RUP;
+    return 2U * c->bank + fp;
+}
+
+/* ---- links ---- */
+
+int32_t rvx_fetch_at(unsigned bank, gva_t va)
+{
+    int32_t known = bank == RISCV_BANK_U                               ? FRAME(own.known.fetch)
+                    : bank == RISCV_BANK_S || bank == RISCV_BANK_S_SUM ? FRAME(shared.known[0].fetch)
+                                                                       : FRAME(shared.known[1].fetch);
+    return known + 4 * (int32_t)(va >> GPAGE_SHIFT & (RISCV_FETCHES - 1));
+}
+
+void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_native *n)
+{
+    struct riscv_link *l = &code->link[link];
+    const uint8_t *to = l->back ? n->checked : n->entry;
+    bool near = n->page[0] == l->from->page[0] || (l->second && n->page[0] == l->from->page[1]);
+    if (!near) { /* another page: is it still mapped? */
+        enum { CHECK_MAX = 64 };
+        if (code->cold + CHECK_MAX > code->cb.size)
+            return;
+        size_t hot = riscv_code_to_cold(code);
+        const uint8_t *check = codebuf_here(&code->cb);
+        asm_alu_mem_imm(&code->cb, HOST_CMP, 4, at_rbp(rvx_fetch_at((n->mode & 15U) / 2, n->pc)), (int32_t)n->page[0]->id);
+        (void)asm_jcc(&code->cb, CC_NE, code->cb.rx + l->miss);
+        (void)asm_jmp(&code->cb, to);
+        riscv_code_to_hot(code, hot);
+        to = check;
+        code->nr_crossed++;
+    }
+    asm_patch(&code->cb, l->at, to);
+    code->nr_linked++;
+}
+
+static uint32_t *fetch_slot(struct riscv_code *code, unsigned bank, gva_t va)
+{
+    return (uint32_t *)((uint8_t *)code->now + RBP_BIAS + rvx_fetch_at(bank, va));
+}
+
+void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct riscv_code_page *p)
+{
+    *fetch_slot(code, (mode & 15U) / 2, p->va) = p->id;
+}
+
+void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
+{
+    struct riscv_frame *f = code->now;
+    struct riscv_jump *jump = n->mode / 2 == RISCV_BANK_U ? f->own.jump[n->mode & 1] : f->shared.jump[n->mode];
+    uint64_t hash = (n->pc ^ n->pc >> RISCV_JUMP_SHIFT) / 2;
+    jump[hash & (RISCV_JUMPS - 1)] = (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked };
+    code->places[hash & (RISCV_PLACES - 1)] = (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode),
+                                                                    .code = (uint64_t)n->checked,
+                                                                    .id = n->page[0]->id };
+}
+
+static void put_kill(struct riscv_code *code, const uint8_t *at, const uint8_t *to)
+{
+    size_t pos = (size_t)(at - code->cb.rx);
+    code->cb.rw[pos] = 0xe9;
+    asm_patch(&code->cb, pos + 1, to);
+}
+
+void riscv_code_kill(struct riscv_code *code, struct riscv_native *n)
+{
+    if (n->dead)
+        return;
+    n->dead = true;
+    put_kill(code, n->checked, n->gone);
+    put_kill(code, n->entry, n->gone);
+    code->kills++;
+}
+
+void riscv_code_redirect(struct riscv_code *code, const struct riscv_native *dead, const struct riscv_native *n)
+{
+    put_kill(code, dead->checked, n->checked);
+    put_kill(code, dead->entry, n->entry);
+}
+
+const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint64_t pc, gva_t *ret_pc)
+{
+    if (pc < (uint64_t)n->checked || pc >= (uint64_t)n->end)
+        return NULL;
+    unsigned k = 0;
+    while (k + 1 < n->nr && (uint64_t)n->entry + n->start[k + 1].code <= pc)
+        k++;
+    *ret_pc = n->page[n->start[k].second]->va + n->start[k].off;
+    return &n->start[k];
+}

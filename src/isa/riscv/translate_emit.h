@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of the RISC-V translator share: where guest registers live, the work in progress, and short emitters.
+ *
+ * Host registers: rbp the frame, rax and rcx scratch, rdx and r15 host addresses of groups of accesses, rsp the host's stack; the
+ * rest hold guest registers. In vector registers 0 and 1 are scratch.
+ */
+#ifndef DOPPEL_ISA_RISCV_TRANSLATE_EMIT_H
+#define DOPPEL_ISA_RISCV_TRANSLATE_EMIT_H
+
+#include <stddef.h>
+
+#include "emit/asm.h"
+#include "isa/riscv/translate.h"
+
+enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
+enum { IN_MEMORY = 0xff, RVX_GROUPS = 2, RVX_EXITS_MAX = 8 * RISCV_TRACE_MAX };
+
+/* rbp points into the middle of x[], so that all of it is reached with one byte. */
+#define RBP_BIAS ((int32_t)offsetof(struct riscv_frame, cpu) + (int32_t)offsetof(struct riscv_cpu, x) + 128)
+#define FRAME(member) ((int32_t)offsetof(struct riscv_frame, member) - RBP_BIAS)
+
+/* Host registers of guest registers, the same in all translations. */
+static inline unsigned x_host(unsigned guest)
+{
+    enum { NO = IN_MEMORY };
+    static const uint8_t host[32] = { NO,    NO, H_RBX, NO, NO, NO, NO, NO, H_R8, H_R9, H_RSI, H_RDI, H_R10, H_R11, H_R12, H_R13,
+                                      H_R14, NO, NO,    NO, NO, NO, NO, NO, NO,   NO,   NO,    NO,    NO,    NO,    NO,    NO };
+    return host[guest];
+}
+
+/* The host has 32 vector registers (AVX-512). Set when the first translator is made. */
+extern bool rvx_has_evex;
+
+/* Vector registers of f[]: all but the last two; or on hosts with 16, ft0 to ft5 and fa0 to fa7. */
+static inline unsigned f_host(unsigned guest)
+{
+    if (rvx_has_evex)
+        return guest < 30 ? 2 + guest : (unsigned)IN_MEMORY;
+    return guest < 6 ? 2 + guest : guest >= 10 && guest < 18 ? guest - 2 : (unsigned)IN_MEMORY;
+}
+
+/* Accesses off one guest register whose host address a host register holds. */
+struct rvx_group {
+    bool on;
+    uint8_t base;   /* guest register */
+    bool writes;    /* checked for writing */
+    int32_t delta;  /* the base's value now minus its value when the group began */
+    int32_t lo, hi; /* what was checked, relative to the base's value then; the host register holds the host address of lo */
+    unsigned last;  /* instruction that used it last */
+};
+
+/* Out-of-line code, emitted behind a translation. */
+struct rvx_tail {
+    enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_NAN } kind;
+    size_t from;       /* the rel32 that leads here */
+    size_t again;      /* RVX_MISS: position of the check; RVX_NAN: where to go on */
+    uint8_t reg;       /* RVX_MISS: host register of the address minus the site's page; RVX_NAN: vector register */
+    bool single;       /* RVX_NAN: of binary32 */
+    bool back, second; /* RVX_LINK: see struct riscv_link */
+    struct riscv_miss miss;
+    gva_t pc;       /* the others: where to go on */
+    uint32_t insns; /* done since they were last counted */
+};
+
+/* An instruction of the trace. */
+struct rvx_insn {
+    struct riscv_insn i;
+    gva_t pc;
+    uint8_t page; /* of pages[] its first byte is in */
+    bool enters;  /* it is the first in pages[1]: that page is looked at; or its second half is there */
+    enum rvx_way { RVX_ENDS, RVX_FALLS, RVX_JUMPS } way; /* how the trace goes on behind it */
+};
+
+/* Work in progress on one translation. */
+struct rvx {
+    struct riscv_code *code;
+    struct codebuf *cb;
+    unsigned mode, bank;
+    bool fp, plain; /* plain: no groups (RISCV_MODE_PLAIN) */
+    unsigned nr;
+    struct rvx_insn insn[RISCV_TRACE_MAX];
+    uint16_t at[RISCV_TRACE_MAX];    /* host code of each, from `entry` */
+    uint8_t counts[RISCV_TRACE_MAX]; /* instructions done before each that c->insns does not know of */
+    struct riscv_code_page *page[RISCV_TRACE_PAGES];
+    unsigned nr_pages;
+    bool went_back;        /* a jump up to the current instruction was a backward one */
+    unsigned round;        /* instruction that the present round of a loop began with */
+    size_t entry, checked; /* positions */
+    unsigned k;            /* the current instruction */
+    unsigned counted;      /* instructions that c->insns knows of */
+    struct rvx_group group[RVX_GROUPS];
+    uint64_t known_value[32]; /* of registers whose value is known */
+    uint32_t known;           /* bits */
+    uint32_t boxed;           /* f registers known to hold NaN-boxed binary32 */
+    unsigned skip;            /* instructions behind the current one that were translated with it */
+    bool failed;              /* there was no room */
+    bool second;              /* page[1] was looked at */
+    unsigned nr_misses;
+    struct riscv_miss *miss[RVX_EXITS_MAX];
+    unsigned nr_tails;
+    struct rvx_tail tail[RVX_EXITS_MAX];
+};
+
+static inline struct host_gpr hg(unsigned n)
+{
+    return (struct host_gpr){ (uint8_t)n };
+}
+
+static inline struct host_mem at_rbp(int32_t disp)
+{
+    return host_mem(HOST_RBP, disp);
+}
+
+static inline struct host_mem x_mem(unsigned guest)
+{
+    return at_rbp(FRAME(cpu.x) + 8 * (int32_t)guest);
+}
+
+static inline struct host_mem f_mem(unsigned guest)
+{
+    return at_rbp(FRAME(cpu.f) + 8 * (int32_t)guest);
+}
+
+/* Of code->wanders. */
+static inline unsigned rvx_wander_hash(gva_t pc)
+{
+    return (unsigned)((pc >> 1 ^ pc >> 17) & (RISCV_WANDERERS - 1));
+}
+
+/* Where an entry of the TLB has its site for an access. */
+static inline int32_t rvx_site_of_entry(enum riscv_access access)
+{
+    return (int32_t)offsetof(struct riscv_tlb_entry, site) + (access == RISCV_WRITE) * (int32_t)sizeof(struct riscv_site);
+}
+
+/* ---- translate_emit.c ---- */
+/* The host register with a guest register's value: its own, or `scratch`, which is loaded. x0 is 0. */
+unsigned rvx_use(struct rvx *x, unsigned guest, unsigned scratch);
+/* Its value in that host register. */
+void rvx_get(struct rvx *x, unsigned host, unsigned guest);
+/* The host register to compute rd in: its own, or rax; rvx_set() puts it where it belongs and forgets what was known. x0: rax. */
+unsigned rvx_dst(const struct rvx *x, unsigned guest);
+void rvx_set(struct rvx *x, unsigned guest, unsigned host);
+/* rd = constant, which is remembered. */
+void rvx_set_imm(struct rvx *x, unsigned guest, uint64_t v);
+/* Forgets what was known of a register that is about to change / all that a call of C code may change. */
+void rvx_changes(struct rvx *x, unsigned guest);
+void rvx_forget(struct rvx *x);
+/* op dst, guest's value (64 or 32 bits). */
+void rvx_alu_guest(struct rvx *x, enum host_alu op, unsigned size, unsigned dst, unsigned guest);
+/* lea dst, [base + disp]; lea dst, [base + index * scale + disp] */
+void rvx_lea(struct rvx *x, unsigned size, unsigned dst, unsigned base, int32_t disp);
+void rvx_lea_sib(struct rvx *x, unsigned size, unsigned dst, unsigned base, unsigned index, unsigned scale);
+/* An instruction on vector registers, in the shortest form that the host has. w: of an integer's size, else ignored. */
+void rvx_vec_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm);
+void rvx_vec_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m);
+/* A tail to be led to from `from`; NULL and failed when there are too many. */
+struct rvx_tail *rvx_tail(struct rvx *x, int kind, size_t from);
+/* Adds the instructions done up to, and with, the current one to the hart's count: before a way out that is always taken. */
+void rvx_count(struct rvx *x, bool with_this);
+uint32_t rvx_uncounted(const struct rvx *x, bool with_this);
+
+/* ---- the instructions ---- */
+/* How an instruction is translated, by its step function. emit returns false (and has emitted nothing) where it is called out. */
+struct rvx_rule {
+    riscv_step_fn step;
+    bool (*emit)(struct rvx *x, const struct riscv_insn *i, unsigned arg);
+    unsigned arg;
+};
+extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], rvx_fp_rules[], rvx_sys_rules[];
+extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules;
+/* Whether there is a rule for it, so that it is most likely not called out. */
+bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
+/* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */
+bool rvx_compare(struct rvx *x, const struct riscv_insn *i, enum host_cc *ret_cc);
+/* The host address of [rs1 + imm, + size) for the access in *ret_base + *ret_disp. */
+void rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access, unsigned *ret_base,
+                int32_t *ret_disp);
+
+/* ---- translate_cache.c ---- */
+/* Frame offset of the entry of known.fetch for va. */
+int32_t rvx_fetch_at(unsigned bank, gva_t va);
+
+/* ---- translate_stub.c ---- */
+/* Makes what all translations share; false: no room. */
+bool rvx_stubs(struct riscv_code *code);
+void rvx_tails(struct rvx *x);
+
+#endif

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The host code that all translations share: entry, exits, sites' misses, call-outs; its C side; and the code behind a
+ * translation.
+ *
+ * Translated code runs on the vCPU thread's stack, with rsp as riscv_code_run()'s call left it. A step function that raises
+ * longjmps away from it, which is fine: nothing there is owned.
+ */
+#include "base/checked.h"
+#include "core/vcpu.h"
+#include "isa/riscv/translate_emit.h"
+
+enum { HOT_SHARE = 45 /* per cent of the code */ };
+enum { SITE_MISSES = 128, SITE_CYCLES = 500 };
+enum { MXCSR_DEFAULT = 0x1f80, MXCSR_RC_SHIFT = 13, MXCSR_FLAGS = 0x3f };
+enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_MOVSXD = 0x63, OP_CMP_R_RM = 0x3b };
+static const uint8_t SAVED[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
+
+/* ---- C side ---- */
+
+/* The guest's floating-point flags are in MXCSR while its code runs. */
+static void fp_in(struct riscv_code *code)
+{
+    static const uint8_t rc[] = { [RM_RNE] = 0, [RM_RTZ] = 3, [RM_RDN] = 1, [RM_RUP] = 2 };
+    code->now->shared.mxcsr = MXCSR_DEFAULT | (uint32_t)rc[code->cpu->frm & 3] << MXCSR_RC_SHIFT;
+}
+
+static void fp_out(struct riscv_code *code)
+{
+    uint32_t m = code->now->shared.mxcsr;
+    code->cpu->fflags |= (uint8_t)((m & 1 ? FFLAG_NV : 0) | (m & 4 ? FFLAG_DZ : 0) | (m & 8 ? FFLAG_OF : 0)
+                                   | (m & 16 ? FFLAG_UF : 0) | (m & 32 ? FFLAG_NX : 0));
+    code->now->shared.mxcsr = m & ~(uint32_t)MXCSR_FLAGS;
+}
+
+static uint64_t leave(struct riscv_code *code, const struct riscv_miss *m, enum riscv_exit why)
+{
+    code->cpu->insns += m->insns;
+    code->cpu->pc = m->pc;
+    code->now->shared.exit = why;
+    return 1;
+}
+
+/* A site has used up its misses. True if that was within a short time: a look into the TLB each time would have cost less, and
+ * the code is to be made anew. */
+static bool wanders(struct riscv_code *code, struct riscv_miss *m)
+{
+    uint64_t now = __builtin_ia32_rdtsc(), took = now - m->since;
+    bool first = m->since == 0;
+    m->since = now;
+    m->left = SITE_MISSES;
+    if (first || took > (uint64_t)SITE_MISSES * SITE_CYCLES)
+        return false;
+    unsigned h = rvx_wander_hash(m->pc);
+    code->wanders[h / 8] |= (uint8_t)(1U << h % 8);
+    code->wanderers++;
+    riscv_code_kill(code, m->from);
+    return true;
+}
+
+/* A site missed, and so did the TLB, or it has used up its misses. 0: the site is filled, try again; 1: leave. */
+static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
+{
+    struct riscv_cpu *c = code->cpu;
+    struct riscv_frame *f = code->now;
+    bool crosses = (va & ~GPAGE_MASK) + m->bytes > GPAGE_SIZE;
+    uint8_t *host = crosses ? NULL : riscv_touch(c, va, (enum riscv_access)m->access);
+    f->shared.misses++;
+    if (m->left == 0 && wanders(code, m))
+        return leave(code, m, RISCV_EXIT_NEXT);
+    if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va))) {
+        if (m->site)
+            *(struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site) = (struct riscv_site){ .page = va & GPAGE_MASK,
+                                                                                             .host = (uint64_t)host };
+        return 0;
+    }
+    return leave(code, m, crosses && m->group ? RISCV_EXIT_PLAIN : RISCV_EXIT_STEP);
+}
+
+/* 0: go on behind the instruction; 1: leave, pc says where to go on. */
+static uint64_t on_callout(struct riscv_code *code, const struct riscv_callout *o)
+{
+    struct riscv_cpu *c = code->cpu;
+    c->insns += o->insns;
+    c->pc = o->pc;
+    c->next_pc = o->pc + o->insn.len;
+    c->leave = false;
+    code->now->shared.callouts++;
+    o->insn.step(c, &o->insn);
+    c->pc = c->next_pc;
+    c->insns++;
+    code->now->shared.exit = RISCV_EXIT_NEXT;
+    return c->leave || c->pc != o->pc + o->insn.len;
+}
+
+static uint64_t on_callout_fp(struct riscv_code *code, const struct riscv_callout *o)
+{
+    fp_out(code);
+    uint64_t leave = on_callout(code, o);
+    fp_in(code);
+    return leave || !(riscv_code_mode(code->cpu) & RISCV_MODE_FP); /* frm may be what the host cannot do */
+}
+
+void riscv_code_run(struct riscv_code *code, const struct riscv_native *n)
+{
+    uint8_t *rbp = (uint8_t *)code->now + RBP_BIAS;
+    code->running_fp = n->mode & RISCV_MODE_FP;
+    if (!code->running_fp) {
+        code->enter(rbp, n->entry);
+        return;
+    }
+    fp_in(code);
+    code->enter_fp(rbp, n->entry);
+    fp_out(code);
+}
+
+/* ---- stubs ---- */
+
+static void move_guest(struct codebuf *cb, bool load, bool fp)
+{
+    for (unsigned n = 1; n < 32; n++) {
+        if (x_host(n) == IN_MEMORY)
+            continue;
+        if (load)
+            asm_load(cb, 8, hg(x_host(n)), x_mem(n));
+        else
+            asm_store(cb, 8, x_mem(n), hg(x_host(n)));
+    }
+    for (unsigned n = 0; fp && n < 32; n++)
+        if (f_host(n) != IN_MEMORY)
+            rvx_vec_mem(cb, 0, load ? OP_MOVSD_LOAD : OP_MOVSD_STORE, f_host(n), 0, f_mem(n));
+}
+
+static void mxcsr_to_guest(struct codebuf *cb)
+{
+    asm_ldmxcsr(cb, at_rbp(FRAME(shared.mxcsr)));
+}
+
+static void mxcsr_to_host(struct codebuf *cb)
+{
+    asm_stmxcsr(cb, at_rbp(FRAME(shared.mxcsr)));
+    asm_ldmxcsr(cb, at_rbp(FRAME(shared.host_mxcsr)));
+}
+
+static const void *put_enter(struct codebuf *cb, bool fp)
+{
+    codebuf_align(cb, 16);
+    const void *here = codebuf_here(cb);
+    for (unsigned k = 0; k < sizeof(SAVED); k++)
+        asm_push(cb, hg(SAVED[k]));
+    asm_mov(cb, 8, HOST_RBP, HOST_RDI);
+    asm_mov(cb, 8, HOST_RAX, HOST_RSI);
+    if (fp) {
+        asm_stmxcsr(cb, at_rbp(FRAME(shared.host_mxcsr)));
+        mxcsr_to_guest(cb);
+    }
+    move_guest(cb, true, fp);
+    asm_insn_reg(cb, 4, 0xff, 4, H_RAX); /* jmp rax */
+    return here;
+}
+
+/* Back to riscv_code_run(): what the host's registers held is saved. */
+static const uint8_t *put_leave(struct codebuf *cb)
+{
+    const uint8_t *here = codebuf_here(cb);
+    for (unsigned k = sizeof(SAVED); k-- > 0;)
+        asm_pop(cb, hg(SAVED[k]));
+    asm_ret(cb);
+    return here;
+}
+
+static const uint8_t *put_exit(struct codebuf *cb, bool fp, const uint8_t *leave)
+{
+    const uint8_t *here = codebuf_here(cb);
+    move_guest(cb, false, fp);
+    if (fp)
+        mxcsr_to_host(cb);
+    (void)asm_jmp(cb, leave);
+    return here;
+}
+
+/* Leaves with an exit reason; rax goes to `at`. */
+static const uint8_t *put_exit_with(struct codebuf *cb, int32_t at, enum riscv_exit why, const uint8_t *exit)
+{
+    const uint8_t *here = codebuf_here(cb);
+    asm_store(cb, 8, at_rbp(at), HOST_RAX);
+    asm_insn_mem(cb, 8, 0xc7, 0, at_rbp(FRAME(shared.exit)));
+    codebuf_put4(cb, why);
+    (void)asm_jmp(cb, exit);
+    return here;
+}
+
+static void call_c(struct codebuf *cb, uint64_t function)
+{
+    asm_load(cb, 8, HOST_RDI, at_rbp(FRAME(shared.code)));
+    asm_mov_imm(cb, HOST_RAX, function);
+    asm_insn_reg(cb, 4, 0xff, 2, H_RAX); /* call rax */
+    asm_insn_reg(cb, 4, 0x85, H_RAX, H_RAX);
+}
+
+/* rax: struct riscv_callout */
+static const uint8_t *put_callout(struct codebuf *cb, bool fp, const uint8_t *leave)
+{
+    codebuf_align(cb, 16);
+    const uint8_t *here = codebuf_here(cb);
+    move_guest(cb, false, fp);
+    if (fp)
+        mxcsr_to_host(cb);
+    asm_mov(cb, 8, HOST_RSI, HOST_RAX);
+    call_c(cb, fp ? (uint64_t)on_callout_fp : (uint64_t)on_callout);
+    size_t out = asm_jcc(cb, CC_NE, NULL);
+    if (fp)
+        mxcsr_to_guest(cb);
+    move_guest(cb, true, fp);
+    asm_ret(cb);
+    asm_patch(cb, out, codebuf_here(cb));
+    asm_alu_imm(cb, HOST_ADD, 8, HOST_RSP, 8);
+    (void)asm_jmp(cb, leave);
+    return here;
+}
+
+/* The TLB has it not: rcx the address, rax the struct riscv_miss, rdx and r15 to be kept. */
+static const uint8_t *put_slow(struct codebuf *cb, bool fp, const uint8_t *leave)
+{
+    const uint8_t *here = codebuf_here(cb);
+    move_guest(cb, false, fp);
+    asm_push(cb, HOST_RDX);
+    asm_alu_imm(cb, HOST_SUB, 8, HOST_RSP, 8);
+    asm_mov(cb, 8, HOST_RSI, HOST_RCX);
+    asm_mov(cb, 8, HOST_RDX, HOST_RAX);
+    call_c(cb, (uint64_t)on_miss);
+    size_t out = asm_jcc(cb, CC_NE, NULL);
+    move_guest(cb, true, fp);
+    asm_alu_imm(cb, HOST_ADD, 8, HOST_RSP, 8);
+    asm_pop(cb, HOST_RDX);
+    asm_ret(cb);
+    asm_patch(cb, out, codebuf_here(cb));
+    asm_alu_imm(cb, HOST_ADD, 8, HOST_RSP, 24);
+    if (fp)
+        mxcsr_to_host(cb);
+    (void)asm_jmp(cb, leave);
+    return here;
+}
+
+static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_access access, const uint8_t *slow_stub)
+{
+    enum { ENTRY_SHIFT = 6 };
+    _Static_assert(sizeof(struct riscv_tlb_entry) == 1 << ENTRY_SHIFT, "an entry is a cache line");
+    int32_t site = (int32_t)offsetof(struct riscv_tlb_entry, site) + (access == RISCV_WRITE) * (int32_t)sizeof(struct riscv_site);
+    codebuf_align(cb, 16);
+    const uint8_t *here = codebuf_here(cb);
+    asm_push(cb, HOST_RDX);
+    asm_push(cb, HOST_RSI);
+    asm_mov(cb, 4, HOST_RDX, HOST_RCX);
+    asm_insn_reg(cb, 4, 0xc1, 5, H_RDX); /* shr edx, imm8 */
+    codebuf_put1(cb, GPAGE_SHIFT - ENTRY_SHIFT);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RDX, (RISCV_TLB_ENTRIES - 1) << ENTRY_SHIFT);
+    asm_insn_mem(cb, 8, 0x03, H_RDX, at_rbp(FRAME(shared.tlb) + 8 * (int32_t)bank));
+    asm_mov(cb, 8, HOST_RSI, HOST_RCX);
+    asm_alu_imm(cb, HOST_AND, 8, HOST_RSI, -(int32_t)GPAGE_SIZE);
+    asm_insn_mem(cb, 8, OP_CMP_R_RM, H_RSI, host_mem(HOST_RDX, site));
+    size_t slow = asm_jcc(cb, CC_NE, NULL);
+    asm_mov(cb, 4, HOST_RSI, HOST_RCX);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RSI, (int32_t)GPAGE_SIZE - 1);
+    asm_insn_mem(cb, 4, 0x03, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, bytes)));
+    asm_alu_imm(cb, HOST_CMP, 4, HOST_RSI, (int32_t)GPAGE_SIZE);
+    size_t crosses = asm_jcc(cb, CC_A, NULL);
+    asm_alu_mem_imm(cb, HOST_SUB, 4, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, left)), 1);
+    size_t used_up = asm_jcc(cb, CC_E, NULL);
+    asm_alu_imm(cb, HOST_AND, 8, HOST_RCX, -(int32_t)GPAGE_SIZE);
+    asm_insn_mem(cb, 8, OP_MOVSXD, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, site)));
+    asm_alu(cb, HOST_ADD, 8, HOST_RSI, HOST_RBP);
+    asm_store(cb, 8, host_mem(HOST_RSI, 0), HOST_RCX);
+    asm_load(cb, 8, HOST_RCX, host_mem(HOST_RDX, site + (int32_t)offsetof(struct riscv_site, host)));
+    asm_store(cb, 8, host_mem(HOST_RSI, 8), HOST_RCX);
+    asm_pop(cb, HOST_RSI);
+    asm_pop(cb, HOST_RDX);
+    asm_ret(cb);
+    asm_patch(cb, slow, codebuf_here(cb));
+    asm_patch(cb, crosses, codebuf_here(cb));
+    asm_patch(cb, used_up, codebuf_here(cb));
+    asm_pop(cb, HOST_RSI);
+    asm_pop(cb, HOST_RDX);
+    (void)asm_jmp(cb, slow_stub);
+    return here;
+}
+
+/* Looks the address in rax up in code->places. rcx and rdx are free. */
+static const uint8_t *put_jump(struct codebuf *cb, unsigned mode, const uint8_t *stub_pc)
+{
+    struct host_sib fetch = { HOST_RBP, HOST_RDX, 4, rvx_fetch_at(mode / 2, 0) };
+    codebuf_align(cb, 16);
+    const uint8_t *here = codebuf_here(cb);
+    asm_mov(cb, 4, HOST_RCX, HOST_RAX);
+    asm_insn_reg(cb, 4, 0xc1, 5, H_RCX); /* shr ecx, imm8 */
+    codebuf_put1(cb, RISCV_JUMP_SHIFT);
+    asm_alu(cb, HOST_XOR, 4, HOST_RCX, HOST_RAX);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RCX, (RISCV_PLACES - 1) * 2); /* a place is 32 bytes, pcs are even */
+    asm_insn_reg(cb, 4, 0xc1, 4, H_RCX);                            /* shl ecx, imm8 */
+    codebuf_put1(cb, 4);
+    asm_insn_mem(cb, 8, 0x03, H_RCX, at_rbp(FRAME(shared.places)));
+    asm_load(cb, 8, HOST_RDX, at_rbp(FRAME(shared.mode_key) + 8 * (int32_t)mode));
+    asm_alu(cb, HOST_XOR, 8, HOST_RDX, HOST_RAX);
+    asm_insn_mem(cb, 8, OP_CMP_R_RM, H_RDX, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, key)));
+    (void)asm_jcc(cb, CC_NE, stub_pc);
+    asm_mov(cb, 4, HOST_RDX, HOST_RAX);
+    asm_insn_reg(cb, 4, 0xc1, 5, H_RDX);
+    codebuf_put1(cb, GPAGE_SHIFT);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RDX, RISCV_FETCHES - 1);
+    asm_insn_sib(cb, 4, 0x8b, H_RDX, fetch);
+    asm_insn_mem(cb, 4, OP_CMP_R_RM, H_RDX, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, id)));
+    (void)asm_jcc(cb, CC_NE, stub_pc);
+    asm_insn_mem(cb, 4, 0xff, 4, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, code))); /* jmp [] */
+    return here;
+}
+
+bool rvx_stubs(struct riscv_code *code)
+{
+    struct codebuf *cb = &code->cb;
+    code->enter = put_enter(cb, false);
+    code->enter_fp = put_enter(cb, true);
+    const uint8_t *leave = put_leave(cb);
+    for (unsigned fp = 0; fp < 2; fp++) {
+        code->stub_exit[fp] = put_exit(cb, fp, leave);
+        code->stub_link[fp] = put_exit_with(cb, FRAME(shared.link), RISCV_EXIT_LINK, code->stub_exit[fp]);
+        code->stub_pc[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_NEXT, code->stub_exit[fp]);
+        code->stub_step[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_STEP, code->stub_exit[fp]);
+        code->stub_fault[fp] = put_exit_with(cb, FRAME(shared.fault_pc), RISCV_EXIT_FAULT, code->stub_exit[fp]);
+        code->stub_callout[fp] = put_callout(cb, fp, leave);
+        code->stub_slow[fp] = put_slow(cb, fp, leave);
+        for (unsigned bank = 0; bank < RISCV_BANK_NR; bank++)
+            for (unsigned access = 0; access < 2; access++)
+                code->stub_miss[bank][access][fp] = put_miss(cb, bank, (enum riscv_access)access, code->stub_slow[fp]);
+    }
+    for (unsigned mode = 0; mode < RISCV_MODE_NR; mode++)
+        code->stub_jump[mode] = put_jump(cb, mode, code->stub_pc[mode & RISCV_MODE_FP]);
+    code->base = cb->pos;
+    code->cold_base = cb->pos + (cb->size - cb->pos) / 100 * HOT_SHARE;
+    return !cb->failed;
+}
+
+/* ---- behind a translation ---- */
+
+static void put_count(struct codebuf *cb, uint32_t insns)
+{
+    if (insns)
+        asm_alu_mem_imm(cb, HOST_ADD, 8, at_rbp(FRAME(cpu.insns)), (int32_t)insns);
+}
+
+static void put_miss_tail(struct rvx *x, const struct rvx_tail *t)
+{
+    struct codebuf *cb = x->cb;
+    struct riscv_miss *m = riscv_code_alloc(x->code, sizeof(*m));
+    if (!m) {
+        x->failed = true;
+        return;
+    }
+    *m = t->miss;
+    m->left = SITE_MISSES;
+    if (m->site)
+        asm_insn_mem(cb, 8, 0x03, t->reg, at_rbp(m->site + (int32_t)offsetof(struct riscv_site, page)));
+    else
+        asm_insn_mem(cb, 8, 0x03, t->reg, host_mem(HOST_RAX, rvx_site_of_entry((enum riscv_access)m->access)));
+    x->miss[x->nr_misses++] = m;
+    if (t->reg != H_RCX)
+        asm_mov(cb, 8, HOST_RCX, hg(t->reg));
+    asm_mov_imm(cb, HOST_RAX, (uint64_t)m);
+    (void)asm_call(cb, m->site ? x->code->stub_miss[x->bank][m->access][x->fp] : x->code->stub_slow[x->fp]);
+    (void)asm_jmp(cb, cb->rx + t->again);
+}
+
+/* An exit that can be linked: the jump at its beginning is what changes. */
+static void put_link_tail(struct rvx *x, const struct rvx_tail *t)
+{
+    struct codebuf *cb = x->cb;
+    if (x->code->nr_links == x->code->links_max) {
+        x->failed = true;
+        return;
+    }
+    put_count(cb, t->insns);
+    size_t at = t->insns ? asm_jmp(cb, NULL) : t->from; /* with nothing to count, whoever came here is led elsewhere */
+    size_t here = cb->pos;
+    if (t->insns)
+        asm_patch(cb, at, codebuf_here(cb));
+    asm_mov_imm(cb, HOST_RAX, x->code->nr_links);
+    (void)asm_jmp(cb, x->code->stub_link[x->fp]);
+    x->code->link[x->code->nr_links++] = (struct riscv_link){
+        .at = (uint32_t)at, .miss = (uint32_t)here, .pc = t->pc, .back = t->back, .second = t->second
+    };
+}
+
+static void put_nan_tail(struct rvx *x, const struct rvx_tail *t)
+{
+    struct codebuf *cb = x->cb;
+    asm_mov_imm(cb, HOST_RAX, t->single ? 0xffffffff7fc00000 : 0x7ff8000000000000);
+    rvx_vec_reg(cb, 1, ASM_0F | ASM_66 | 0x6e, t->reg, 0, H_RAX); /* vmovq */
+    (void)asm_jmp(cb, cb->rx + t->again);
+}
+
+void rvx_tails(struct rvx *x)
+{
+    for (unsigned k = 0; k < x->nr_tails; k++) {
+        const struct rvx_tail *t = &x->tail[k];
+        asm_patch(x->cb, t->from, codebuf_here(x->cb));
+        switch (t->kind) {
+        case RVX_MISS: put_miss_tail(x, t); break;
+        case RVX_LINK: put_link_tail(x, t); break;
+        case RVX_NAN: put_nan_tail(x, t); break;
+        case RVX_PC:
+        case RVX_STEP:
+            put_count(x->cb, t->insns);
+            asm_mov_imm(x->cb, HOST_RAX, t->pc);
+            (void)asm_jmp(x->cb, t->kind == RVX_PC ? x->code->stub_pc[x->fp] : x->code->stub_step[x->fp]);
+            break;
+        }
+    }
+}

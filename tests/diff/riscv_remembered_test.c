@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What engine `bt` remembers of a RISC-V guest's pages, and must not: rights of another mode, code that is mapped elsewhere now,
+ * stores that may go ahead; each with the few instructions that show it. The lockstep test draws such programs too rarely.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "engine/bt/bt.h"
+#include "engine/bt/bt_riscv.h"
+#include "isa/riscv/trap.h"
+#include "support/bare_riscv.h"
+
+enum { TABLES = 0x800000, USER = 0x10000, SUPER = 0x50000, DATA = 0x70000, SECRET = 0x71000, HANDLER = RV_RAM + 0x1000 };
+enum { V = 1, R = 2, W = 4, X = 8, U = 16, AD = 0xc0 };
+enum { A0 = 10, A1, A2, A3 };
+enum { ECALL = 0x73 };
+
+static struct bare_riscv m;
+
+static void leaf(uint64_t va, uint64_t offset, unsigned rights)
+{
+    rv_poke(&m, RV_RAM + TABLES + 0x2000 + 8 * (va >> 12), (RV_RAM + offset) >> 12 << 10 | rights, 8);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct error err = { 0 };
+    assert_int_equal(bare_riscv_init_with(&m, &bt_engine_ops, NULL, &err), 0);
+    bt_riscv_set_eager(m.vcpu->engine_cpu);
+    rv_poke(&m, RV_RAM + TABLES, (RV_RAM + TABLES + 0x1000) >> 12 << 10 | V, 8);
+    rv_poke(&m, RV_RAM + TABLES + 0x1000, (RV_RAM + TABLES + 0x2000) >> 12 << 10 | V, 8);
+    rv_poke(&m, HANDLER, 0x6f, 4); /* j . */
+    m.c->mtvec = HANDLER;
+    m.c->pmpcfg[0] = 0x1f;
+    m.c->pmpaddr[0] = (1ULL << 54) - 1;
+    m.c->satp = 8ULL << 60 | (RV_RAM + TABLES) >> 12;
+    riscv_state_changed(m.c);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bare_riscv_done(&m);
+    return 0;
+}
+
+/* Runs from pc to the trap, and returns its cause. */
+static uint64_t run(enum riscv_priv priv, bool sum, uint64_t pc)
+{
+    m.c->priv = priv;
+    m.c->mstatus = MSTATUS_XL64 | (sum ? MSTATUS_SUM : 0);
+    m.c->pc = pc;
+    m.c->mcause = ~0ULL;
+    riscv_mode_update(m.c);
+    for (unsigned k = 0; k < 100000 && m.c->pc != HANDLER; k++)
+        (void)bt_riscv_run(m.vcpu->engine_cpu, m.c, 4);
+    assert_int_equal(m.c->pc, HANDLER);
+    return m.c->mcause;
+}
+
+static uint64_t stat(const char *name)
+{
+    char text[4096];
+    size_t n = bt_riscv_stats(m.vcpu->engine_cpu, m.c, text, sizeof(text));
+    assert_true(n < sizeof(text));
+    const char *at = strstr(text, name);
+    assert_non_null(at);
+    return strtoull(at + strlen(name), NULL, 10);
+}
+
+static uint32_t i_type(unsigned opcode, unsigned f3, unsigned rd, unsigned rs1, int32_t imm)
+{
+    return (uint32_t)imm << 20 | rs1 << 15 | f3 << 12 | rd << 7 | opcode;
+}
+
+static uint32_t sd(unsigned rs2, unsigned rs1)
+{
+    return rs2 << 20 | rs1 << 15 | 3U << 12 | 0x23;
+}
+
+/* More accesses are translated than there are sites, so that sites are used again: S-mode with SUM = 1 and U-mode see the same
+ * address space, but not with the same rights. */
+static void what_s_mode_may_access_u_mode_may_not(void **state)
+{
+    enum { ACCESSES = 4200, FROM = 0x100000 };
+    (void)state;
+    leaf(USER, 0x10000, V | R | X | U | AD);
+    leaf(DATA, 0x20000, V | R | W | U | AD);
+    leaf(SECRET, 0x21000, V | R | W | AD);
+    rv_poke(&m, RV_RAM + 0x10000, i_type(3, 3, A1, A0, 0), 4); /* ld a1, 0(a0) */
+    rv_poke(&m, RV_RAM + 0x10004, ECALL, 4);
+    rv_poke(&m, RV_RAM + 0x21000, 0x5ec7e7, 8);
+    for (unsigned k = 0; k < ACCESSES; k++) {
+        rv_poke(&m, RV_RAM + FROM + 8 * k, i_type(3, 3, A1, A2, 0), 4);        /* ld a1, 0(a2) */
+        rv_poke(&m, RV_RAM + FROM + 8 * k + 4, i_type(0x13, 0, A2, A3, 0), 4); /* mv a2, a3 */
+    }
+    rv_poke(&m, RV_RAM + FROM + 8 * ACCESSES, ECALL, 4);
+    for (unsigned k = 0; k < 10; k++)
+        leaf(SUPER + 0x1000 * k, FROM + 0x1000 * k, V | R | X | AD);
+    m.c->x[A0] = DATA;
+    assert_int_equal(run(RISCV_U, false, USER), RISCV_ECALL_U);
+    m.c->x[A2] = m.c->x[A3] = SECRET;
+    assert_int_equal(run(RISCV_S, true, SUPER), RISCV_ECALL_S);
+    assert_int_equal(m.c->x[A1], 0x5ec7e7);
+    m.c->x[A0] = SECRET;
+    m.c->x[A1] = 0;
+    assert_int_equal(run(RISCV_U, false, USER), RISCV_LOAD_PAGE_FAULT);
+    assert_int_equal(m.c->x[A1], 0);
+}
+
+/* A trace of two pages has an exit to the second before it goes there itself. */
+static void an_exit_to_the_second_page_looks_at_it(void **state)
+{
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    leaf(SUPER + 0x1000, 0x11000, V | R | X | AD);
+    rv_poke(&m, RV_RAM + 0x10100, 0x700500e3, 4); /* beq a0, x0, +0xf00 */
+    rv_poke(&m, RV_RAM + 0x10104, 0x6fc0106f, 4); /* jal x0, +0x16fc */
+    rv_poke(&m, RV_RAM + 0x11000, i_type(0x13, 0, A1, A1, 1), 4);
+    rv_poke(&m, RV_RAM + 0x11004, ECALL, 4);
+    rv_poke(&m, RV_RAM + 0x11800, ECALL, 4);
+    rv_poke(&m, RV_RAM + 0x12000, i_type(0x13, 0, A1, A1, 2), 4);
+    rv_poke(&m, RV_RAM + 0x12004, ECALL, 4);
+    m.c->x[A0] = 1;
+    m.c->x[A1] = 0;
+    assert_int_equal(run(RISCV_S, false, SUPER + 0x100), RISCV_ECALL_S);
+    assert_int_equal(m.c->mepc, SUPER + 0x1800);
+    m.c->x[A0] = 0;
+    for (unsigned k = 1; k <= 3; k++) {
+        assert_int_equal(run(RISCV_S, false, SUPER + 0x100), RISCV_ECALL_S);
+        assert_int_equal(m.c->mepc, SUPER + 0x1004);
+        assert_int_equal(m.c->x[A1], k);
+    }
+    leaf(SUPER + 0x1000, 0x12000, V | R | X | AD);
+    riscv_tlb_fence(m.c, NULL, NULL);
+    assert_int_equal(run(RISCV_S, false, SUPER + 0x100), RISCV_ECALL_S);
+    assert_int_equal(m.c->x[A1], 5);
+}
+
+/* Code that appears in many pages makes stores look at marks again, once. */
+static void stores_are_fast_again_after_code_was_marked(void **state)
+{
+    enum { PAGES = 12, STORES = 50 };
+    (void)state;
+    leaf(DATA, 0x20000, V | R | W | AD);
+    for (unsigned k = 0; k < PAGES; k++) {
+        leaf(SUPER + 0x1000 * k, 0x100000 + 0x1000 * k, V | R | X | AD);
+        rv_poke(&m, RV_RAM + 0x100000 + 0x1000 * k, sd(A1, A0), 4);
+        rv_poke(&m, RV_RAM + 0x100004 + 0x1000 * k, 0, 4); /* the end: illegal, a step */
+    }
+    m.c->x[A0] = DATA;
+    assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL);
+    for (unsigned k = 1; k < PAGES; k++) /* others mark pages, too: more than are remembered one by one */
+        assert_true(gmem_mark_code(&m.vm.gmem, (0x100000 + 0x1000 * k) >> 12, &(uint32_t){ 0 }));
+    assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL);
+    uint64_t before = stat("bt_exits_step ");
+    for (unsigned k = 0; k < STORES; k++)
+        assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL);
+    assert_in_range(stat("bt_exits_step ") - before, STORES, STORES + 2); /* one for each end */
+}
+
+/* Data where there was code: the write that ended that took the mark off. */
+static void stores_are_fast_again_where_code_was(void **state)
+{
+    enum { STORES = 50 };
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    leaf(SUPER + 0x1000, 0x20000, V | R | X | AD);
+    leaf(DATA, 0x20000, V | R | W | AD);
+    rv_poke(&m, RV_RAM + 0x10000, sd(A1, A0), 4);
+    m.c->x[A0] = DATA;
+    assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL);
+    rv_poke(&m, RV_RAM + 0x20000, 0x13, 4);
+    assert_int_equal(run(RISCV_S, false, SUPER + 0x1000), RISCV_ILLEGAL);
+    assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL); /* a write, noted */
+    uint64_t before = stat("bt_exits_step ");
+    for (unsigned k = 0; k < STORES; k++)
+        assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL);
+    assert_in_range(stat("bt_exits_step ") - before, STORES, STORES + 2); /* one for each end */
+}
+
+static bool can_mark;
+
+static void call_sbi(void *opaque, struct riscv_cpu *c)
+{
+    uint32_t gen;
+    (void)opaque;
+    can_mark = gmem_mark_code(&m.vm.gmem, 0x300, &gen);
+    c->x[A0] = 42;
+    c->next_pc = SUPER + 8;
+}
+
+/* SBI calls wait for other harts, who may wait for this one to have left translated code. */
+static void firmware_is_called_outside_translated_code(void **state)
+{
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    m.c->sbi = (struct riscv_sbi){ .call = call_sbi };
+    rv_poke(&m, RV_RAM + 0x10000, i_type(0x13, 0, A1, A1, 1), 4);
+    rv_poke(&m, RV_RAM + 0x10004, ECALL, 4);
+    rv_poke(&m, RV_RAM + 0x10008, 0, 4); /* illegal */
+    assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ILLEGAL);
+    assert_int_equal(m.c->x[A0], 42);
+    assert_true(can_mark);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_s_mode_may_access_u_mode_may_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_exit_to_the_second_page_looks_at_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(stores_are_fast_again_where_code_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(firmware_is_called_outside_translated_code, setup, teardown),
+        cmocka_unit_test_setup_teardown(stores_are_fast_again_after_code_was_marked, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
