@@ -51,6 +51,7 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
                      struct error *err)
 {
     struct engine_probe probe = { .usable = false };
+    const struct engine_ops *slow = NULL; /* better than none */
     size_t at = 0;
     if (arch->engines[0] && !arch->engines[1]) {
         (void)snprintf(why, cap, "the only engine for %s", arch->name);
@@ -60,9 +61,11 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
     for (const struct engine_ops *const *e = arch->engines; *e; e++) {
         probe = (struct engine_probe){ .usable = false };
         (*e)->probe(&probe);
-        if (!probe.usable) {
-            int n = snprintf(why + at, cap - at, "%s does not work here: %s; ", (*e)->name, probe.why);
+        if (!probe.usable || probe.slow) {
+            int n = snprintf(why + at, cap - at, "%s %s: %s; ", (*e)->name, probe.usable ? "is slow here" : "does not work here",
+                             probe.why);
             at = MIN(at + (size_t)MAX(n, 0), cap ? cap - 1 : 0);
+            slow = slow || !probe.usable ? slow : *e;
             continue;
         }
         if (probe.mips > 0)
@@ -70,6 +73,10 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
         else
             (void)snprintf(why + at, cap - at, "the best engine that works here");
         *ret_engine = *e;
+        return 0;
+    }
+    if (slow) {
+        *ret_engine = slow;
         return 0;
     }
     return error_set(err, -ENOTSUP, "no engine for %s works on this host: %s", arch->name, probe.why);

@@ -17,11 +17,11 @@
 #include "isa/x86/isa.h"
 #include "isa/x86/state.h"
 
-enum { RAM = 2 << 20, CODE = 0x21000, DATA = 0x20500, STACK = 0x23000, TABLES = 0x24000, ROUNDS = 250000, INSNS_A_ROUND = 9 };
+enum { RAM = 2 << 20, CODE = 0x21000, DATA = 0x20500, STACK = 0x23000, TABLES = 0x24000, INSNS_A_ROUND = 9, ROUNDS_AT = 1 };
 enum { PTE_RW = 3, PTE_LARGE = 0x80 };
 
 static const uint8_t GUEST[] = {
-    0xb9, 0x90, 0xd0, 0x03, 0x00,                   /* mov ecx, 250000 */
+    0xb9, 0x00, 0x00, 0x00, 0x00,                   /* mov ecx, rounds */
     0x48, 0x01, 0xd8,                               /* 1: add rax, rbx */
     0x48, 0x31, 0xc2,                               /* xor rdx, rax */
     0x48, 0x89, 0x14, 0x25, 0x00, 0x05, 0x02, 0x00, /* mov [20500h], rdx */
@@ -34,10 +34,10 @@ static const uint8_t GUEST[] = {
     0xc3,                                           /* 2: ret */
 };
 
-static uint64_t expected(uint64_t rbx)
+static uint64_t expected(uint64_t rbx, unsigned rounds)
 {
     uint64_t rax = 0, rdx = 0;
-    for (unsigned n = 0; n < ROUNDS; n++) {
+    for (unsigned n = 0; n < rounds; n++) {
         rax += rbx;
         rdx ^= rax;
         rax += 1 + rdx;
@@ -45,7 +45,7 @@ static uint64_t expected(uint64_t rbx)
     return rax;
 }
 
-static int make_memory(struct gmem *gmem, struct error *err)
+static int make_memory(struct gmem *gmem, uint32_t rounds, struct error *err)
 {
     const uint64_t tables[] = { TABLES + 0x1000, TABLES + 0x2000, PTE_LARGE };
     int r = gmem_init(gmem, RAM, err);
@@ -55,7 +55,9 @@ static int make_memory(struct gmem *gmem, struct error *err)
         uint64_t entry = tables[k] | PTE_RW;
         r = gmem_write(gmem, TABLES + 0x1000 * k, &entry, sizeof(entry));
     }
-    return r < 0 ? r : gmem_write(gmem, CODE, GUEST, sizeof(GUEST));
+    if (r >= 0)
+        r = gmem_write(gmem, CODE, GUEST, sizeof(GUEST));
+    return r < 0 ? r : gmem_write(gmem, CODE + ROUNDS_AT, &rounds, sizeof(rounds));
 }
 
 static void enter_long_mode(struct x86_cpu *c)
@@ -76,10 +78,10 @@ static void enter_long_mode(struct x86_cpu *c)
     c->gpr[RBX] = 0x123456789;
 }
 
-static int run(struct vm *vm, const struct engine_ops *engine, double *ret_mips, struct error *err)
+static int run(struct vm *vm, const struct engine_ops *engine, unsigned rounds, double *ret_mips, struct error *err)
 {
     struct vcpu *vcpu = NULL;
-    int r = make_memory(&vm->gmem, err);
+    int r = make_memory(&vm->gmem, rounds, err);
     if (r >= 0)
         r = vcpu_new(vm, 0, &x86_isa_ops, engine, NULL, &vcpu, err);
     if (r < 0)
@@ -90,15 +92,15 @@ static int run(struct vm *vm, const struct engine_ops *engine, double *ret_mips,
     ns_t begin = clock_host_ns();
     enum vcpu_exit exit = engine->run(vcpu);
     ns_t took = clock_host_ns() - begin;
-    *ret_mips = took > 0 ? (double)ROUNDS * INSNS_A_ROUND * 1000.0 / (double)took : 0;
-    bool halted = exit == VCPU_EXIT_SLEEP && c->activity == X86_HALTED, right = c->gpr[RAX] == expected(c->gpr[RBX]);
+    *ret_mips = took > 0 ? (double)rounds * INSNS_A_ROUND * 1000.0 / (double)took : 0;
+    bool halted = exit == VCPU_EXIT_SLEEP && c->activity == X86_HALTED, right = c->gpr[RAX] == expected(c->gpr[RBX], rounds);
     vcpu_free(vcpu);
     if (!halted)
         return error_set(err, -EIO, "the tiny guest did not halt");
     return right ? 0 : error_set(err, -EIO, "the tiny guest computed nonsense");
 }
 
-void x86_probe(const struct engine_ops *engine, const char *works, struct engine_probe *ret_probe)
+void x86_probe(const struct engine_ops *engine, const char *works, unsigned rounds, struct engine_probe *ret_probe)
 {
     struct error err = { 0 };
     struct vm vm;
@@ -107,7 +109,7 @@ void x86_probe(const struct engine_ops *engine, const char *works, struct engine
         (void)snprintf(ret_probe->why, sizeof(ret_probe->why), "%.150s", err.msg);
         return;
     }
-    ret_probe->usable = run(&vm, engine, &ret_probe->mips, &err) >= 0;
+    ret_probe->usable = run(&vm, engine, rounds, &ret_probe->mips, &err) >= 0;
     (void)snprintf(ret_probe->why, sizeof(ret_probe->why), "%.150s", ret_probe->usable ? works : err.msg);
     vm_done(&vm);
 }
