@@ -16,4 +16,8 @@ enum { X86_PROBE_ROUNDS = 250000 };
  */
 void x86_probe(const struct engine_ops *engine, const char *works, unsigned rounds, struct engine_probe *ret_probe);
 
+/* Tries what a KVM may get wrong: SYSCALL from ring 3, feature bits of CPUID beyond the model's, an offset TSC. Writes the names
+ * of those that are wrong, like "SYSCALL, TSC"; nothing: all are right. Takes a few microseconds under `interp`. */
+void x86_probe_wrong(const struct engine_ops *engine, char *ret_names, size_t cap);
+
 #endif
