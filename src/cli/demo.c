@@ -38,8 +38,10 @@ static bool predicted_right(const struct row *row)
 static void print_traps(const struct own_guest_result *r)
 {
     unsigned long traps, calls, privileged;
-    bool traps_apart = own_guest_value(r->stats, "traps_privileged", &privileged);
-    (void)own_guest_value(r->stats, "traps", &traps);
+    bool traps_apart = own_guest_value(r->stats, "traps_privileged", &privileged)
+                       || own_guest_value(r->stats, "exits_io", &privileged);
+    if (!own_guest_value(r->stats, "exits", &traps))
+        (void)own_guest_value(r->stats, "traps", &traps);
     (void)own_guest_value(r->stats, "hypercalls", &calls);
     if (traps_apart)
         (void)printf("%7lu %10lu", traps, calls);

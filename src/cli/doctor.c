@@ -33,10 +33,10 @@ static void each_engine(void (*fn)(void *opaque, const char *arch, const char *e
 static void print_engine(void *unused, const char *arch, const char *engine, const struct engine_probe *p)
 {
     (void)unused;
-    (void)printf("  %-8s %-8s %-4s", arch, engine, p->usable ? "yes" : "no");
-    if (p->mips > 0)
-        (void)printf(" %.0f million instructions a second", p->mips);
-    (void)printf("%s%s\n", p->why[0] ? p->mips > 0 ? ", " : " " : "", p->why);
+    (void)printf("  %-8s %-8s %-4s", arch, engine, !p->usable ? "no" : p->avoid ? "poor" : "yes");
+    if (p->mips > 0 && !p->avoid)
+        (void)printf(" %.*f million instructions a second", p->mips < 10 ? 1 : 0, p->mips);
+    (void)printf("%s%s\n", p->why[0] ? p->mips > 0 && !p->avoid ? ", " : " " : "", p->why);
 }
 
 static const char *auto_engine(const struct registry_arch *arch, char *why, size_t cap)
@@ -73,8 +73,8 @@ static void print_text(void)
 
 static void add_engine(void *list, const char *arch, const char *engine, const struct engine_probe *p)
 {
-    (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:f, s:s}", "arch", arch, "engine", engine, "usable", p->usable,
-                                                "mips", p->mips, "why", p->why));
+    (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:b, s:f, s:s}", "arch", arch, "engine", engine, "usable",
+                                                p->usable, "avoid", p->avoid, "mips", p->mips, "why", p->why));
 }
 
 static int print_json(void)

@@ -102,7 +102,7 @@ static void fact_kvm(struct host_fact *f)
     if (vm < 0)
         SET(f, FACT_NO, "/dev/kvm opens, but makes no machine: %s", strerror(errno));
     else
-        SET(f, FACT_YES, "/dev/kvm makes machines (its speed is not measured: no engine uses it yet)");
+        SET(f, FACT_YES, "/dev/kvm makes machines (how fast, and how well: see engine kvm above)");
 }
 
 static void fact_membarrier(struct host_fact *f)

@@ -32,6 +32,8 @@
 #include "cli/verbs.h"
 #include "cli/watcher.h"
 #include "control/sandbox.h"
+#include "core/vm.h"
+#include "engine/kvm/kvm.h"
 #include "machine/blob.h"
 #include "machine/command_port.h"
 #include "machine/console.h"
@@ -321,6 +323,19 @@ static int set_up(struct run *run, struct error *err)
     return r < 0 ? r : run_control_serve(&run->control, &ports, run->machine, &run->options.vm, err);
 }
 
+/* The descriptors of engine kvm: each vCPU's, and the machine's once. */
+static void need_kvm(const struct run *run, struct sandbox_needs *needs)
+{
+    const struct vm *vm = machine_vm(run->machine);
+    static_assert(SANDBOX_DEVICES_MAX > VM_MAX_VCPUS, "there is room for all");
+    for (unsigned i = 0; i < vm->nr_vcpus; i++) {
+        struct kvm_descriptor fd[KVM_DESCRIPTORS];
+        unsigned nr = kvm_descriptors(vm->vcpu[i], fd) ? i == 0 ? KVM_DESCRIPTORS : 1 : 0;
+        for (unsigned k = 0; k < nr; k++)
+            needs->device[needs->nr_devices++] = (struct sandbox_device){ fd[k].fd, fd[k].ioctl, fd[k].nr_ioctls };
+    }
+}
+
 /* Everything is open: from here on nothing else can be. The watcher stands still, so that its thread is started with less, too.
  */
 static int enter_sandbox(struct run *run, struct error *err)
@@ -336,6 +351,7 @@ static int enter_sandbox(struct run *run, struct error *err)
     needs.files = vm->nr_shares > 0;
     const char *why;
     needs.processes = strcmp(machine_engine(run->machine, &why), "direct") == 0;
+    need_kvm(run, &needs);
     for (unsigned i = 0; i < vm->nr_shares; i++)
         needs.folder[needs.nr_folders++] = run->share_path[i];
     watcher_stop();

@@ -56,7 +56,7 @@ struct option_row {
 
 static const struct option_row rows[] = {
     { "--arch", OPT_ARCH, "ARCH", "instruction set of the guest: x86-64 (default), riscv64" },
-    { "--engine", OPT_ENGINE, "NAME", "how guest code runs: auto, bt, interp, direct" },
+    { "--engine", OPT_ENGINE, "NAME", "how guest code runs: auto, kvm, bt, interp, direct" },
     { "--cpu", OPT_CPU, "MODEL[,kvm-pv=on|off][,+|-PART]...",
       "CPU model: x86-64-v3 (default), x86-64-v4, max; parts of KVM's interface (docs/hypercalls.md); riscv64: rv64 (default), "
       "rv64gc, max" },

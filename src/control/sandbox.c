@@ -187,12 +187,25 @@ static int add_processes(scmp_filter_ctx ctx)
     return r;
 }
 
+/* Requests that one descriptor takes. */
+static int add_device(scmp_filter_ctx ctx, const struct sandbox_device *d)
+{
+    int r = 0;
+    for (unsigned i = 0; i < d->nr_ioctls && r == 0; i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 2,
+                             SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)d->fd),
+                             SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, d->ioctl[i]));
+    return r;
+}
+
 /* Calls of which only some arguments are good. */
 static int add_conditional(scmp_filter_ctx ctx, const struct sandbox_needs *needs)
 {
     int r = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(ioctls) && r == 0; i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, ioctls[i]));
+    for (unsigned i = 0; i < needs->nr_devices && r == 0; i++)
+        r = add_device(ctx, &needs->device[i]);
     if (r == 0) /* new threads, not new processes; clone3, which cannot be looked into, does not exist: libc takes clone then */
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));

@@ -24,7 +24,14 @@
 
 #include "base/error.h"
 
-enum { SANDBOX_FOLDERS_MAX = 32 };
+enum { SANDBOX_FOLDERS_MAX = 32, SANDBOX_DEVICES_MAX = 128 };
+
+/* A descriptor with requests of its own. */
+struct sandbox_device {
+    int fd;
+    const unsigned long *ioctl; /* borrowed (static) */
+    unsigned nr_ioctls;
+};
 
 struct sandbox_needs {
     bool sockets;   /* makes and connects sockets of IP, and reads /etc/resolv.conf: a user-mode network */
@@ -34,6 +41,8 @@ struct sandbox_needs {
         *clean_dir; /* a folder whose sockets of ours are removed at the end; NULL: none. Only where Landlock confines it */
     const char *folder[SANDBOX_FOLDERS_MAX]; /* borrowed; with `files` */
     unsigned nr_folders;
+    struct sandbox_device device[SANDBOX_DEVICES_MAX]; /* those of engine kvm, open already */
+    unsigned nr_devices;
 };
 
 /* What this host has. */

@@ -20,6 +20,7 @@ enum vcpu_exit {
 /* What a probe found; `usable` false explains itself in `why`. */
 struct engine_probe {
     bool usable;
+    bool avoid;  /* usable, but `auto` passes it over: `why` says what is slow, or not as on the bare CPU */
     double mips; /* million guest instructions a second in a tiny guest, 0 when not measured */
     char why[160];
 };

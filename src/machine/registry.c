@@ -12,13 +12,16 @@
 #include "engine/bt/bt.h"
 #include "engine/direct/direct.h"
 #include "engine/interp/interp.h"
+#include "engine/kvm/kvm.h"
 #include "isa/riscv/isa.h"
 #include "isa/x86/isa.h"
 #include "machine/pc.h"
 #include "machine/virt.h"
 
-/* Best first: `auto` takes the first usable one. `direct`, which is no equivalent machine, is behind one that always works. */
-static const struct engine_ops *const x86_engines[] = { &bt_engine_ops, &interp_engine_ops, &direct_engine_ops, NULL };
+/* Best first: `auto` takes the first usable one that need not be avoided. `direct`, which is no equivalent machine, is behind one
+ * that always works. */
+static const struct engine_ops *const x86_engines[] = { &kvm_engine_ops, &bt_engine_ops, &interp_engine_ops, &direct_engine_ops,
+                                                        NULL };
 static const struct engine_ops *const riscv_engines[] = { &bt_engine_ops, &interp_engine_ops, NULL };
 
 static const struct registry_arch archs[] = {
@@ -51,6 +54,7 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
                      struct error *err)
 {
     struct engine_probe probe = { .usable = false };
+    const struct engine_ops *avoided = NULL; /* better than none */
     size_t at = 0;
     if (arch->engines[0] && !arch->engines[1]) {
         (void)snprintf(why, cap, "the only engine for %s", arch->name);
@@ -60,9 +64,11 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
     for (const struct engine_ops *const *e = arch->engines; *e; e++) {
         probe = (struct engine_probe){ .usable = false };
         (*e)->probe(&probe);
-        if (!probe.usable) {
-            int n = snprintf(why + at, cap - at, "%s does not work here: %s; ", (*e)->name, probe.why);
+        if (!probe.usable || probe.avoid) {
+            int n = snprintf(why + at, cap - at, "%s %s: %s; ", (*e)->name,
+                             probe.usable ? "is passed over" : "does not work here", probe.why);
             at = MIN(at + (size_t)MAX(n, 0), cap ? cap - 1 : 0);
+            avoided = avoided || !probe.usable ? avoided : *e;
             continue;
         }
         if (probe.mips > 0)
@@ -70,6 +76,10 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
         else
             (void)snprintf(why + at, cap - at, "the best engine that works here");
         *ret_engine = *e;
+        return 0;
+    }
+    if (avoided) {
+        *ret_engine = avoided;
         return 0;
     }
     return error_set(err, -ENOTSUP, "no engine for %s works on this host: %s", arch->name, probe.why);

@@ -22,8 +22,9 @@ const struct registry_arch *registry_archs(void);
 MUST_CHECK int registry_find_arch(const char *name, const struct registry_arch **ret_arch, struct error *err);
 /* Whether there is such an engine, or it is "auto"; probes nothing. -EINVAL; the message lists what there is. */
 MUST_CHECK int registry_check_engine(const struct registry_arch *arch, const char *name, struct error *err);
-/* The engine called `name`, or for "auto" the first that a probe finds usable (no probe when there is but one). `why` takes
- * a phrase about the choice, with what is wrong with those passed over, possibly empty. -EINVAL unknown, -ENOTSUP none usable. */
+/* The engine called `name`, or for "auto" the first that a probe finds usable and not to be avoided (no probe when there is but
+ * one). `why` takes a phrase about the choice, with what is wrong with those passed over, possibly empty. -EINVAL unknown,
+ * -ENOTSUP none usable. */
 MUST_CHECK int registry_pick_engine(const struct registry_arch *arch, const char *name, const struct engine_ops **ret_engine,
                                     char *why, size_t why_cap, struct error *err);
 

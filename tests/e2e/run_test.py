@@ -61,7 +61,7 @@ if ENGINE == 'interp': # chips are the same for all engines
     SUITES['disk'] = [disk.random_bytes_come_from_the_host, disk.guests_read_and_write_a_disk, disk.a_disk_works_in_a_sandbox, disk.a_restarted_machine_has_its_disk_again]
     SUITES['share'] = [share.files_of_a_share_are_written_renamed_and_run]
     SUITES['devices'] = [devices.hvc0_is_a_terminal_that_knows_its_size, devices.sockets_connect_guest_and_host]
-if ENGINE == 'direct': # nobody counts what the bare CPU executes
+if ENGINE in ('direct', 'kvm'): # nobody counts what the bare CPU executes
     SUITES['board'].remove(board.stats_go_to_stderr_and_count_instructions)
 if ENGINE == 'bt':
     SUITES['linux'] += [linux.stats_say_what_bt_did_and_where_time_went, linux.traced_code_names_guest_and_host_instructions]

@@ -70,7 +70,7 @@ static size_t bt_stats(const struct vcpu *vcpu, char *text, size_t cap)
 
 static void bt_probe(struct engine_probe *ret_probe)
 {
-    x86_probe(&bt_engine_ops, "needs BMI2, AVX and SSE4.2, which the host CPU has", ret_probe);
+    x86_probe(&bt_engine_ops, "needs BMI2, AVX and SSE4.2, which the host CPU has", X86_PROBE_ROUNDS, ret_probe);
 }
 
 const struct engine_ops bt_engine_ops = {

@@ -115,33 +115,13 @@ static bool uses_fpu(const struct x86_insn *i)
 
 /* ---- emulation ---- */
 
-/* The instruction at rip. Its bytes are looked at each time: the process writes to memory behind the back of any cache of
- * decoded code. Raises. */
-static void fetch(struct x86_cpu *c, struct x86_insn *ret_insn)
-{
-    uint8_t bytes[X86_INSN_MAX];
-    gva_t lin = c->mode == X86_MODE_64 ? c->rip : c->seg[SEG_CS].base + c->rip;
-    unsigned left, n;
-    const uint8_t *host = x86_fetch_page(c, lin, &left);
-    n = left < X86_INSN_MAX ? left : X86_INSN_MAX;
-    memset(bytes, 0xff, sizeof(bytes)); /* what an empty bus gives */
-    if (host)
-        memcpy(bytes, host, n);
-    if (x86_blocks_decode(c, bytes, n, ret_insn) == 0)
-        return;
-    host = x86_fetch_page(c, lin + n, &left);
-    if (host)
-        memcpy(bytes + n, host, X86_INSN_MAX - n);             /* at most 14 bytes of a page */
-    (void)x86_blocks_decode(c, bytes, X86_INSN_MAX, ret_insn); /* cannot be short */
-}
-
 /* With every check of the boundary around it: see step_slow() in isa/x86/run.c. */
 static void execute(struct direct_cpu *e, struct x86_cpu *c, bool trapped)
 {
     struct x86_insn i;
     uint8_t shadow = c->int_shadow;
     x86_check_breakpoint_fetch(c);
-    fetch(c, &i);
+    x86_run_fetch(c, &i);
     if (!x86_insn_faults(&i)) {
         if (i.step == step_out && i.op[0].kind == OPND_IMM && x86_is_hypercall(c, i.imm & 0xff, i.op[1].size))
             e->hypercalls++;
@@ -150,14 +130,7 @@ static void execute(struct direct_cpu *e, struct x86_cpu *c, bool trapped)
         if (uses_fpu(&i))
             fpu_pull(e, c);
     }
-    c->next_rip = c->rip + i.len;
-    i.step(c, &i);
-    c->rip = c->next_rip & c->ip_mask;
-    c->insns++;
-    if (shadow && c->int_shadow == shadow)
-        c->int_shadow = 0;
-    x86_single_step(c);
-    x86_flags_update(c);
+    x86_run_insn(c, &i, shadow);
 }
 
 /* Executes one instruction by its definition, or delivers what it raises. trapped: it stopped the process. */
@@ -461,7 +434,7 @@ static size_t direct_stats(const struct vcpu *vcpu, char *text, size_t cap)
 
 static void direct_probe(struct engine_probe *ret_probe)
 {
-    x86_probe(&direct_engine_ops, "only for guests of the lower half: not Linux", ret_probe);
+    x86_probe(&direct_engine_ops, "only for guests of the lower half: not Linux", X86_PROBE_ROUNDS, ret_probe);
 }
 
 const struct engine_ops direct_engine_ops = {

@@ -13,18 +13,13 @@
 #include <sys/user.h>
 
 #include "core/types.h"
-#include "isa/x86/state.h"
+#include "isa/x86/host_xstate.h"
 
 /* What can be mapped for the guest: [PROCESS_LOW, PROCESS_TOP). Below, hosts do not let anybody map. */
 #define PROCESS_LOW 0x10000ULL
 #define PROCESS_TOP 0x7fffffffe000ULL
 
-enum { PROCESS_XSTATE_MAX = 16384, XSTATE_COMPONENTS = 8 };
-
-/* Where this host keeps the components of the extended state; size 0: it has no such. */
-struct xstate_layout {
-    uint32_t offset[XSTATE_COMPONENTS], size[XSTATE_COMPONENTS]; /* bytes */
-};
+enum { PROCESS_XSTATE_MAX = 16384 };
 
 struct process {
     pid_t pid;        /* 0: not started */
@@ -68,10 +63,5 @@ void process_kick(struct process *p);
 /* x87, SSE, AVX and AVX-512 state out of and into the process. -errno. */
 MUST_CHECK int process_get_fpu(struct process *p, struct x86_fpu *ret_fpu);
 MUST_CHECK int process_set_fpu(struct process *p, const struct x86_fpu *fpu);
-
-/* xstate.c: between the standard XSAVE image of this host and our form. */
-void xstate_layout_init(struct xstate_layout *layout);
-void xstate_get(const struct xstate_layout *l, const uint8_t *image, size_t len, struct x86_fpu *ret_fpu);
-void xstate_put(const struct xstate_layout *l, uint8_t *image, size_t len, const struct x86_fpu *fpu);
 
 #endif

@@ -130,7 +130,7 @@ static size_t interp_stats(const struct vcpu *vcpu, char *text, size_t cap)
 
 static void interp_probe(struct engine_probe *ret_probe)
 {
-    x86_probe(&interp_engine_ops, "needs nothing from the host", ret_probe);
+    x86_probe(&interp_engine_ops, "needs nothing from the host", X86_PROBE_ROUNDS, ret_probe);
 }
 
 const struct engine_ops interp_engine_ops = {

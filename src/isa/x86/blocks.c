@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "isa/x86/insn_steps.h"
 #include "isa/x86/profile.h"
 #include "isa/x86/step.h"
 #include "isa/x86/tlb.h"
@@ -153,6 +154,19 @@ static bool row_offered(const struct x86_cpu *c, const struct x86_row *row)
     return !c->profile || (c->profile->has[row->feat[0]] && c->profile->has[row->feat[1]]);
 }
 
+/* A CPU without TZCNT or LZCNT does not see their prefix, and executes BSF or BSR. Spec: SDM 2B LZCNT, TZCNT */
+static bool make_older(struct x86_insn *i)
+{
+    x86_step_fn step = x86_row_step(i->row), older = step == step_tzcnt ? step_bsf : step == step_lzcnt ? step_bsr : NULL;
+    for (unsigned row = 0; older && row < x86_nr_rows; row++)
+        if (x86_row_step(row) == older) {
+            i->row = (uint16_t)row;
+            i->step = older;
+            return true;
+        }
+    return false;
+}
+
 int x86_blocks_decode(const struct x86_cpu *c, const uint8_t *bytes, unsigned left, struct x86_insn *ret)
 {
     int len = x86_decode(bytes, left < X86_INSN_MAX ? left : X86_INSN_MAX, c->mode, ret);
@@ -165,7 +179,7 @@ int x86_blocks_decode(const struct x86_cpu *c, const uint8_t *bytes, unsigned le
     } else {
         const struct x86_row *row = &x86_rows[ret->row];
         if (!row_offered(c, row))
-            ret->step = step_ud;
+            ret->step = make_older(ret) ? ret->step : step_ud;
         else if (row->flags & (ROW_X87 | ROW_MMX | ROW_SSE | ROW_AVX | ROW_AVX512))
             ret->step = step_checked;
     }

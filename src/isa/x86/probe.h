@@ -7,10 +7,17 @@
 
 #include "core/engine.h"
 
+/* Takes 20 ms under `interp`. */
+enum { X86_PROBE_ROUNDS = 250000 };
+
 /*
- * Runs a 64-bit loop of 2.25 million instructions (arithmetic, memory, calls) to its end and checks what it computed: 20 ms under
- * `interp`. Fills ret_probe: `works` is the phrase about an engine that does; one that does not says why itself.
+ * Runs a 64-bit loop of nine instructions (arithmetic, memory, a call) `rounds` times, to its end, and checks what it computed.
+ * Fills ret_probe: `works` is the phrase about an engine that does; one that does not says why itself.
  */
-void x86_probe(const struct engine_ops *engine, const char *works, struct engine_probe *ret_probe);
+void x86_probe(const struct engine_ops *engine, const char *works, unsigned rounds, struct engine_probe *ret_probe);
+
+/* Tries what a KVM may get wrong: SYSCALL from ring 3, feature bits of CPUID beyond the model's, an offset TSC. Writes the names
+ * of those that are wrong, like "SYSCALL, TSC"; nothing: all are right. Takes a few microseconds under `interp`. */
+void x86_probe_wrong(const struct engine_ops *engine, char *ret_names, size_t cap);
 
 #endif

@@ -91,18 +91,32 @@ static bool host_has(enum x86_feature feature)
     return r[f->reg] >> f->bit & 1;
 }
 
-static void cut_to_host(struct x86_profile *p)
+/* Vector features go with what they build on, and with their state components; these follow from what is left. */
+static void cut_vectors(struct x86_profile *p, uint64_t xcr0)
 {
-    uint64_t xcr0 = host_xcr0();
     p->xcr0 = XCR0_X87 | XCR0_SSE;
     for (unsigned k = 0; k < ARRAY_SIZE(on_host); k++) {
         unsigned f = on_host[k].feature;
-        if (!p->has[f])
-            continue;
-        p->has[f] = p->has[on_host[k].needs] && host_has(f) && (xcr0 & on_host[k].xcr0) == on_host[k].xcr0;
+        p->has[f] = p->has[f] && p->has[on_host[k].needs] && (xcr0 & on_host[k].xcr0) == on_host[k].xcr0;
         if (p->has[f])
             p->xcr0 |= on_host[k].xcr0;
     }
+}
+
+static void cut_to_host(struct x86_profile *p)
+{
+    for (unsigned k = 0; k < ARRAY_SIZE(on_host); k++)
+        p->has[on_host[k].feature] = p->has[on_host[k].feature] && host_has(on_host[k].feature);
+    cut_vectors(p, host_xcr0());
+}
+
+void x86_profile_cut(struct x86_profile *p, x86_cpuid_bit_fn *has, const void *opaque, uint64_t xcr0)
+{
+    for (unsigned f = X86_FEAT_NONE + 1; f < X86_FEAT_END; f++) {
+        const struct feature_bit *b = &feature_bit[f];
+        p->has[f] = p->has[f] && has(opaque, b->leaf, b->sub, b->reg, b->bit);
+    }
+    cut_vectors(p, p->has[X86_FEAT_XSAVE] ? xcr0 : 0);
 }
 
 static void fill(const struct model *m, struct x86_profile *p)

@@ -22,6 +22,11 @@ struct x86_profile {
  * is one without what it builds on. -EINVAL for an unknown name (the message lists the known ones). */
 MUST_CHECK int x86_profile_make(const char *text, struct x86_profile *ret_profile, struct error *err);
 
+/* Whether a bit of CPUID is set; reg: 0..3 for EAX, EBX, ECX, EDX. */
+typedef bool x86_cpuid_bit_fn(const void *opaque, uint32_t leaf, uint32_t sub, unsigned reg, unsigned bit);
+/* Leaves out the features whose bit has() denies, and what builds on them. xcr0: the state components that there are. */
+void x86_profile_cut(struct x86_profile *p, x86_cpuid_bit_fn *has, const void *opaque, uint64_t xcr0);
+
 /* Bits of a physical address. */
 static inline unsigned x86_phys_bits(const struct x86_cpu *c)
 {

@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/vcpu.h"
 #include "core/vm.h"
@@ -67,6 +68,38 @@ static void fetch_limit_check(struct x86_cpu *c, unsigned len)
         x86_raise_err(c, X86_GP, 0);
 }
 
+void x86_run_fetch(struct x86_cpu *c, struct x86_insn *ret_insn)
+{
+    uint8_t bytes[X86_INSN_MAX];
+    gva_t lin = c->mode == X86_MODE_64 ? c->rip : c->seg[SEG_CS].base + c->rip;
+    unsigned left, n;
+    fetch_limit_check(c, 1);
+    const uint8_t *host = x86_fetch_page(c, lin, &left);
+    n = left < X86_INSN_MAX ? left : X86_INSN_MAX;
+    memset(bytes, 0xff, sizeof(bytes)); /* what an empty bus gives */
+    if (host)
+        memcpy(bytes, host, n);
+    if (x86_blocks_decode(c, bytes, n, ret_insn) != 0) {
+        host = x86_fetch_page(c, lin + n, &left);
+        if (host)
+            memcpy(bytes + n, host, X86_INSN_MAX - n);             /* at most 14 bytes of a page */
+        (void)x86_blocks_decode(c, bytes, X86_INSN_MAX, ret_insn); /* cannot be short */
+    }
+    fetch_limit_check(c, ret_insn->len);
+}
+
+void x86_run_insn(struct x86_cpu *c, const struct x86_insn *i, uint8_t shadow)
+{
+    c->next_rip = c->rip + i->len;
+    i->step(c, i);
+    c->rip = c->next_rip & c->ip_mask;
+    c->insns++;
+    if (shadow && c->int_shadow == shadow)
+        c->int_shadow = 0;
+    x86_single_step(c);
+    x86_flags_update(c);
+}
+
 /* One instruction with every check of the boundary around it. */
 static void step_slow(struct x86_run *e, struct x86_cpu *c)
 {
@@ -77,14 +110,7 @@ static void step_slow(struct x86_run *e, struct x86_cpu *c)
     const struct x86_block *b = x86_blocks_find(e->blocks, c);
     const struct x86_insn *i = b ? &b->insn[0] : x86_blocks_fetch_one(e->blocks, c);
     fetch_limit_check(c, i->len);
-    c->next_rip = c->rip + i->len;
-    i->step(c, i);
-    c->rip = c->next_rip & c->ip_mask;
-    c->insns++;
-    if (shadow && c->int_shadow == shadow)
-        c->int_shadow = 0;
-    x86_single_step(c);
-    x86_flags_update(c);
+    x86_run_insn(c, i, shadow);
 }
 
 void x86_run_interpret(struct x86_run *e, struct x86_cpu *c)

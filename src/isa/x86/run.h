@@ -39,4 +39,11 @@ void x86_run_interpret(struct x86_run *r, struct x86_cpu *c);
 /* Interprets a block found by x86_blocks_find() at c->rip; not when c->slow. Raises through c->trap_env. */
 void x86_run_block(struct x86_cpu *c, const struct x86_block *b);
 
+/* ---- for engines whose guest writes to memory behind the back of any cache of decoded code ---- */
+
+/* The instruction at rip, decoded anew; comes after x86_check_breakpoint_fetch(). Raises through c->trap_env. */
+void x86_run_fetch(struct x86_cpu *c, struct x86_insn *ret_insn);
+/* Executes it, and what belongs behind it; shadow: c->int_shadow as it was before x86_check_breakpoint_fetch(). Raises. */
+void x86_run_insn(struct x86_cpu *c, const struct x86_insn *i, uint8_t shadow);
+
 #endif

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -180,6 +182,14 @@ static int processes_on_demand(void)
     return 0;
 }
 
+static int requests_of_one_descriptor_on_demand(void)
+{
+    HOLDS(ioctl(disk_fd, BLKGETSIZE64, NULL) < 0 && errno != EPERM); /* it is no block device, but that is the kernel's word */
+    DENIED(ioctl(disk_fd, BLKROSET, NULL));
+    DENIED(ioctl(broker_fd >= 0 ? broker_fd : 0, BLKGETSIZE64, NULL));
+    return 0;
+}
+
 static int load_a_module(void)
 {
     (void)syscall(SYS_init_module, NULL, 0, "");
@@ -303,6 +313,9 @@ static void needs_are_granted_and_no_more(void **state)
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     (void)close(fd);
     (void)close(mkstemp(other));
+    static const unsigned long requests[] = { BLKSSZGET, BLKGETSIZE64 };
+    needs = (struct sandbox_needs){ .device = { { disk_fd, requests, 2 } }, .nr_devices = 1 };
+    assert_int_equal(in_child(requests_of_one_descriptor_on_demand, false), 0);
     needs = (struct sandbox_needs){ .clean_dir = folder };
     assert_int_equal(in_child(only_the_clean_folder_can_be_cleaned, false), 0);
     (void)unlink(path);

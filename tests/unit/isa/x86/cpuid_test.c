@@ -225,6 +225,35 @@ static void an_unknown_model_is_refused_by_name(void **state)
     assert_non_null(strstr(err.msg, "x86-64-v3"));
 }
 
+static void lzcnt_and_tzcnt_of_a_model_without_them_are_bsr_and_bsf(void **state)
+{
+    static const uint8_t code[] = {
+        0xf3, 0x0f, 0xbd, 0xc1, 0xf3, 0x0f, 0xbc, 0xd9, 0xf4
+    }; /* lzcnt eax, ecx; tzcnt ebx, ecx; hlt */
+    struct bare *b = *state;
+    struct x86_profile p = *b->c->profile;
+    b->c->profile = &p;
+    for (unsigned on = 0; on < 2; on++) {
+        p.has[X86_FEAT_LZCNT] = p.has[X86_FEAT_BMI1] = on;
+        bare_long(b);
+        bare_code(b, BARE_CODE, code, sizeof(code));
+        b->c->gpr[RAX] = b->c->gpr[RBX] = 7;
+        b->c->gpr[RCX] = 0x100;
+        b->c->activity = X86_RUNNING;
+        interp_engine_ops.state_changed(b->vcpu);
+        bare_run(b);
+        assert_int_equal(b->c->gpr[RAX], on ? 23 : 8);
+        assert_int_equal(b->c->gpr[RBX], 8);
+        b->c->gpr[RAX] = b->c->gpr[RBX] = 7;
+        b->c->gpr[RCX] = 0; /* BSR and BSF of nothing change nothing */
+        b->c->rip = BARE_CODE;
+        b->c->activity = X86_RUNNING;
+        bare_run(b);
+        assert_int_equal(b->c->gpr[RBX], on ? 32 : 7);
+        assert_int_equal(b->c->gpr[RAX], on ? 32 : 7);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -239,6 +268,7 @@ int main(void)
         T(tsc_leaf_gives_the_rate_within_two_millionths),
         T(hypervisor_is_kvm),
         T(brand_string_names_the_model),
+        T(lzcnt_and_tzcnt_of_a_model_without_them_are_bsr_and_bsf),
         cmocka_unit_test(models_offer_only_what_the_host_executes),
         cmocka_unit_test(each_model_contains_the_smaller_one),
         cmocka_unit_test(an_unknown_model_is_refused_by_name),

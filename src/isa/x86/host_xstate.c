@@ -7,10 +7,10 @@
  *
  * Spec: SDM 1 10.5.1, 13.4, 13.5
  */
+#include "isa/x86/host_xstate.h"
+
 #include <cpuid.h>
 #include <string.h>
-
-#include "engine/direct/process.h"
 
 enum { LEG_FTW = 4, LEG_FOP = 6, LEG_FIP = 8, LEG_FDP = 16, LEG_MXCSR = 24, LEG_ST = 32, LEG_XMM = 160, LEG_END = 512 };
 enum { HEADER_BV = 512, AVX = 2, OPMASK = 5, ZMM_HI256 = 6, HI16_ZMM = 7 };
