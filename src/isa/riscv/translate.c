@@ -163,7 +163,7 @@ static void leave_by(struct rvx *x, size_t from, gva_t pc, uint32_t insns)
     if (t) {
         t->pc = pc;
         t->insns = insns;
-        t->back = pc <= now->pc;
+        t->back = x->turned || pc <= now->pc; /* every loop has one of both */
         t->second = x->second;
     }
 }
@@ -282,6 +282,7 @@ static void instruction(struct rvx *x)
         call_environment(x, &n->i);
     else if (!rule || !rule->emit(x, &n->i, rule->arg))
         rvx_callout(x, &n->i, is_end(&n->i));
+    x->turned = x->turned || (n->way == RVX_JUMPS && n->i.imm <= 0);
 }
 
 /* The last instruction goes on with the next. */
@@ -359,7 +360,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     x->fp = mode & RISCV_MODE_FP;
     x->plain = mode & RISCV_MODE_PLAIN;
     x->nr_pages = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
-    x->failed = x->second = false;
+    x->failed = x->second = x->turned = false;
     memset(x->group, 0, sizeof(x->group));
     if (!collect(x, pc, finder))
         return NULL;

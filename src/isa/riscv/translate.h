@@ -115,7 +115,7 @@ struct riscv_link {
     uint32_t miss; /* where it leads else; positions */
     gva_t pc;
     struct riscv_native *from;
-    bool back;   /* backwards: requests are looked at there */
+    bool back;   /* backwards, or behind a way backwards: requests are looked at there */
     bool second; /* from->page[1] was looked at before */
 };
 

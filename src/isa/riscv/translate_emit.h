@@ -89,6 +89,7 @@ struct rvx {
     unsigned skip;            /* instructions behind the current one that were translated with it */
     bool failed;              /* there was no room */
     bool second;              /* page[1] was looked at */
+    bool turned;              /* the trace has gone backwards */
     unsigned nr_misses;
     struct riscv_miss *miss[RVX_EXITS_MAX];
     unsigned nr_tails;
