@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -211,12 +212,33 @@ static void firmware_is_called_outside_translated_code(void **state)
     assert_true(can_mark);
 }
 
+/* The trace begins at the end of the loop and goes backwards in its middle; what closes the loop is a forward branch. */
+static void a_loop_closed_by_a_forward_branch_serves_requests(void **state)
+{
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    rv_poke(&m, RV_RAM + 0x10000, i_type(0x13, 0, A1, A1, 1), 4);
+    rv_poke(&m, RV_RAM + 0x10004, 0x00050663, 4); /* beq a0, x0, +12 */
+    rv_poke(&m, RV_RAM + 0x10008, 0, 4);
+    rv_poke(&m, RV_RAM + 0x10010, i_type(0x13, 0, A2, A2, 1), 4);
+    rv_poke(&m, RV_RAM + 0x10014, 0xfedff06f, 4); /* jal x0, -20 */
+    m.c->x[A0] = 0;
+    m.c->priv = RISCV_S;
+    m.c->pc = SUPER + 0x10;
+    riscv_mode_update(m.c);
+    (void)alarm(10); /* else this takes for ever */
+    (void)bt_riscv_run(m.vcpu->engine_cpu, m.c, 8);
+    (void)alarm(0);
+    assert_int_not_equal(m.c->x[A1], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_s_mode_may_access_u_mode_may_not, setup, teardown),
         cmocka_unit_test_setup_teardown(an_exit_to_the_second_page_looks_at_it, setup, teardown),
         cmocka_unit_test_setup_teardown(stores_are_fast_again_where_code_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_loop_closed_by_a_forward_branch_serves_requests, setup, teardown),
         cmocka_unit_test_setup_teardown(firmware_is_called_outside_translated_code, setup, teardown),
         cmocka_unit_test_setup_teardown(stores_are_fast_again_after_code_was_marked, setup, teardown),
     };
