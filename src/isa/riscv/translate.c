@@ -351,7 +351,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
 {
     struct rvx *x = code->work;
     uint32_t links = code->nr_links;
-    size_t pos = code->cb.pos, arena = code->arena_pos;
+    size_t pos = code->cb.pos;
     memset(x, 0, offsetof(struct rvx, insn));
     x->code = code;
     x->cb = &code->cb;
@@ -364,6 +364,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     memset(x->group, 0, sizeof(x->group));
     if (!collect(x, pc, finder))
         return NULL;
+    size_t arena = code->arena_pos; /* pages that were found stay */
     put_body(x);
     struct riscv_native *n = finish(x, links);
     if (!n) {
