@@ -2,8 +2,8 @@
 /*
  * Generates programs for the lockstep test. See riscv_lockstep_gen.h.
  *
- * Instructions are drawn by row of the table, their free bits at random, and kept if they do nothing that would end the program at once: x1
- * holds addresses of code, x30 and x31 values of satp, eight registers mostly hold addresses of data.
+ * Instructions are drawn by row of the table, their free bits at random, and kept if they do nothing that would end the program
+ * at once: x1 holds addresses of code, x30 and x31 values of satp, eight registers mostly hold addresses of data.
  */
 #include "riscv_lockstep_gen.h"
 
@@ -21,7 +21,8 @@ bool rl_is_pointer(unsigned reg)
 
 uint64_t rl_address(struct rng *r, unsigned reg, bool paged)
 {
-    static const uint64_t odd[] = { 1ULL << 62, (1ULL << 62) + 0xff9, (1ULL << 62) - 8, ~0ULL, 1ULL << 38, 0xffffffc000000000, 0, 1ULL << 63 };
+    static const uint64_t odd[] = { 1ULL << 62, (1ULL << 62) + 0xff9, (1ULL << 62) - 8, ~0ULL,
+                                    1ULL << 38, 0xffffffc000000000,   RL_LOW,           1ULL << 63 };
     if (reg == X_MIXED)
         return (rng_percent(r, 50) || !paged ? RL_CODE : RL_CODE_S) + RL_CODE_END + 0x100 + rng_below(r, 0x100);
     if (rng_percent(r, reg == X_SP ? 1 : 4))
@@ -37,11 +38,26 @@ uint64_t rl_address(struct rng *r, unsigned reg, bool paged)
 
 uint64_t rl_float(struct rng *r)
 {
-    static const uint64_t odd64[] = { 0, 1ULL << 63, 0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000, 0x7ff0000000000001,
-                                      0x3ff0000000000000, 0xbff0000000000000, 1, 0x000fffffffffffff, 0x0010000000000000, 0x7fefffffffffffff,
-                                      0x41dfffffffc00000, 0xc1e0000000000000, 0x43e0000000000000, 0xc3e0000000000000, 0x3fe0000000000000 };
-    static const uint32_t odd32[] = { 0, 0x80000000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0x3f800000, 0xbf800000, 1, 0x007fffff,
-                                      0x00800000, 0x7f7fffff, 0x4f000000, 0xcf000000, 0x5f000000, 0xdf000000, 0x3f000000 };
+    static const uint64_t odd64[] = { 0,
+                                      1ULL << 63,
+                                      0x7ff0000000000000,
+                                      0xfff0000000000000,
+                                      0x7ff8000000000000,
+                                      0x7ff0000000000001,
+                                      0x3ff0000000000000,
+                                      0xbff0000000000000,
+                                      1,
+                                      0x000fffffffffffff,
+                                      0x0010000000000000,
+                                      0x7fefffffffffffff,
+                                      0x41dfffffffc00000,
+                                      0xc1e0000000000000,
+                                      0x43e0000000000000,
+                                      0xc3e0000000000000,
+                                      0x3fe0000000000000 };
+    static const uint32_t odd32[] = { 0,          0x80000000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001,
+                                      0x3f800000, 0xbf800000, 1,          0x007fffff, 0x00800000, 0x7f7fffff,
+                                      0x4f000000, 0xcf000000, 0x5f000000, 0xdf000000, 0x3f000000 };
     const uint64_t box = 0xffffffff00000000;
     switch (rng_below(r, 7)) {
     case 0: return rng_next(r);
@@ -70,8 +86,8 @@ uint64_t rl_leaf(struct rng *r, enum rl_region region, unsigned space, unsigned 
 {
     enum { V = 1, R = 2, W = 4, X = 8, U = 16, G = 32, A = 64, D = 128 };
     static const uint8_t order[2][8] = { { 0, 1, 2, 3, 4, 5, 6, 7 }, { 0, 2, 1, 3, 6, 5, 4, 7 } };
-    static const uint8_t bits[RL_REGIONS] = { V | R | X | U | A | D, V | R | X | A | D, V | R | W | U | A | D, V | R | W | A | D,
-                                              V | R | X | G | A | D, V | R | W | G | A | D };
+    static const uint8_t bits[RL_REGIONS] = { V | R | X | U | A | D, V | R | X | A | D,     V | R | W | U | A | D,
+                                              V | R | W | A | D,     V | R | X | G | A | D, V | R | W | G | A | D };
     bool code = region == RL_U_CODE || region == RL_SUP_CODE || region == RL_G_CODE, global = region >= RL_G_CODE;
     unsigned page = global ? n : order[space][n];
     uint64_t pa = (code ? RL_CODE : RL_DATA) + 4096ULL * page, rights = bits[region];
@@ -123,14 +139,23 @@ static uint32_t jal(unsigned rd, int32_t d)
 static uint32_t branch(unsigned f3, unsigned a, unsigned b, int32_t d)
 {
     uint32_t v = (uint32_t)d;
-    return (v >> 12 & 1) << 31 | (v >> 5 & 0x3f) << 25 | b << 20 | a << 15 | f3 << 12 | (v >> 1 & 15) << 8 | (v >> 11 & 1) << 7 | 0x63;
+    return (v >> 12 & 1) << 31 | (v >> 5 & 0x3f) << 25 | b << 20 | a << 15 | f3 << 12 | (v >> 1 & 15) << 8 | (v >> 11 & 1) << 7
+           | 0x63;
 }
 
 static bool float_rd(unsigned format)
 {
     switch (format) {
-    case RISCV_FMT_FLD: case RISCV_FMT_F1: case RISCV_FMT_F3: case RISCV_FMT_F3N: case RISCV_FMT_F4: case RISCV_FMT_XMVF:
-    case RISCV_FMT_X2F: case RISCV_FMT_FLI: case RISCV_FMT_CFLD: case RISCV_FMT_CFLDSP: return true;
+    case RISCV_FMT_FLD:
+    case RISCV_FMT_F1:
+    case RISCV_FMT_F3:
+    case RISCV_FMT_F3N:
+    case RISCV_FMT_F4:
+    case RISCV_FMT_XMVF:
+    case RISCV_FMT_X2F:
+    case RISCV_FMT_FLI:
+    case RISCV_FMT_CFLD:
+    case RISCV_FMT_CFLDSP: return true;
     default: return false;
     }
 }
@@ -139,17 +164,32 @@ static bool accesses(const struct riscv_insn *i, unsigned format)
 {
     switch (format) {
     case RISCV_FMT_LD: return i->step != rv_jalr;
-    case RISCV_FMT_ST: case RISCV_FMT_LR: case RISCV_FMT_AMO: case RISCV_FMT_CBO: case RISCV_FMT_FLD: case RISCV_FMT_FST: case RISCV_FMT_CLW:
-    case RISCV_FMT_CLD: case RISCV_FMT_CSW: case RISCV_FMT_CSD: case RISCV_FMT_CFLD: case RISCV_FMT_CFSD: case RISCV_FMT_CLWSP:
-    case RISCV_FMT_CLDSP: case RISCV_FMT_CFLDSP: case RISCV_FMT_CSWSP: case RISCV_FMT_CSDSP: case RISCV_FMT_CFSDSP: return true;
+    case RISCV_FMT_ST:
+    case RISCV_FMT_LR:
+    case RISCV_FMT_AMO:
+    case RISCV_FMT_CBO:
+    case RISCV_FMT_FLD:
+    case RISCV_FMT_FST:
+    case RISCV_FMT_CLW:
+    case RISCV_FMT_CLD:
+    case RISCV_FMT_CSW:
+    case RISCV_FMT_CSD:
+    case RISCV_FMT_CFLD:
+    case RISCV_FMT_CFSD:
+    case RISCV_FMT_CLWSP:
+    case RISCV_FMT_CLDSP:
+    case RISCV_FMT_CFLDSP:
+    case RISCV_FMT_CSWSP:
+    case RISCV_FMT_CSDSP:
+    case RISCV_FMT_CFSDSP: return true;
     default: return false;
     }
 }
 
 static bool good_csr(struct rng *r, const struct riscv_insn *i)
 {
-    static const uint16_t any[] = { 1, 2, 3, 0x100, 0x104, 0x140, 0x141, 0x142, 0x143, 0x144, 0x304, 0x341, 0x342, 0x343, 0x344, 0xb00, 0xb02,
-                                    0xc00, 0xc01, 0xc02, 0x106, 0x306, 0x301, 0xf14 };
+    static const uint16_t any[] = { 1,     2,     3,     0x100, 0x104, 0x140, 0x141, 0x142, 0x143, 0x144, 0x304, 0x341,
+                                    0x342, 0x343, 0x344, 0xb00, 0xb02, 0xc00, 0xc01, 0xc02, 0x106, 0x306, 0x301, 0xf14 };
     if ((i->imm == 0x300 || i->imm == 0x302 || i->imm == 0x303) && rng_percent(r, 10))
         return true;
     if (i->imm == 0x180)
@@ -190,7 +230,8 @@ static bool good(struct writer *w, const struct riscv_insn *i)
         return true;
     if (i->rd == X_RA || i->rd >= X_SATP_A)
         return false;
-    return !rl_is_pointer(i->rd) || (format == RISCV_FMT_LD && rng_percent(w->r, 10)) || (i->step == rv_addi && i->rs1 == i->rd && i->rd != X_MIXED && i->imm > -256 && i->imm < 256);
+    return !rl_is_pointer(i->rd) || (format == RISCV_FMT_LD && rng_percent(w->r, 10))
+           || (i->step == rv_addi && i->rs1 == i->rd && i->rd != X_MIXED && i->imm > -256 && i->imm < 256);
 }
 
 static void put_any(struct writer *w, unsigned from, unsigned nr)
@@ -200,7 +241,8 @@ static void put_any(struct writer *w, unsigned from, unsigned nr)
         uint32_t bits = row->match | ((uint32_t)rng_next(w->r) & ~row->mask);
         struct riscv_insn i;
         if (row->format == RISCV_FMT_CSR || row->format == RISCV_FMT_CSRI) {
-            static const uint16_t csr[] = { 0x100, 0x100, 0x100, 0x140, 0x141, 0x142, 0x143, 0x104, 0x144, 2, 3, 1, 0x180, 0x180, 0x300, 0x344 };
+            static const uint16_t csr[] = { 0x100, 0x100, 0x100, 0x140, 0x141, 0x142, 0x143, 0x104,
+                                            0x144, 2,     3,     1,     0x180, 0x180, 0x300, 0x344 };
             if (rng_percent(w->r, 80))
                 bits = (bits & 0xfffff) | (uint32_t)csr[rng_below(w->r, ARRAY_SIZE(csr))] << 20;
             if ((bits >> 20) == 0x180) /* only what satp may be: global pages must stay */
@@ -210,7 +252,8 @@ static void put_any(struct writer *w, unsigned from, unsigned nr)
         }
         riscv_decode(bits, NULL, &i);
         if (accesses(&i, row->format) && i.len == 4) /* a register that may do */
-            bits = (bits & ~(31U << 15)) | (uint32_t)(rng_percent(w->r, 50) ? X_SP + 6 * rng_below(w->r, 2) : 8 + rng_below(w->r, 6)) << 15;
+            bits = (bits & ~(31U << 15))
+                   | (uint32_t)(rng_percent(w->r, 50) ? X_SP + 6 * rng_below(w->r, 2) : 8 + rng_below(w->r, 6)) << 15;
         if ((row->format == RISCV_FMT_F3 || row->format == RISCV_FMT_F1 || row->format == RISCV_FMT_F4) && rng_percent(w->r, 75))
             bits |= 7U << 12; /* rounds as frm says */
         riscv_decode(bits, NULL, &i);
@@ -235,9 +278,12 @@ static void put_accesses(struct writer *w)
         if (rng_percent(w->r, 70))
             imm &= ~7;
         switch (rng_below(w->r, 6)) {
-        case 0: case 1: put32(w, i_type(0x03, rng_below(w->r, 7), reg, base, imm)); break;
-        case 2: case 3:
-            put32(w, ((uint32_t)imm & 31) << 7 | ((uint32_t)imm >> 5 & 127) << 25 | reg << 20 | base << 15 | rng_below(w->r, 4) << 12 | 0x23);
+        case 0:
+        case 1: put32(w, i_type(0x03, rng_below(w->r, 7), reg, base, imm)); break;
+        case 2:
+        case 3:
+            put32(w, ((uint32_t)imm & 31) << 7 | ((uint32_t)imm >> 5 & 127) << 25 | reg << 20 | base << 15
+                         | rng_below(w->r, 4) << 12 | 0x23);
             break;
         case 4: put32(w, i_type(0x07, 2 + rng_below(w->r, 2), f, base, imm)); break;
         default:

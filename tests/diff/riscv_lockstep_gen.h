@@ -2,8 +2,8 @@
 /*
  * Random RISC-V programs for the lockstep test: four pages of code, data, two address spaces that show them differently.
  *
- * RAM stands at 0, too, so that M-mode, paging off and the page tables have the same small addresses to offer. Code writes only where the
- * architecture leaves no choice: to data, and to slots of code in one go with FENCE.I behind it.
+ * RAM stands at 0, too, so that M-mode, paging off and the page tables have the same small addresses to offer. Code writes only
+ * where the architecture leaves no choice: to data, and to slots of code in one go with FENCE.I behind it.
  */
 #ifndef DOPPEL_TESTS_RISCV_LOCKSTEP_GEN_H
 #define DOPPEL_TESTS_RISCV_LOCKSTEP_GEN_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What engine `bt` remembers of a RISC-V guest's pages, and must not: rights of another mode, code that is mapped elsewhere now, stores that
- * may go ahead; each with the few instructions that show it. The lockstep test draws such programs too rarely.
+ * What engine `bt` remembers of a RISC-V guest's pages, and must not: rights of another mode, code that is mapped elsewhere now,
+ * stores that may go ahead; each with the few instructions that show it. The lockstep test draws such programs too rarely.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,8 +86,8 @@ static uint32_t sd(unsigned rs2, unsigned rs1)
     return rs2 << 20 | rs1 << 15 | 3U << 12 | 0x23;
 }
 
-/* More accesses are translated than there are sites, so that sites are used again: S-mode with SUM = 1 and U-mode see the same address
- * space, but not with the same rights. */
+/* More accesses are translated than there are sites, so that sites are used again: S-mode with SUM = 1 and U-mode see the same
+ * address space, but not with the same rights. */
 static void what_s_mode_may_access_u_mode_may_not(void **state)
 {
     enum { ACCESSES = 4200, FROM = 0x100000 };
