@@ -14,6 +14,7 @@
 
 #include "engine/bt/bt.h"
 #include "engine/bt/bt_riscv.h"
+#include "isa/riscv/trap.h"
 #include "support/bare_riscv.h"
 
 enum { SLICE = 5000, INSNS_MAX = 50000000 };
@@ -90,6 +91,15 @@ static uint64_t run(struct bare_riscv *b, const struct program *p)
     return 0;
 }
 
+/* The interpreter's next instruction, or the interrupt before it. */
+static void step(struct bare_riscv *a)
+{
+    enum vcpu_exit exit;
+    bool due = riscv_pending_interrupt(a->c) != 0;
+    if (!riscv_run_boundary(a->vcpu->engine_cpu, a->c, &exit) && !due)
+        riscv_run_step(a->vcpu->engine_cpu, a->c);
+}
+
 /* Both engines, the interpreter after each turn of the other: false, and said where, when their states differ. */
 static bool in_step(const char *path)
 {
@@ -104,9 +114,11 @@ static bool in_step(const char *path)
         uint64_t from = b.c->pc;
         (void)bt_riscv_run(b.vcpu->engine_cpu, b.c, 1);
         while (a.c->insns < b.c->insns)
-            riscv_run_step(a.vcpu->engine_cpu, a.c);
+            step(&a);
         for (unsigned k = 0; k < 4 && a.c->pc != b.c->pc; k++) /* a trap retires nothing */
-            riscv_run_step(a.vcpu->engine_cpu, a.c);
+            step(&a);
+        if (a.c->pc == b.c->pc && a.c->insns == b.c->insns && a.c->fflags != b.c->fflags && !(a.c->fflags & ~b.c->fflags))
+            continue; /* an instruction that goes to the interpreter may have raised its flags already */
         for (unsigned k = 0; k < 32; k++)
             if (a.c->x[k] != b.c->x[k] || a.c->f[k] != b.c->f[k]) {
                 same = false;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -211,12 +212,83 @@ static void firmware_is_called_outside_translated_code(void **state)
     assert_true(can_mark);
 }
 
+/* The trace begins at the end of the loop and goes backwards in its middle; what closes the loop is a forward branch. */
+static void a_loop_closed_by_a_forward_branch_serves_requests(void **state)
+{
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    rv_poke(&m, RV_RAM + 0x10000, i_type(0x13, 0, A1, A1, 1), 4);
+    rv_poke(&m, RV_RAM + 0x10004, 0x00050663, 4); /* beq a0, x0, +12 */
+    rv_poke(&m, RV_RAM + 0x10008, 0, 4);
+    rv_poke(&m, RV_RAM + 0x10010, i_type(0x13, 0, A2, A2, 1), 4);
+    rv_poke(&m, RV_RAM + 0x10014, 0xfedff06f, 4); /* jal x0, -20 */
+    m.c->x[A0] = 0;
+    m.c->priv = RISCV_S;
+    m.c->pc = SUPER + 0x10;
+    riscv_mode_update(m.c);
+    (void)alarm(10); /* else this takes for ever */
+    (void)bt_riscv_run(m.vcpu->engine_cpu, m.c, 8);
+    (void)alarm(0);
+    assert_int_not_equal(m.c->x[A1], 0);
+}
+
+/* Runs the program at `offset` with a0 = at; it must trap at its first instruction, for the access at `tval`. */
+static void faults(enum riscv_priv priv, bool sum, uint64_t code, uint64_t at, uint64_t tval, bool store)
+{
+    bool paged = m.c->satp >> 60 && priv != RISCV_M;
+    uint64_t want = store ? (paged ? RISCV_STORE_PAGE_FAULT : RISCV_STORE_ACCESS_FAULT)
+                          : (paged ? RISCV_LOAD_PAGE_FAULT : RISCV_LOAD_ACCESS_FAULT);
+    uint64_t insns = m.c->insns;
+    m.c->x[A0] = at;
+    m.c->x[A1] = 0x1111;
+    assert_int_equal(run(priv, sum, code), want);
+    assert_int_equal(m.c->mepc, code);
+    assert_int_equal(m.c->mtval, tval);
+    assert_int_equal(m.c->x[A1], 0x1111);
+    assert_in_range(m.c->insns - insns, 0, 4); /* of the handler's loop */
+}
+
+/* The address by which sites say that they know no page is one like any other, where nothing is. */
+static void the_page_of_no_page_faults(void **state)
+{
+    static const uint32_t loads[] = { 0x00053583, 0x00853603 }; /* ld a1, 0(a0); ld a2, 8(a0) */
+    const uint32_t stores[] = { sd(A1, A0), sd(A1, A0) | 8U << 7 };
+    (void)teardown(state); /* cmocka takes the handler of host faults away between a setup and its test */
+    (void)setup(state);
+    for (unsigned k = 0; k < 5; k++) {
+        enum riscv_priv priv = k == 0 ? RISCV_M : k == 4 ? RISCV_U : RISCV_S;
+        bool paged = k > 1, sum = k == 3;
+        unsigned user = priv == RISCV_U ? U : 0;
+        uint64_t code = paged ? SUPER : RV_RAM + 0x10000, data = paged ? DATA : RV_RAM + 0x20000, none = 1ULL << 62;
+        leaf(SUPER, 0x10000, V | R | X | AD | user);
+        leaf(DATA, 0x20000, V | R | W | AD | user);
+        m.c->satp = paged ? 8ULL << 60 | (RV_RAM + TABLES) >> 12 : 0;
+        riscv_state_changed(m.c);
+        for (unsigned n = 1; n <= 2; n++) /* alone, and as a group */
+            for (unsigned store = 0; store < 2; store++) {
+                const uint32_t *insn = store ? stores : loads;
+                uint64_t at = code + 0x100 * (2 * n + store);
+                for (unsigned i = 0; i < 2; i++)
+                    rv_poke(&m, RV_RAM + 0x10000 + (at & 0xfff) + 4 * i, i < n ? insn[i] : 0, 4);
+                rv_poke(&m, RV_RAM + 0x10000 + (at & 0xfff) + 4 * n, 0, 4);
+                m.c->fenced = true;
+                faults(priv, sum, at, none + 0x10, none + 0x10, store); /* the site knows nothing yet */
+                m.c->x[A0] = data;
+                assert_int_equal(run(priv, sum, at), RISCV_ILLEGAL);
+                faults(priv, sum, at, none, none, store);
+                faults(priv, sum, at, none + 0xff8, none + 0xff8, store);
+            }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_s_mode_may_access_u_mode_may_not, setup, teardown),
         cmocka_unit_test_setup_teardown(an_exit_to_the_second_page_looks_at_it, setup, teardown),
         cmocka_unit_test_setup_teardown(stores_are_fast_again_where_code_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_loop_closed_by_a_forward_branch_serves_requests, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_page_of_no_page_faults, setup, teardown),
         cmocka_unit_test_setup_teardown(firmware_is_called_outside_translated_code, setup, teardown),
         cmocka_unit_test_setup_teardown(stores_are_fast_again_after_code_was_marked, setup, teardown),
     };

@@ -114,7 +114,7 @@ static bool in_trace(const struct rvx *x, gva_t pc)
 static bool another_round(struct rvx *x, gva_t pc)
 {
     unsigned round = x->nr - x->round;
-    if (x->plain || pc != x->insn[0].pc || round > ROUND_MAX || x->nr + round > ROUNDS_MAX)
+    if (x->plain || pc != x->insn[0].pc || round == 1 || round > ROUND_MAX || x->nr + round > ROUNDS_MAX)
         return false;
     x->round = x->nr;
     return true;
@@ -358,7 +358,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
 {
     struct rvx *x = code->work;
     uint32_t links = code->nr_links;
-    size_t pos = code->cb.pos, cold = code->cold, arena = code->arena_pos;
+    size_t pos = code->cb.pos, cold = code->cold;
     memset(x, 0, offsetof(struct rvx, insn));
     x->code = code;
     x->cb = &code->cb;
@@ -372,6 +372,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     memset(x->group, 0, sizeof(x->group));
     if (!collect(x, pc, finder))
         return NULL;
+    size_t arena = code->arena_pos; /* pages that were found stay */
     put_body(x);
     struct riscv_native *n = finish(x, links);
     if (!n) {
