@@ -224,8 +224,8 @@ static bool waits_with_flags(struct riscv_cpu *a, const struct riscv_cpu *b)
 static bool follow(struct lockstep *t)
 {
     struct riscv_cpu *a = t->a.c, *b = t->b.c;
-    while (a->insns < b->insns)
-        if (!step(t))
+    for (uint64_t left = 4ULL * AHEAD_MAX; a->insns < b->insns; left--) /* traps and interrupts retire nothing, and bt had few */
+        if (!left || !step(t))
             return false;
     for (unsigned k = 0; k < 3 && !same_cpu(a, b) && waits_with_flags(a, b); k++) {
         (void)bt_riscv_run(t->b.vcpu->engine_cpu, b, 1);
@@ -348,6 +348,7 @@ static void start_cpu(struct lockstep *t, struct riscv_cpu *c, struct rng r)
 
 static void load(struct lockstep *t, uint64_t seed)
 {
+    static const uint8_t zeros[RL_LOW];
     static uint8_t code[RL_CODE_PAGES * 4096], data[RL_DATA_PAGES * 4096];
     uint32_t handler[16];
     struct rng r = rng_of(seed, 1, 0, 0);
@@ -355,12 +356,9 @@ static void load(struct lockstep *t, uint64_t seed)
     t->r = rng_of(seed, 2, 0, 0);
     t->traced = 0;
     rl_generate(&r, code, data);
-    memset(t->a.vm.gmem.host, 0, RL_CODE);
-    memset(t->b.vm.gmem.host, 0, RL_CODE);
+    write_both(t, RV_RAM, zeros, sizeof(zeros)); /* all, and noted: wherever code may have been */
     write_both(t, RV_RAM + RL_CODE, code, sizeof(code));
     write_both(t, RV_RAM + RL_DATA, data, sizeof(data));
-    memset(t->a.vm.gmem.host + 0x30000, 0, RL_LOW - 0x30000);
-    memset(t->b.vm.gmem.host + 0x30000, 0, RL_LOW - 0x30000);
     write_both(t, RV_RAM + RL_M_HANDLER, handler, 4 * rl_handler(true, handler));
     write_both(t, RV_RAM + RL_S_HANDLER, handler, 4 * rl_handler(false, handler));
     memcpy(t->code, t->a.vm.gmem.host + RL_M_HANDLER, sizeof(t->code));
