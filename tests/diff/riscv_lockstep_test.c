@@ -41,6 +41,7 @@ struct lockstep {
     uint64_t x_satp[2];
     uint8_t code[RL_CODE + RL_PATCHED - RL_M_HANDLER]; /* as it should be */
     bool many;                                         /* turns at a time */
+    bool wild; /* the program has executed data, which it may have written without a fence */
     struct {
         uint64_t pc;
         uint32_t bits;
@@ -164,10 +165,16 @@ static void print_difference(const struct lockstep *t, const char *what, uint64_
     (void)fflush(stdout);
 }
 
+static bool is_code(uint64_t pc)
+{
+    return pc - RL_CODE < RL_CODE_END || pc - RL_CODE_S < RL_CODE_END || pc - RL_GLOBAL_CODE < RL_CODE_END
+           || (pc & ~0xfffULL) == RL_M_HANDLER || (pc & ~0xfffULL) == RL_S_HANDLER;
+}
+
 /* The program has written to its code without a fence (an instruction begun in its middle may): either version may have run. */
 static bool rewrote_itself(const struct lockstep *t)
 {
-    return memcmp(t->a.vm.gmem.host + RL_M_HANDLER, t->code, sizeof(t->code)) != 0
+    return t->wild || memcmp(t->a.vm.gmem.host + RL_M_HANDLER, t->code, sizeof(t->code)) != 0
            || memcmp(t->b.vm.gmem.host + RL_M_HANDLER, t->code, sizeof(t->code)) != 0;
 }
 
@@ -183,6 +190,7 @@ static void note(struct lockstep *t)
         memcpy(&half[0], host + (c->pc & 4095), 2);
     if (second)
         memcpy(&half[1], second + ((c->pc + 2) & 4095), 2);
+    t->wild = t->wild || (host && !is_code(c->pc));
     t->trace[n].pc = c->pc;
     t->trace[n].bits = (uint32_t)half[1] << 16 | half[0];
     t->trace[n].priv = c->priv;
@@ -224,8 +232,8 @@ static bool waits_with_flags(struct riscv_cpu *a, const struct riscv_cpu *b)
 static bool follow(struct lockstep *t)
 {
     struct riscv_cpu *a = t->a.c, *b = t->b.c;
-    while (a->insns < b->insns)
-        if (!step(t))
+    for (uint64_t left = 4ULL * AHEAD_MAX; a->insns < b->insns; left--) /* traps and interrupts retire nothing, and bt had few */
+        if (!left || !step(t))
             return false;
     for (unsigned k = 0; k < 3 && !same_cpu(a, b) && waits_with_flags(a, b); k++) {
         (void)bt_riscv_run(t->b.vcpu->engine_cpu, b, 1);
@@ -348,19 +356,18 @@ static void start_cpu(struct lockstep *t, struct riscv_cpu *c, struct rng r)
 
 static void load(struct lockstep *t, uint64_t seed)
 {
+    static const uint8_t zeros[RL_LOW];
     static uint8_t code[RL_CODE_PAGES * 4096], data[RL_DATA_PAGES * 4096];
     uint32_t handler[16];
     struct rng r = rng_of(seed, 1, 0, 0);
     t->seed = seed;
     t->r = rng_of(seed, 2, 0, 0);
     t->traced = 0;
+    t->wild = false;
     rl_generate(&r, code, data);
-    memset(t->a.vm.gmem.host, 0, RL_CODE);
-    memset(t->b.vm.gmem.host, 0, RL_CODE);
+    write_both(t, RV_RAM, zeros, sizeof(zeros)); /* all, and noted: wherever code may have been */
     write_both(t, RV_RAM + RL_CODE, code, sizeof(code));
     write_both(t, RV_RAM + RL_DATA, data, sizeof(data));
-    memset(t->a.vm.gmem.host + 0x30000, 0, RL_LOW - 0x30000);
-    memset(t->b.vm.gmem.host + 0x30000, 0, RL_LOW - 0x30000);
     write_both(t, RV_RAM + RL_M_HANDLER, handler, 4 * rl_handler(true, handler));
     write_both(t, RV_RAM + RL_S_HANDLER, handler, 4 * rl_handler(false, handler));
     memcpy(t->code, t->a.vm.gmem.host + RL_M_HANDLER, sizeof(t->code));

@@ -154,6 +154,9 @@ void *riscv_atomic(struct riscv_cpu *c, gva_t va, unsigned size, enum riscv_acce
 {
     if (va & (size - 1))
         riscv_raise(c, access == RISCV_READ ? RISCV_LOAD_MISALIGNED : RISCV_STORE_MISALIGNED, va);
+    uint8_t *hit = ret_gpa ? NULL : riscv_tlb_hit(c, va, size, c->bank, access);
+    if (hit)
+        return hit;
     struct piece p = resolve(c, va, size, access, c->bank);
     if (!p.host)
         fault(c, RISCV_FAULT_ACCESS, access, va);
