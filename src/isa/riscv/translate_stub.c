@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "core/vcpu.h"
 #include "isa/riscv/translate_emit.h"
+#include "isa/riscv/trap.h"
 
 enum { HOT_SHARE = 45 /* per cent of the code */ };
 enum { SITE_MISSES = 128, SITE_CYCLES = 500 };
@@ -77,6 +78,16 @@ static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
     return leave(code, m, crosses && m->group ? RISCV_EXIT_PLAIN : RISCV_EXIT_STEP);
 }
 
+/* Something asked for a look around (riscv_cpu.leave), but nothing is to be seen: as when a kernel writes sstatus. */
+static bool nothing_new(const struct riscv_code *code)
+{
+    const struct riscv_cpu *c = code->cpu;
+    const struct riscv_tlb *tlb = c->tlb;
+    return riscv_code_mode(c) == code->running_mode && code->frame[tlb->now] == code->now && !c->fenced
+           && c->activity == RISCV_RUNNING && code->seen[tlb->now] == tlb->space[tlb->now].flushes && code->seen_shared == tlb->flushes
+           && code->seen_all == tlb->flushes_all && !vcpu_requests(c->vcpu) && !riscv_pending_interrupt(c);
+}
+
 /* 0: go on behind the instruction; 1: leave, pc says where to go on. */
 static uint64_t on_callout(struct riscv_code *code, const struct riscv_callout *o)
 {
@@ -90,7 +101,7 @@ static uint64_t on_callout(struct riscv_code *code, const struct riscv_callout *
     c->pc = c->next_pc;
     c->insns++;
     code->now->shared.exit = RISCV_EXIT_NEXT;
-    return c->leave || c->pc != o->pc + o->insn.len;
+    return c->pc != o->pc + o->insn.len || (c->leave && !nothing_new(code));
 }
 
 static uint64_t on_callout_fp(struct riscv_code *code, const struct riscv_callout *o)
@@ -105,6 +116,7 @@ void riscv_code_run(struct riscv_code *code, const struct riscv_native *n)
 {
     uint8_t *rbp = (uint8_t *)code->now + RBP_BIAS;
     code->running_fp = n->mode & RISCV_MODE_FP;
+    code->running_mode = n->mode & ~(unsigned)RISCV_MODE_PLAIN;
     if (!code->running_fp) {
         code->enter(rbp, n->entry);
         return;
