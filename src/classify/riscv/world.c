@@ -169,7 +169,7 @@ void riscv_world_run(struct riscv_world *w, const struct riscv_insn *i, const st
     jmp_buf env;
 
     load(w, from);
-    uint64_t flushed = c->tlb->flushes;
+    uint64_t flushed = c->tlb->nr_flushes;
     o->trapped = true;
     c->trap_env = &env;
     if (_setjmp(env) == 0) {
@@ -180,7 +180,7 @@ void riscv_world_run(struct riscv_world *w, const struct riscv_insn *i, const st
     }
     o->has_error = false;
     o->cause = (uint32_t)c->trap.cause;
-    o->flushes = c->tlb->flushes - flushed;
+    o->flushes = c->tlb->nr_flushes - flushed;
     if (!o->trapped)
         save(w, from, ret_state);
 }

@@ -110,6 +110,7 @@ static const struct field table[] = {
     ONE("int_shadow", int_shadow, FIELD_RESOURCE),
     ONE("nmi_blocked", nmi_blocked, FIELD_RESOURCE),
     ONE("nmi_pending", nmi_pending, FIELD_RESOURCE),
+    ONE("unhalted", unhalted, FIELD_RESOURCE),
     ONE("pending_dbg", pending_dbg, FIELD_RESOURCE),
     { .name = NULL },
 };
