@@ -163,7 +163,7 @@ def what_the_board_lacks_is_said():
     refused('has its devices on PCI', 2, X86, '--bus', 'mmio', arch='x86-64')
     refused("'isa' is not mmio or pci", 2, POWEROFF, '--bus', 'isa')
     refused("unknown CPU model 'x86-64-v3' for riscv64", 2, POWEROFF, '--cpu', 'x86-64-v3')
-    refused("unknown engine 'bt' for riscv64", 2, POWEROFF, '--engine', 'bt')
+    refused("unknown engine 'direct' for riscv64", 2, POWEROFF, '--engine', 'direct')
 
 
 LAWS = [one_hart_keeps_the_laws_and_powers_off, two_harts_start_stop_and_interrupt_each_other,
