@@ -250,7 +250,7 @@ static void rig_init(struct rig *r)
     i8042_init(&r->kbc, IRQ(1), NULL, NULL);
     uart16550_init(&r->uart, &r->clock, r->host, IRQ(4));
     debugexit_init(&r->debugexit, NULL, NULL);
-    goldfish_rtc_init(&r->goldfish, &r->clock, IRQ(14));
+    goldfish_rtc_init(&r->goldfish, &r->clock, NULL); /* no source of the plic: those are driven at random */
     acpipm_init(&r->pm, &r->clock, false, IRQ(9), NULL);
     pcihost_init(&r->pci, &r->mmio, &r->pio, NULL);
     pci_func_init(&r->func, 0x1af4, 0x1042, 0x010000, 1);
@@ -402,7 +402,7 @@ static void pass_time(struct rig *r, struct dice *d)
 
 static void outside_world(struct rig *r, struct dice *d)
 {
-    static const uint8_t free_irqs[] = { 3, 5, 6, 7, 10, 12, 13, 15 }; /* no chip drives them */
+    static const uint8_t free_irqs[] = { 3, 5, 6, 7, 10, 12, 13, 14, 15 }; /* no chip drives them */
     uint8_t bytes[40] = { 0 };
     switch (below(d, 6)) {
     case 0: (void)chardev_buffer_feed(r->host, bytes, below(d, sizeof(bytes))); break;
