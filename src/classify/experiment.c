@@ -17,18 +17,7 @@
 
 #include "base/checked.h"
 
-enum {
-    FACTS_MAX = 20,
-    SUPERVISOR = 0,
-    USER = 1,
-    ENOUGH = 4,
-    PATIENCE = 32,
-    REPEATS = 3,
-    PATIENCE_OTHERS = 8,
-    KIND_MODE = 0,
-    STATES = 5,
-    LINE = 64
-};
+enum { FACTS_MAX = 20, SUPERVISOR = 0, USER = 1, ENOUGH = 4, PATIENCE = 32, REPEATS = 3, KIND_MODE = 0, STATES = 5, LINE = 64 };
 enum { CLASS_PRIVILEGED, CLASS_CONTROL, CLASS_LOCATION, CLASS_MODE }; /* bit numbers */
 
 /* The states are parts of one piece of memory. */
@@ -205,15 +194,15 @@ struct stretch {
     uint32_t from, to;
 };
 
-/* What completes rarely is tried for longer: a verdict is not to hang on one pair. done: pairs of the stretch that completed on
- * both sides. */
+/* What completes rarely is tried for longer, whatever the kind: a verdict is not to hang on a few pairs. done: pairs of the
+ * stretch that completed on both sides. */
 static bool wants_more(const struct classify_insn *v, const struct experiment_id *id, const struct stretch *s, uint32_t done)
 {
     const struct classify_counts *n = &v->counts;
     if (s->from)
         return false;
     if (id->kind != KIND_MODE)
-        return !v->never && id->number < s->to * PATIENCE_OTHERS && done < s->to;
+        return !v->never && id->number < s->to * PATIENCE && done < s->to;
     return id->number < s->to * PATIENCE && (n->both + n->user_only < ENOUGH || n->both + n->supervisor_only < ENOUGH);
 }
 
@@ -248,12 +237,12 @@ static void run_kind(struct experiment *e, unsigned subject, unsigned kind, stru
     }
 }
 
-/* All kinds of pairs; and once it is known to be sensitive, more of those that may say so in another way. */
+/* All kinds of pairs; and once it is known to be in some class, more of those that may put it into another. */
 static void run_kinds(struct experiment *e, unsigned subject, struct verdict *t)
 {
     for (unsigned kind = 0; kind < e->isa->nr_kinds; kind++)
         run_kind(e, subject, kind, (struct stretch){ 0, e->options.pairs * e->isa->kinds[kind].share }, t);
-    if (!(t->insn->classes & CLASSIFY_SENSITIVE))
+    if (!t->insn->classes)
         return;
     for (unsigned kind = 0; kind < e->isa->nr_kinds; kind++) {
         uint32_t pairs = e->options.pairs * e->isa->kinds[kind].share;

@@ -98,7 +98,7 @@ static unsigned theme(struct rng *r)
 
 static void make_registers(struct rng *r, struct x86_cpu *c)
 {
-    static const uint8_t small[] = { 0, 1, 7, 0xd, 0xff };
+    static const uint8_t small[] = { 0, 1, 1, 7, 0xd, 0xd, 0xff }; /* oftener what tells of control registers */
     unsigned all = theme(r);
     for (unsigned n = 0; n < 16; n++)
         c->gpr[n] = value_of(r, all);
@@ -106,7 +106,7 @@ static void make_registers(struct rng *r, struct x86_cpu *c)
         c->gpr[RCX] = msr_number(r);
     else if (rng_percent(r, 30))
         c->gpr[RCX] = rng_below(r, 5);
-    if (rng_percent(r, 35)) /* a leaf, a state component, a hypercall */
+    if (rng_percent(r, 50)) /* a leaf, a state component, a hypercall */
         c->gpr[RAX] = small[rng_below(r, sizeof(small))];
     if (rng_percent(r, 75)) {
         c->gpr[RSI] = data_pointer(r);
@@ -125,6 +125,11 @@ static void make_registers(struct rng *r, struct x86_cpu *c)
             }
 }
 
+static bool may_be_selector(const struct x86_opnd *o)
+{
+    return o->size == 2;
+}
+
 /* ---- memory ---- */
 
 static void put(uint8_t *at, uint64_t v, unsigned size)
@@ -132,10 +137,21 @@ static void put(uint8_t *at, uint64_t v, unsigned size)
     memcpy(at, &v, size);
 }
 
+static unsigned memory_operand(const struct x86_insn *i)
+{
+    unsigned n = 0;
+    while (n < i->nr_opnds && i->op[n].kind != OPND_MEM)
+        n++;
+    return n;
+}
+
 /* An image of GDTR or IDTR, the header of an XSAVE area, selectors, far pointers, or anything. */
 static void make_operand(struct rng *r, const struct x86_insn *i, uint8_t *at, unsigned room)
 {
     unsigned kind = rng_below(r, 8), size = rng_percent(r, 80) && i->opsize >= 2 ? i->opsize : 2U << rng_below(r, 3);
+    unsigned operand = memory_operand(i);
+    if (operand < i->nr_opnds && may_be_selector(&i->op[operand]) && rng_percent(r, 50))
+        kind = 1;
     for (unsigned n = 0; n + 8 <= room && kind < 4; n += 8)
         put(at + n, kind == 0 ? rng_next(r) : kind == 1 ? selector(r) : kind == 2 ? data_pointer(r) : control_value(r), 8);
     if (kind == 4) {
@@ -172,12 +188,13 @@ static void make_stack(struct rng *r, const struct x86_insn *i, uint8_t *at, enu
 
 /* ---- operands ---- */
 
-static unsigned memory_operand(const struct x86_insn *i)
+/* Whichever registers it names: some hold by themselves but one sort of value. RSP stays, the stack is behind it. */
+static void fit_registers(struct rng *r, const struct x86_insn *i, struct x86_cpu *c)
 {
-    unsigned n = 0;
-    while (n < i->nr_opnds && i->op[n].kind != OPND_MEM)
-        n++;
-    return n;
+    for (unsigned n = 0; n < i->nr_opnds; n++)
+        if (i->op[n].kind == OPND_REG && i->op[n].reg != RSP && rng_percent(r, 60))
+            c->gpr[i->op[n].reg & 15] = value_of(r,
+                                                 may_be_selector(&i->op[n]) && rng_percent(r, 50) ? THEME_SELECTORS : theme(r));
 }
 
 /* Makes the address of the memory operand the program's. Returns it. */
@@ -305,13 +322,14 @@ static void vary_tables(struct rng *r, struct x86_world_state *s)
 {
     static const uint8_t data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
     struct x86_cpu *c = &s->cpu;
-    switch (rng_below(r, 4)) {
-    case 0: vary_descriptors(r, &s->tables); break;
-    case 1:
+    switch (rng_below(r, 5)) {
+    case 0:
+    case 1: vary_descriptors(r, &s->tables); break; /* of many, the one that is named must be changed */
+    case 2:
         c->gdtr.limit = (uint16_t)(rng_percent(r, 50) ? SEL_END + 7 : SEL_SMALL - 1);
         c->idtr.limit = 0xdff;
         break;
-    case 2:
+    case 3:
         c->seg[SEG_LDTR].sel = SEL_LDT2;
         c->seg[SEG_TR].sel = SEL_TSS;
         break;
@@ -345,11 +363,11 @@ static void vary(struct rng *r, enum vary_kind kind, unsigned cpl, struct x86_wo
 const struct experiment_kind x86_states_kinds[VARY_NR] = {
     [VARY_MODE] = { "the mode: CPL 0, CPL 3", { "supervisor", "user" }, false, 4 },
     [VARY_INTERRUPT] = { "the interrupt flag (and IOPL)", HERE_THERE, false, 1 },
-    [VARY_CONTROL] = { "a control register", HERE_THERE, false, 7 },
+    [VARY_CONTROL] = { "a control register", HERE_THERE, false, 9 },
     [VARY_REGISTERS] = { "model-specific and debug registers", HERE_THERE, false, 1 },
     [VARY_DEVICES] = { "the state of devices", HERE_THERE, false, 1 },
-    [VARY_PLACE] = { "where program and tables are in memory", HERE_THERE, true, 1 },
-    [VARY_TABLES] = { "descriptor tables and selectors", HERE_THERE, true, 5 },
+    [VARY_PLACE] = { "where program and tables are in memory", HERE_THERE, true, 2 },
+    [VARY_TABLES] = { "descriptor tables and selectors", HERE_THERE, true, 7 },
 };
 
 /* ---- a pair ---- */
@@ -361,6 +379,7 @@ static void make_program(struct rng *r, const struct x86_insn *i, const uint8_t 
     uint8_t code[X86_INSN_MAX + 9] = { 0 };
     memcpy(code, bytes, X86_INSN_MAX);
     make_registers(r, &s->cpu);
+    fit_registers(r, i, &s->cpu);
     fit_immediate(r, i, code);
     uint64_t at = memory_operand(i) < i->nr_opnds ? fit_address(r, i, &s->cpu, code) : data_pointer(r);
     make_operand(r, i, s->program.data + (at - WORLD_DATA), 128);

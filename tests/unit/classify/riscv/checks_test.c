@@ -25,6 +25,7 @@
 #include "isa/riscv/trap.h"
 
 #include "support/deletable_riscv_checks.h"
+#include "support/sample.h"
 #undef riscv_csr_read
 #undef riscv_csr_write
 
@@ -164,7 +165,8 @@ static bool same_register(const struct classify_insn *a, const struct classify_i
     return x && y && strcmp(x, y) == 0;
 }
 
-/* What this place refused, too, keeps its verdict; of CSR instructions, those of the same row or with the same CSR. */
+/* What this place refused, too, keeps its verdict; of CSR instructions, those of the same row or with the same CSR. Under a
+ * sanitizer each check is held against a sample of them, another one each time. */
 static void others_keep_theirs(struct experiment *e, const struct place *p)
 {
     const struct classify_insn *own = &mutant.verdict[p->subject];
@@ -172,7 +174,7 @@ static void others_keep_theirs(struct experiment *e, const struct place *p)
         const struct place *o = &mutant.place[n];
         const struct classify_insn *was = &mutant.verdict[o->subject];
         struct classify_insn now;
-        if (o->line != p->line || o->subject == p->subject || was->never
+        if (o->line != p->line || o->subject == p->subject || was->never || !sample_has(p->subject, o->subject)
             || (p->line == LINE_CSR && own->row != was->row && !same_register(own, was)))
             continue;
         experiment_subject(e, o->subject, &now);

@@ -19,6 +19,8 @@
 #include "core/state_desc.h"
 #include "isa/x86/decode.h"
 
+#include "support/sample.h"
+
 enum { P = CLASSIFY_PRIVILEGED, C = CLASSIFY_CONTROL, L = CLASSIFY_LOCATION, M = CLASSIFY_MODE };
 
 static struct experiment *start(uint64_t seed, bool umip)
@@ -81,7 +83,7 @@ static void privileged_instructions_are_found(void **state)
         { "out", P | C, ALL },       { "insb", P | C, P | C }, { "outsb", P | C, P | C },     { "swapgs", P | C, P | C },
         { "invlpg", P | C, ALL },    { "wbinvd", P, ALL },     { "invpcid", P | C, ALL },     { "sysret", P | C, P | C },
         { "sysexit", P | C, P | C }, { "xsetbv", P | C, ALL }, { "rdtsc", P | M, ALL },       { "clac", P | C, ALL },
-        { "xrstors", P, P },         { "xsaves", P, P },
+        { "xrstors", P | M, ALL },   { "xsaves", P | M, ALL },
     };
     struct experiment *e = start(7, false);
     (void)state;
@@ -142,20 +144,42 @@ static void innocuous_instructions_are_left_alone(void **state)
     experiment_free(e);
 }
 
+static bool is_among(unsigned row, const char *const *names, unsigned nr)
+{
+    for (unsigned n = 0; n < nr; n++)
+        if (is_called(row, names[n]))
+            return true;
+    return false;
+}
+
+static void same_verdict(const struct classify_insn *a, const struct classify_insn *b, uint64_t seed)
+{
+    if (a->classes != b->classes || a->gate != b->gate || a->never != b->never)
+        fail_msg("%s (row %u): classes %#x with one seed, %#x with %lu", a->name, a->row, a->classes, b->classes, seed);
+}
+
+/* Of all rows but those whose step function is the host CPU; under a sanitizer of those where deciding pairs are rarest, and of a
+ * sample.
+ */
 static void verdicts_do_not_depend_on_the_seed(void **state)
 {
-    static const char *const names[] = {
-        "popf", "sgdt", "lar", "verw", "ltr", "iret", "xsave", "cpuid", "lss", "pop", "in", "mov"
-    };
-    struct experiment *e[3] = { start(11, false), start(12, false), start(13, false) };
+    static const uint64_t seeds[] = { 6, 11, 12 };
+    static const char *const rare[] = { "xrstors", "xrstor", "cpuid", "verr", "verw", "xsetbv" };
+    struct experiment *e[ARRAY_SIZE(seeds)];
     (void)state;
-    for (unsigned n = 0; n < ARRAY_SIZE(names); n++) {
-        unsigned rows, first = classes_of(e[0], names[n], &rows);
-        for (unsigned k = 1; k < ARRAY_SIZE(e); k++)
-            if (classes_of(e[k], names[n], &rows) != first)
-                fail_msg("%s: the classes depend on the seed", names[n]);
+    for (unsigned k = 0; k < ARRAY_SIZE(seeds); k++)
+        e[k] = start(seeds[k], false);
+    for (unsigned n = 0; n < x86_nr_rows; n++) {
+        struct classify_insn first, v;
+        if (x86_rows[n].flags & ROW_HOST || !(sample_has(23, n) || is_among(n, rare, ARRAY_SIZE(rare))))
+            continue;
+        experiment_subject(e[0], n, &first);
+        for (unsigned k = 1; k < ARRAY_SIZE(seeds); k++) {
+            experiment_subject(e[k], n, &v);
+            same_verdict(&first, &v, seeds[k]);
+        }
     }
-    for (unsigned k = 0; k < ARRAY_SIZE(e); k++)
+    for (unsigned k = 0; k < ARRAY_SIZE(seeds); k++)
         experiment_free(e[k]);
 }
 
@@ -192,7 +216,7 @@ static void the_translator_copies_no_offender(void **state)
     (void)state;
     for (unsigned n = 0; n < x86_nr_rows; n++) {
         struct classify_insn v;
-        if (x86_rows[n].flags & ROW_HOST)
+        if (x86_rows[n].flags & ROW_HOST || !sample_has(24, n))
             continue;
         experiment_subject(e, n, &v);
         offenders += classify_is_offender(&v);
@@ -202,8 +226,8 @@ static void the_translator_copies_no_offender(void **state)
         if (v.copied && (v.classes & CLASSIFY_SENSITIVE))
             fail_msg("%s (row %u) is copied, but its classes are %#x", v.name, n, v.classes);
     }
-    assert_true(offenders > 40);
-    assert_true(copied > 200);
+    assert_true(offenders > 40 / SAMPLE_SHARE);
+    assert_true(copied > 200 / SAMPLE_SHARE);
     experiment_free(e);
 }
 
