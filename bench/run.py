@@ -255,7 +255,7 @@ def versions(kernel, target=None):
     dirty = first_line(['git', '-C', ROOT, 'status', '--porcelain', '-uno', 'src'])
     return {
         'doppel': (first_line(['git', '-C', ROOT, 'rev-parse', '--short', 'HEAD']) or '?') + ('+changes' if dirty else ''),
-        'qemu': first_line([target.qemu, '--version']), 'gcc': target.compilers(),
+        'qemu': first_line([target.qemu, '--version']) or 'no QEMU', 'gcc': target.compilers(),
         'host': f'{cpu}, {os.cpu_count()} CPUs, Linux {platform.release()}', 'guest': target.guest(), 'kernel': kernel,
         'date': time.strftime('%Y-%m-%d %H:%M %Z'), 'load': os.getloadavg()[0],
     }
@@ -359,7 +359,7 @@ def measure(args, target, folder):
     """Builds, measures and prints one target; returns what was measured."""
     peers = [p for p in args.peers.split(',') if p != 'qemu' or target.has_qemu()]
     if peers != args.peers.split(','):
-        say(f'no {target.qemu} here (apt: {target.qemu_package}): only doppel is measured')
+        say(f'no {target.qemu} here (apt: {target.qemu_package}): QEMU is left out')
     if args.ab:
         peers.insert(peers.index('doppel') + 1, 'doppel B')
     chosen = [b for b in suite_for(target.arch) if not args.only or {b.name, b.group} & set(args.only.split(','))]
@@ -367,6 +367,7 @@ def measure(args, target, folder):
     data = {'arch': target.arch, 'versions': versions(target.kernel, target), 'quick': args.quick, 'clock': 'cpu' if args.cpu else 'seconds', 'runs': args.runs,
             'peers': peers, 'programs': {}, 'boot': {}, 'failed': [], 'extras': {}}
     with tempfile.TemporaryDirectory(dir=folder) as tmp:
+        target.unpack_kernel(tmp)
         binaries = {'doppel': os.path.join(folder, 'doppel'), 'doppel B': args.ab}
         rounds(data, args, target, peers, binaries, chosen, tmp)
         if not args.no_boot and 'doppel' in peers:
@@ -382,6 +383,8 @@ def main():
     args = arguments()
     targets = can_be_measured(args.arch)
     parts = report.read_json(args.out)
+    if args.docs and 'x86-64' not in {*parts, *(t.arch for t in targets)}:
+        sys.exit(f'bench: --docs: the page would lose x86-64, which neither is measured nor is in {args.out}')
     with tempfile.TemporaryDirectory(dir='/dev/shm', prefix='doppel-bench.') as folder:
         shutil.copy(args.doppel, os.path.join(folder, 'doppel'))  # whoever builds meanwhile does not disturb us
         for target in targets:

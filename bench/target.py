@@ -8,6 +8,7 @@ For x86-64 all of it is the host's compiler and what `make guests` fetched. For 
   DOPPEL_BENCH_RISCV_KERNEL   an Image, and DOPPEL_BENCH_RISCV_BUSYBOX, a static busybox
   DOPPEL_BENCH_RISCV_QEMU     qemu-system-riscv64
 """
+import gzip
 import os
 import shutil
 import subprocess
@@ -65,17 +66,17 @@ class Target:
             lacks.append(f'no {self.cc} that can compile for Linux (apt: {PACKAGES[self.arch]})')
         if libc_of(self.native_cc) is None:
             lacks.append(f'no {self.native_cc} that can compile for Linux')
-        for what, path in (('KERNEL', self.kernel), ('BUSYBOX', self.busybox)):
-            if not os.path.exists(path):
-                other = f', or DOPPEL_BENCH_RISCV_{what}' if self.arch == 'riscv64' else ''
-                lacks.append(f'no {path} (make guests ARCH={self.arch}{other})')
+        files = [os.path.relpath(f, ROOT) if f.startswith(ROOT + os.sep) else f for f in (self.kernel, self.busybox) if not os.path.exists(f)]
+        if files:
+            other = ', or DOPPEL_BENCH_RISCV_KERNEL and DOPPEL_BENCH_RISCV_BUSYBOX' if self.arch == 'riscv64' else ''
+            lacks.append(f'no {" and no ".join(files)} (make guests ARCH={self.arch}{other})')
         return '; '.join(lacks) or None
 
     def has_qemu(self):
         return shutil.which(self.qemu) is not None
 
     def guest(self):
-        """The name of the guest's kernel: the package, or the file and what it says of itself."""
+        """The name of the guest's kernel: the package, or what the file says of itself, or its name."""
         manifest = os.path.join(os.path.dirname(self.kernel), 'manifest')
         if os.path.exists(manifest):
             with open(manifest, encoding='ascii') as f:
@@ -84,6 +85,15 @@ class Target:
             data = f.read()
         begin = data.find(b'Linux version ')
         return ' '.join(data[begin:begin + 100].decode(errors='replace').split()[:3]) if begin >= 0 else os.path.basename(self.kernel)
+
+    def unpack_kernel(self, folder):
+        """Has a kernel that is gzip's put there as it is inside: QEMU 7.2 takes no other for riscv64, and both get the same file."""
+        with open(self.kernel, 'rb') as f:
+            data = f.read()
+        if data.startswith(b'\x1f\x8b'):
+            self.kernel = os.path.join(folder, 'Image')
+            with open(self.kernel, 'wb') as f:
+                f.write(gzip.decompress(data))
 
     def compilers(self):
         """Compiler and libc of the guest's programs, and of the host's where they differ."""
@@ -100,15 +110,16 @@ class Target:
 
 def x86_64():
     guest = guest_folder('x86-64')
-    return Target('x86-64', os.path.realpath(os.path.join(guest, 'vmlinuz')), os.path.join(guest, 'busybox'), 'gcc', 'gcc', 'qemu-system-x86_64', 'qemu-system-x86',
+    return Target('x86-64', os.path.join(guest, 'vmlinuz'), os.path.join(guest, 'busybox'), 'gcc', 'gcc', 'qemu-system-x86_64', 'qemu-system-x86',
                   ('-cpu', 'max'), FOLDER, FOLDER)
 
 
 def riscv64():
-    guest, env = guest_folder('riscv64'), os.environ.get
-    return Target('riscv64', os.path.realpath(env('DOPPEL_BENCH_RISCV_KERNEL', os.path.join(guest, 'vmlinuz'))),
-                  env('DOPPEL_BENCH_RISCV_BUSYBOX', os.path.join(guest, 'busybox')), env('DOPPEL_BENCH_RISCV_CC', 'riscv64-linux-gnu-gcc'),
-                  env('DOPPEL_BENCH_NATIVE_CC', 'gcc'), env('DOPPEL_BENCH_RISCV_QEMU', 'qemu-system-riscv64'), 'qemu-system-misc',
+    guest = guest_folder('riscv64')
+    env = lambda name, default: os.environ.get('DOPPEL_BENCH_' + name) or default
+    return Target('riscv64', env('RISCV_KERNEL', os.path.join(guest, 'vmlinuz')),
+                  env('RISCV_BUSYBOX', os.path.join(guest, 'busybox')), env('RISCV_CC', 'riscv64-linux-gnu-gcc'),
+                  env('NATIVE_CC', 'gcc'), env('RISCV_QEMU', 'qemu-system-riscv64'), 'qemu-system-misc',
                   ('-machine', 'virt'), os.path.join(FOLDER, 'riscv64'), os.path.join(FOLDER, 'riscv64-native'), ('--arch', 'riscv64'))
 
 

@@ -127,7 +127,7 @@ class Guests(unittest.TestCase):
         env = dict(os.environ, DOPPEL_BENCH_RISCV_CC='no-such-cc', DOPPEL_BENCH_RISCV_KERNEL='/no/Image', DOPPEL_BENCH_RISCV_BUSYBOX='/no/busybox')
         done = subprocess.run([sys.executable, '-B', os.path.join(BENCH, 'run.py'), '--arch', 'riscv64'], env=env, capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, done.stdout, done.stderr.count('\n')), (1, '', 1))
-        for what in ('riscv64', 'no-such-cc', '/no/Image', '/no/busybox'):
+        for what in ('riscv64: no ', 'no-such-cc', '/no/Image', '/no/busybox'):
             self.assertIn(what, done.stderr)
 
 
