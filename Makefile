@@ -5,7 +5,7 @@
 #   make test     ... and pass the tests
 #                 (ARCH=riscv64: a riscv64 machine; guests takes it, too)
 #   make guests   fetch the guest kernels        make check    formatting, static checks, layers
-#   make bench    measure                        make fuzz     the long differential and fuzz runs (FUZZ='ARGUMENTS')
+#   make bench    measure (BENCH='ARGUMENTS')    make fuzz     the long differential and fuzz runs (FUZZ='ARGUMENTS')
 #   make soak     20 minutes of engine bt under random disturbances (SOAK_SECONDS)
 #   make install  PREFIX=~/.local by default     make clean
 #
@@ -42,7 +42,7 @@ check: setup-check
 	@scripts/check
 
 bench: all guests
-	@scripts/run-bench
+	@scripts/run-bench $(BENCH)
 
 fuzz: setup-test guests
 	@scripts/run-fuzz $(FUZZ)

@@ -10,9 +10,24 @@ from suite import GROUPS, SUITE
 UNSUPPORTED = 'unsupported'  # bench.h: the CPU cannot run the program
 
 
-def write_json(data, path):
+def write_json(parts, path):
+    """parts: what was measured, by the guest's instruction set."""
     with open(path, 'w', encoding='utf-8') as f:
-        json.dump(data, f, indent=1)
+        json.dump({'parts': parts}, f, indent=1)
+
+
+def read_json(path):
+    """What write_json wrote; nothing if there is no such file. Files from before there were parts hold that of x86-64."""
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding='utf-8') as f:
+        data = json.load(f)
+    return data['parts'] if 'parts' in data else {'x86-64': data}
+
+
+def arch_of(data):
+    """The guest's instruction set."""
+    return data.get('arch', 'x86-64')
 
 
 def good(data, name, peer):
@@ -50,12 +65,14 @@ def ratio(a, b):
 
 
 def check(data):
-    """Notes checksums that differ between runs or peers as failures, and what doppel cannot run though the host can."""
+    """Notes checksums that differ between runs or peers as failures, and what doppel cannot run though the host can. The host is no measure
+    for a guest of another instruction set where the compiler has a say in what is printed."""
+    rounding = [b.name for b in SUITE if b.rounds] if arch_of(data) != 'x86-64' else []
     for name, peers in data['programs'].items():
         seen = {}
         for peer, runs in peers.items():
             for r in runs:
-                if r['checksum'] != UNSUPPORTED:
+                if r['checksum'] != UNSUPPORTED and (peer != 'native' or name not in rounding):
                     seen.setdefault(r['checksum'], peer)
         if len(seen) > 1:
             data['failed'].append(f'{name}: checksums differ: ' + ', '.join(f'{c} ({p})' for c, p in seen.items()))
@@ -83,7 +100,8 @@ HEAD = ['', 'native s', 'doppel s', 'QEMU s', 'doppel/native', 'QEMU/doppel', 'f
 
 
 def lines_of(data, doppel):
-    """The table as lists of cells; None: a rule."""
+    """The table as lists of cells; None: a rule. Of a guest that is not the host's kind, the means say so."""
+    prefix = '' if arch_of(data) == 'x86-64' else arch_of(data) + ', '
     for group, title in GROUPS.items():
         rows = list(rows_of(data, group, doppel))
         if not rows:
@@ -93,7 +111,7 @@ def lines_of(data, doppel):
             times = [UNSUPPORTED if lacks(data, r[0], p) else cell(v, '{:.3f}') for p, v in zip(('native', doppel, 'qemu'), r[1:4])]
             yield [r[0], *times, *(cell(v) for v in r[4:])]
         if len(rows) > 1 and group != 'code':
-            yield [f'{title}: geometric mean', '', '', '', *(cell(geometric_mean(r[k] for r in rows)) for k in range(4, 8))]
+            yield [f'{prefix}{title}: geometric mean', '', '', '', *(cell(geometric_mean(r[k] for r in rows)) for k in range(4, 8))]
 
 
 def boot_lines(data):
@@ -117,7 +135,7 @@ def heading(data):
 
 
 def table(data):
-    out = heading(data)
+    out = [f'{arch_of(data)} guest', *heading(data)]
     for doppel in [p for p in data['peers'] if p.startswith('doppel')]:
         head = [h.replace('doppel', doppel) for h in HEAD]
         width = [max(26, len(head[0]))] + [max(len(UNSUPPORTED), len(h)) for h in head[1:]]
@@ -138,47 +156,83 @@ def table(data):
 
 # ---- docs/ ----
 
-def chart(data):
-    """Bars of the time relative to native, logarithmic, as SVG."""
-    bars = [(b.name, ratio(seconds(data, b.name, 'doppel'), seconds(data, b.name, 'native')),
-             ratio(seconds(data, b.name, 'qemu'), seconds(data, b.name, 'native'))) for b in SUITE if b.name in data['programs']]
-    bars = [b for b in bars if b[1]]
-    top = max(v for b in bars for v in b[1:] if v)
+TOP, LINE, LEFT = 48, 24, 110  # of the chart: first line, from line to line, where bars begin
+COLOURS = '#2a6fbb', '#c9c9c9'  # doppel, QEMU
+
+
+def bars_of(data):
+    """(name, doppel's time and QEMU's relative to native) a program."""
+    relative = lambda name, peer: ratio(seconds(data, name, peer), seconds(data, name, 'native'))
+    bars = [(b.name, relative(b.name, 'doppel'), relative(b.name, 'qemu')) for b in SUITE if b.name in data['programs']]
+    return [b for b in bars if b[1]]
+
+
+def draw_bars(name, values, y, at):
+    yield f'<text x="{LEFT - 6}" y="{y + 13}" text-anchor="end">{name}</text>'
+    for v, colour, dy in zip(values, COLOURS, (0, 9)):
+        if v:
+            yield (f'<rect x="{LEFT}" y="{y + dy}" width="{max(1, at(v) - LEFT):.1f}" height="8" fill="{colour}"/>'
+                   f'<text x="{at(v) + 4:.1f}" y="{y + dy + 8}" font-size="9">{v:.1f}</text>')
+
+
+def chart(parts):
+    """Bars of the time relative to native, logarithmic, as SVG: one guest's programs below the other's."""
+    lines = []
+    for data in parts:
+        lines += [(f'{arch_of(data)} guest', None)] if len(parts) > 1 else []
+        lines += [(name, values) for name, *values in bars_of(data)]
+    top = max((v for _, values in lines for v in values or () if v), default=1)
     scale = 560 / math.log10(max(top * 1.3, 20) / 0.5)
-    at = lambda v: 110 + max(0, math.log10(max(v, 0.5) / 0.5) * scale)
-    height = 24 * len(bars) + 70
+    at = lambda v: LEFT + max(0, math.log10(max(v, 0.5) / 0.5) * scale)
+    height = LINE * len(lines) + 70
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="720" height="{height}" font-family="sans-serif" font-size="12">',
            f'<rect width="720" height="{height}" fill="white"/>',
-           '<text x="110" y="18">time relative to native (1 = native speed, logarithmic, shorter is better)</text>',
-           '<rect x="110" y="26" width="10" height="10" fill="#2a6fbb"/><text x="124" y="35">doppel</text>',
-           '<rect x="190" y="26" width="10" height="10" fill="#c9c9c9"/><text x="204" y="35">QEMU TCG</text>']
+           f'<text x="{LEFT}" y="18">time relative to native (1 = native speed, logarithmic, shorter is better)</text>',
+           *(f'<rect x="{x}" y="26" width="10" height="10" fill="{colour}"/><text x="{x + 14}" y="35">{name}</text>'
+             for x, name, colour in ((LEFT, 'doppel', COLOURS[0]), (LEFT + 80, 'QEMU TCG', COLOURS[1])))]
     for v in (1, 2, 5, 10, 20, 50, 100, 200):
         if v <= top * 1.3:
             out.append(f'<path d="M{at(v):.1f} 44V{height - 20}" stroke="#ddd"/><text x="{at(v):.1f}" y="{height - 6}" text-anchor="middle">{v}</text>')
-    for k, (name, d, q) in enumerate(bars):
-        y = 48 + 24 * k
-        out.append(f'<text x="104" y="{y + 13}" text-anchor="end">{name}</text>')
-        for v, dy, colour in ((d, 0, '#2a6fbb'), (q, 9, '#c9c9c9')):
-            if v:
-                out.append(f'<rect x="110" y="{y + dy}" width="{max(1, at(v) - 110):.1f}" height="8" fill="{colour}"/>'
-                           f'<text x="{at(v) + 4:.1f}" y="{y + dy + 8}" font-size="9">{v:.1f}</text>')
+    for k, (name, values) in enumerate(lines):
+        y = TOP + LINE * k
+        if values is None:
+            out.append(f'<text x="{LEFT}" y="{y + 16}" font-weight="bold">{name}</text>')
+        else:
+            out += draw_bars(name, values, y, at)
     return '\n'.join(out + ['</svg>']) + '\n'
 
 
-def write_docs(data, folder):
-    """docs/benchmarks.md and .svg."""
-    out = ['# Benchmarks', '', 'Written by `scripts/run-bench --docs` (bench/run.py) from one run; do not edit. Disks, networks and shares: [benchmarks-io.md](benchmarks-io.md).', '',
-           *(f'- {h}' for h in heading(data)), '',
-           '![chart](benchmarks.svg)', '',
-           ('Seconds of host CPU' if data['clock'] == 'cpu' else 'Seconds inside the guest') + '; smaller is better. "doppel/native": how many times slower than on the bare '
-           'host. "QEMU/doppel": how many times faster doppel is. "First 100 ms": work done in a program\'s first 100 ms, translation and all.', '',
-           '| ' + ' | '.join(HEAD) + ' |', '|---|' + '---:|' * (len(HEAD) - 1)]
+def page_lines(data, several):
+    """The lines of the page's table."""
+    if several:
+        yield f'| **{arch_of(data)} guest** |' + '  |' * (len(HEAD) - 1)
     for cells in lines_of(data, 'doppel'):
         if cells:
             bold = cells[1] == ''
-            out.append('| ' + ' | '.join(f'**{c}**' if bold and c else c for c in cells) + ' |')
-    out += ['', *(f'- {l}' for l in boot_lines(data)), *(f'- ERROR: {f}' for f in data['failed'])]
+            yield '| ' + ' | '.join(f'**{c}**' if bold and c else c for c in cells) + ' |'
+
+
+NOTES = {'riscv64': 'riscv64: the programs of the suite that hold no x86 instructions, the same C for guest and host, each with the options of its own '
+                    'instruction set (the host\'s with -march=x86-64-v3 where x86-64 has that); compiler and libc of each side are named above. x87 is '
+                    '`long double`: 128 bits in software there.'}
+
+
+def write_docs(parts, folder):
+    """docs/benchmarks.md and .svg; parts as write_json has them."""
+    shown = [parts[arch] for arch in sorted(parts, reverse=True)]  # the host's kind first
+    several = len(shown) > 1
+    label = lambda data: f'{arch_of(data)} guest: ' if several else ''
+    clock = 'Seconds of host CPU' if all(d['clock'] == 'cpu' for d in shown) else 'Seconds inside the guest'
+    out = ['# Benchmarks', '', 'Written by `scripts/run-bench --docs` (bench/run.py) from one run of each kind of guest; do not edit. Disks, networks and shares: '
+           '[benchmarks-io.md](benchmarks-io.md).', '',
+           *(f'- {label(d)}{h}' for d in shown for h in heading(d)), '',
+           '![chart](benchmarks.svg)', '',
+           clock + '; smaller is better. "doppel/native": how many times slower than on the bare '
+           'host. "QEMU/doppel": how many times faster doppel is. "First 100 ms": work done in a program\'s first 100 ms, translation and all.', '',
+           *(line for d in shown if arch_of(d) in NOTES for line in (NOTES[arch_of(d)], '')),
+           '| ' + ' | '.join(HEAD) + ' |', '|---|' + '---:|' * (len(HEAD) - 1), *(line for d in shown for line in page_lines(d, several)), '',
+           *(f'- {label(d)}{l}' for d in shown for l in boot_lines(d)), *(f'- ERROR: {label(d)}{f}' for d in shown for f in d['failed'])]
     with open(os.path.join(folder, 'benchmarks.md'), 'w', encoding='utf-8') as f:
         f.write('\n'.join(out) + '\n')
     with open(os.path.join(folder, 'benchmarks.svg'), 'w', encoding='utf-8') as f:
-        f.write(chart(data))
+        f.write(chart(shown))
