@@ -188,7 +188,7 @@ struct riscv_code {
     const uint8_t *stub_jump[RISCV_MODE_NR];                      /* to the address in rax, which the jump cache does not have */
     const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2]; /* [bank][access][fp] */
     bool running_fp;                                              /* what runs is of a mode with floating point */
-    unsigned running_mode; /* and that mode */
+    unsigned running_mode;                                        /* and that mode */
     uint64_t translated, insns, called_out, nr_linked, nr_crossed, kills, wanderers;
 };
 

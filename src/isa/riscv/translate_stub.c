@@ -84,8 +84,9 @@ static bool nothing_new(const struct riscv_code *code)
     const struct riscv_cpu *c = code->cpu;
     const struct riscv_tlb *tlb = c->tlb;
     return riscv_code_mode(c) == code->running_mode && code->frame[tlb->now] == code->now && !c->fenced
-           && c->activity == RISCV_RUNNING && code->seen[tlb->now] == tlb->space[tlb->now].flushes && code->seen_shared == tlb->flushes
-           && code->seen_all == tlb->flushes_all && !vcpu_requests(c->vcpu) && !riscv_pending_interrupt(c);
+           && c->activity == RISCV_RUNNING && code->seen[tlb->now] == tlb->space[tlb->now].flushes
+           && code->seen_shared == tlb->flushes && code->seen_all == tlb->flushes_all && !vcpu_requests(c->vcpu)
+           && !riscv_pending_interrupt(c);
 }
 
 /* 0: go on behind the instruction; 1: leave, pc says where to go on. */
