@@ -2,6 +2,7 @@
 /*
  * Code memory and frames of the RISC-V translator: making them, what they remember and forget, links between translations.
  */
+#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -109,8 +110,11 @@ static void fill_shared(struct riscv_code *code)
 
 static bool host_can(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi")
-           && __builtin_cpu_supports("fma") && __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("popcnt");
+    enum { EXTENDED = 0x80000001, ECX_ABM = 1 << 5 }; /* LZCNT, which not every compiler's builtin knows */
+    unsigned a, b, c, d;
+    return __get_cpuid(EXTENDED, &a, &b, &c, &d) && (c & ECX_ABM) && __builtin_cpu_supports("avx2")
+           && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma")
+           && __builtin_cpu_supports("popcnt");
 }
 
 int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err)
