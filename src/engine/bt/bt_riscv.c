@@ -47,7 +47,7 @@ struct bt_riscv {
     uint64_t turns_left;
     unsigned hot;
     bool eager;
-    uint64_t entries, exits[RISCV_EXITS], cold, links, resets, traps;
+    uint64_t entries, exits[RISCV_EXITS], cold, links, resets;
 };
 
 int bt_riscv_new(struct riscv_cpu *c, size_t bytes, struct bt_riscv **ret_bt, struct error *err)
@@ -388,10 +388,10 @@ size_t bt_riscv_stats(const struct bt_riscv *e, const struct riscv_cpu *c, char 
                      "\nbt_code_bytes %zu\nbt_entries %" PRIu64 "\nbt_cold_blocks %" PRIu64 "\nbt_links %" PRIu64
                      "\nbt_links_cross %" PRIu64 "\nbt_misses %" PRIu64 "\nbt_callouts %" PRIu64 "\nbt_kills %" PRIu64
                      "\nbt_resets %" PRIu64 "\nbt_exits_next %" PRIu64 "\nbt_exits_link %" PRIu64 "\nbt_exits_step %" PRIu64
-                     "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\n",
+                     "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\nbt_wanderers %" PRIu64 "\n",
                      code->translated, code->insns, code->called_out, code->cb.pos + code->cold - code->cold_base, e->entries,
                      e->cold, e->links, code->nr_crossed, code->now->shared.misses, code->now->shared.callouts, code->kills,
                      e->resets, e->exits[RISCV_EXIT_NEXT], e->exits[RISCV_EXIT_LINK], e->exits[RISCV_EXIT_STEP],
-                     e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT]);
+                     e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT], code->wanderers);
     return m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
 }

@@ -189,7 +189,7 @@ struct riscv_code {
     const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2]; /* [bank][access][fp] */
     bool running_fp;                                              /* what runs is of a mode with floating point */
     unsigned running_mode;                                        /* and that mode */
-    uint64_t translated, insns, called_out, nr_linked, nr_crossed, kills, wanderers;
+    uint64_t translated, insns, called_out, nr_crossed, kills, wanderers;
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks

@@ -307,7 +307,6 @@ void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_
         code->nr_crossed++;
     }
     asm_patch(&code->cb, l->at, to);
-    code->nr_linked++;
 }
 
 static uint32_t *fetch_slot(struct riscv_code *code, unsigned bank, gva_t va)
