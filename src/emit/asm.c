@@ -37,12 +37,14 @@ static void put_modrm(struct codebuf *cb, unsigned mod, unsigned reg, unsigned r
 /* ModRM, SIB and displacement of [base + disp]; disp8 counts units of disp8_unit bytes (EVEX), 1 elsewhere. */
 static void put_modrm_mem(struct codebuf *cb, unsigned reg, struct host_mem m, int32_t disp8_unit)
 {
-    unsigned rm = m.base.n & 7;
+    unsigned rm = m.base.n & 7, log = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2;
     bool fits8 = m.disp % disp8_unit == 0 && m.disp / disp8_unit >= -128 && m.disp / disp8_unit <= 127;
     unsigned mod = m.disp == 0 && rm != RM_BP ? MOD_MEM : fits8 ? MOD_DISP8 : MOD_DISP32;
 
-    put_modrm(cb, mod, reg, rm);
-    if (rm == RM_SIB) /* rsp and r12 as a base need a SIB byte */
+    put_modrm(cb, mod, reg, m.scale ? RM_SIB : rm);
+    if (m.scale)
+        put_modrm(cb, log, m.index.n, rm);
+    else if (rm == RM_SIB) /* rsp and r12 as a base need a SIB byte */
         put_modrm(cb, 0, SIB_NO_INDEX, rm);
     if (mod == MOD_DISP8)
         codebuf_put1(cb, (uint8_t)(m.disp / disp8_unit));
@@ -52,9 +54,15 @@ static void put_modrm_mem(struct codebuf *cb, unsigned reg, struct host_mem m, i
 
 /* ---- prefixes and opcode ---- */
 
-static void put_rex_opcode(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm)
+/* Bit 3 of the index, for REX.X and its like. */
+static unsigned index_high(struct host_mem m)
 {
-    unsigned rex = (size == 8) << 3 | (reg >> 3 & 1) << 2 | (rm >> 3 & 1);
+    return m.scale ? m.index.n >> 3 & 1 : 0;
+}
+
+static void put_rex_opcode(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned x, unsigned rm)
+{
+    unsigned rex = (size == 8) << 3 | (reg >> 3 & 1) << 2 | x << 1 | (rm >> 3 & 1);
     if (rex)
         codebuf_put1(cb, (uint8_t)(0x40 | rex));
     if (opcode & P_0F)
@@ -64,13 +72,13 @@ static void put_rex_opcode(struct codebuf *cb, unsigned size, unsigned opcode, u
 
 static void put_op_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm)
 {
-    put_rex_opcode(cb, size, opcode, reg, rm);
+    put_rex_opcode(cb, size, opcode, reg, 0, rm);
     put_modrm(cb, MOD_REG, reg, rm);
 }
 
 static void put_op_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m)
 {
-    put_rex_opcode(cb, size, opcode, reg, m.base.n);
+    put_rex_opcode(cb, size, opcode, reg, index_high(m), m.base.n);
     put_modrm_mem(cb, reg, m, 1);
 }
 
@@ -78,7 +86,7 @@ static void put_op_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsig
 static void put_vex_mem(struct codebuf *cb, unsigned w, unsigned l, uint8_t opcode, unsigned reg, struct host_mem m)
 {
     uint8_t head[4] = { 0xc4, 0, 0, opcode };
-    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | 1 << 6 | (~m.base.n >> 3 & 1) << 5 | 1);
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !index_high(m) << 6 | (~m.base.n >> 3 & 1) << 5 | 1);
     head[2] = (uint8_t)(w << 7 | 0xf << 3 | l << 2);
     codebuf_put(cb, head, sizeof(head));
     put_modrm_mem(cb, reg, m, 1);
@@ -88,7 +96,7 @@ static void put_vex_mem(struct codebuf *cb, unsigned w, unsigned l, uint8_t opco
 static void put_evex_mem(struct codebuf *cb, uint8_t opcode, unsigned reg, struct host_mem m)
 {
     uint8_t head[5] = { 0x62, 0, 0x7c, 0x48, opcode };
-    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | 1 << 6 | (~m.base.n >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4 | 1);
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !index_high(m) << 6 | (~m.base.n >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4 | 1);
     codebuf_put(cb, head, sizeof(head));
     put_modrm_mem(cb, reg, m, 64);
 }
@@ -116,10 +124,10 @@ static void put_opcode(struct codebuf *cb, unsigned opcode)
 }
 
 /* Mandatory prefix, REX, opcode. */
-static void put_head(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned index, unsigned rm)
+static void put_head(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned x, unsigned rm)
 {
     static const uint8_t prefix[] = { 0, 0x66, 0xf3, 0xf2 };
-    unsigned rex = (size == 8) << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (rm >> 3 & 1);
+    unsigned rex = (size == 8) << 3 | (reg >> 3 & 1) << 2 | x << 1 | (rm >> 3 & 1);
     if (opcode >> 12)
         codebuf_put1(cb, prefix[opcode >> 12 & 3]);
     if (rex || size == 1)
@@ -135,27 +143,16 @@ void asm_insn_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned r
 
 void asm_insn_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m)
 {
-    put_head(cb, size, opcode, reg, 0, m.base.n);
+    put_head(cb, size, opcode, reg, index_high(m), m.base.n);
     put_modrm_mem(cb, reg, m, 1);
 }
 
-void asm_insn_sib(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_sib m)
-{
-    unsigned log = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2;
-    put_head(cb, size, opcode, reg, m.index.n, m.base.n);
-    bool small = m.disp == (int8_t)m.disp, none = m.disp == 0 && (m.base.n & 7) != RM_BP;
-    put_modrm(cb, none ? MOD_MEM : small ? MOD_DISP8 : MOD_DISP32, reg, RM_SIB);
-    put_modrm(cb, log, m.index.n, m.base.n);
-    if (!none)
-        put_alu_imm(cb, m.disp);
-}
-
-static void put_vex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+static void put_vex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned x, unsigned rm)
 {
     uint8_t head[4] = { 0xc4, 0, 0, (uint8_t)opcode };
-    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | 1 << 6 | (~rm >> 3 & 1) << 5 | (opcode >> 8 & 3));
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !x << 6 | (~rm >> 3 & 1) << 5 | (opcode >> 8 & 3));
     head[2] = (uint8_t)(w << 7 | (~v & 15) << 3 | (opcode >> 12 & 3));
-    if (!w && (opcode & 0x300) == ASM_0F && rm < 8) { /* the short form */
+    if (!w && (opcode & 0x300) == ASM_0F && rm < 8 && !x) { /* the short form */
         const uint8_t small[3] = { 0xc5, (uint8_t)((head[1] & 0x80) | (head[2] & 0x7f)), (uint8_t)opcode };
         codebuf_put(cb, small, sizeof(small));
         return;
@@ -165,20 +162,20 @@ static void put_vex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned re
 
 void asm_vex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
 {
-    put_vex(cb, w, opcode, reg, v, rm);
+    put_vex(cb, w, opcode, reg, v, 0, rm);
     put_modrm(cb, MOD_REG, reg, rm);
 }
 
 void asm_vex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
 {
-    put_vex(cb, w, opcode, reg, v, m.base.n);
+    put_vex(cb, w, opcode, reg, v, index_high(m), m.base.n);
     put_modrm_mem(cb, reg, m, 1);
 }
 
-static void put_evex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+static void put_evex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned x, unsigned rm)
 {
     uint8_t head[5] = { 0x62, 0, 0, 0, (uint8_t)opcode };
-    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | (~rm >> 4 & 1) << 6 | (~rm >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !x << 6 | (~rm >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4
                         | (opcode >> 8 & 3));
     head[2] = (uint8_t)(w << 7 | (~v & 15) << 3 | 1 << 2 | (opcode >> 12 & 3));
     head[3] = (uint8_t)((~v >> 4 & 1) << 3);
@@ -187,14 +184,14 @@ static void put_evex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned r
 
 void asm_evex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
 {
-    put_evex(cb, w, opcode, reg, v, rm);
+    put_evex(cb, w, opcode, reg, v, rm >> 4 & 1, rm);
     put_modrm(cb, MOD_REG, reg, rm);
 }
 
 void asm_evex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
 {
     enum { NO_DISP8 = 1 << 24 }; /* what a disp8 would count depends on the instruction */
-    put_evex(cb, w, opcode, reg, v, m.base.n);
+    put_evex(cb, w, opcode, reg, v, index_high(m), m.base.n);
     put_modrm_mem(cb, reg, m, NO_DISP8);
 }
 
@@ -256,13 +253,13 @@ void asm_mov(struct codebuf *cb, unsigned size, struct host_gpr dst, struct host
 void asm_mov_imm(struct codebuf *cb, struct host_gpr dst, uint64_t v)
 {
     if (v <= UINT32_MAX) {
-        put_rex_opcode(cb, 4, OPC_MOV_IMM + (dst.n & 7), 0, dst.n);
+        put_rex_opcode(cb, 4, OPC_MOV_IMM + (dst.n & 7), 0, 0, dst.n);
         codebuf_put4(cb, (uint32_t)v);
     } else if ((int64_t)v == (int32_t)v) {
         put_op_reg(cb, 8, OPC_MOV_IMM32_SX, 0, dst.n);
         codebuf_put4(cb, (uint32_t)v);
     } else {
-        put_rex_opcode(cb, 8, OPC_MOV_IMM + (dst.n & 7), 0, dst.n);
+        put_rex_opcode(cb, 8, OPC_MOV_IMM + (dst.n & 7), 0, 0, dst.n);
         codebuf_put8(cb, v);
     }
 }
@@ -291,12 +288,12 @@ void asm_alu_mem(struct codebuf *cb, enum host_alu op, unsigned size, struct hos
 
 void asm_push(struct codebuf *cb, struct host_gpr r)
 {
-    put_rex_opcode(cb, 4, OPC_PUSH + (r.n & 7), 0, r.n);
+    put_rex_opcode(cb, 4, OPC_PUSH + (r.n & 7), 0, 0, r.n);
 }
 
 void asm_pop(struct codebuf *cb, struct host_gpr r)
 {
-    put_rex_opcode(cb, 4, OPC_POP + (r.n & 7), 0, r.n);
+    put_rex_opcode(cb, 4, OPC_POP + (r.n & 7), 0, 0, r.n);
 }
 
 void asm_pushfq(struct codebuf *cb)

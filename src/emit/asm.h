@@ -22,17 +22,12 @@ struct host_mask {
     uint8_t n;
 }; /* k0..k7 */
 
-/* [base + disp] */
+/* [base + disp], or [base + index * scale + disp] */
 struct host_mem {
     struct host_gpr base;
     int32_t disp;
-};
-
-/* [base + index * scale + disp]; scale 1, 2, 4, 8; index is not rsp */
-struct host_sib {
-    struct host_gpr base, index;
-    uint8_t scale;
-    int32_t disp;
+    struct host_gpr index; /* where scale is not 0; not rsp */
+    uint8_t scale;         /* 0, 1, 2, 4, 8 */
 };
 
 /* Arithmetic of the 80/81/83 group, in its encoding order. */
@@ -63,7 +58,12 @@ enum { ASM_0F = 1 << 8, ASM_0F38 = 2 << 8, ASM_0F3A = 3 << 8, ASM_66 = 1 << 12, 
 
 static inline struct host_mem host_mem(struct host_gpr base, int32_t disp)
 {
-    return (struct host_mem){ base, disp };
+    return (struct host_mem){ .base = base, .disp = disp };
+}
+
+static inline struct host_mem host_mem_indexed(struct host_gpr base, struct host_gpr index, unsigned scale, int32_t disp)
+{
+    return (struct host_mem){ .base = base, .disp = disp, .index = index, .scale = (uint8_t)scale };
 }
 
 /* General registers; size is 4 or 8 bytes (4 clears the upper half of a destination register). */
@@ -87,7 +87,6 @@ void asm_ret(struct codebuf *cb);
  * size 1 has bytes of registers 4..7 be spl..dil. An immediate is put behind by the caller. */
 void asm_insn_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm);
 void asm_insn_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m);
-void asm_insn_sib(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_sib m);
 /* The same with VEX: w is VEX.W, v the register in VEX.vvvv (0 where there is none); 128 bits or scalar. */
 void asm_vex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm);
 void asm_vex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m);

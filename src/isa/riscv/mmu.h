@@ -30,15 +30,26 @@ enum riscv_bank {
 };
 enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024, RISCV_SPACES = 8 };
 #define RISCV_NO_TAG (~0ULL) /* no page's */
-/* A page that there is not: its addresses are not canonical, and no RAM. Translated code that accesses it hits, at `host` of what
- * knows no page, where nothing can be accessed (riscv_tlb.nowhere). */
+/* A page that there is not: its addresses are not canonical, and no RAM. Translated code that accesses it hits, and gets where
+ * nothing can be accessed (riscv_tlb.nowhere). */
 #define RISCV_SITE_NONE (1ULL << 62)
 
 /* A page as translated code knows it (translate.h). */
 struct riscv_site {
-    uint64_t page; /* virtual, or RISCV_SITE_NONE */
-    uint64_t host; /* its host address, or riscv_tlb.nowhere */
+    uint64_t page;    /* virtual, or RISCV_SITE_NONE */
+    uint64_t to_host; /* host address - virtual address */
 };
+
+/* The site of a page, by where its first byte is in the host. */
+static inline struct riscv_site riscv_site(uint64_t page, const uint8_t *host)
+{
+    return (struct riscv_site){ .page = page, .to_host = (uint64_t)host - page };
+}
+
+static inline const uint8_t *riscv_site_host(const struct riscv_site *s)
+{
+    return (const uint8_t *)(s->page + s->to_host);
+}
 
 struct riscv_tlb_entry {
     uint64_t tag[3];  /* by enum riscv_access: virtual page, or RISCV_NO_TAG */

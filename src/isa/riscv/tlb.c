@@ -15,7 +15,7 @@ enum { SATP_ASID_SHIFT = 44 };
 
 static struct riscv_site nothing(const struct riscv_tlb *tlb)
 {
-    return (struct riscv_site){ .page = RISCV_SITE_NONE, .host = (uint64_t)tlb->nowhere };
+    return riscv_site(RISCV_SITE_NONE, tlb->nowhere);
 }
 
 static void clear(struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, size_t nr)
@@ -247,7 +247,7 @@ void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct r
         e->tag[RISCV_WRITE] = tag;
     if (access == RISCV_WRITE) /* no page can be written but not read; PMP has seen to it that the same holds for its regions */
         e->tag[RISCV_READ] = tag;
-    const struct riscv_site here = { .page = tag, .host = tag + to_host };
+    const struct riscv_site here = { .page = tag, .to_host = to_host };
     e->site[RISCV_READ] = e->tag[RISCV_READ] == tag ? here : nothing(tlb);
     e->site[RISCV_WRITE] = e->tag[RISCV_WRITE] == tag && plain(c, host) ? here : nothing(tlb);
 }
@@ -257,14 +257,14 @@ bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va)
     struct riscv_tlb_entry *e = riscv_tlb_entry(c->tlb, c->bank, va);
     gva_t page = va & GPAGE_MASK;
     if (e->tag[RISCV_WRITE] == page && e->site[RISCV_WRITE].page != page && plain(c, (const uint8_t *)(page + e->to_host)))
-        e->site[RISCV_WRITE] = (struct riscv_site){ .page = page, .host = page + e->to_host };
+        e->site[RISCV_WRITE] = (struct riscv_site){ .page = page, .to_host = e->to_host };
     return e->site[RISCV_WRITE].page == page;
 }
 
 static void drop_stores_of(const struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, size_t nr, const uint8_t *page)
 {
     for (size_t k = 0; k < nr; k++)
-        if (!page || entry[k].site[RISCV_WRITE].host == (uint64_t)page) {
+        if (!page || riscv_site_host(&entry[k].site[RISCV_WRITE]) == page) {
             entry[k].site[RISCV_WRITE] = nothing(tlb);
             if (!page) /* the next store enters it anew, and then it may have no code */
                 entry[k].tag[RISCV_WRITE] = RISCV_NO_TAG;

@@ -216,16 +216,16 @@ static int32_t jump_at(unsigned mode)
 static void jump_to_rax(struct rvx *x)
 {
     int32_t at = jump_at(x->mode & ~(unsigned)RISCV_MODE_PLAIN);
-    struct host_sib entry = { HOST_RBP, HOST_RCX, 8, at + (int32_t)offsetof(struct riscv_jump, pc) };
+    struct host_mem entry = host_mem_indexed(HOST_RBP, HOST_RCX, 8, at + (int32_t)offsetof(struct riscv_jump, pc));
     asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
     asm_insn_reg(x->cb, 4, 0xc1, 5, H_RCX); /* shr ecx, imm8 */
     codebuf_put1(x->cb, RISCV_JUMP_SHIFT);
     asm_alu(x->cb, HOST_XOR, 4, HOST_RCX, HOST_RAX);
     asm_alu_imm(x->cb, HOST_AND, 4, HOST_RCX, (RISCV_JUMPS - 1) * 2); /* entries are 16 bytes, pcs are even */
-    asm_insn_sib(x->cb, 8, 0x3b, H_RAX, entry);
+    asm_insn_mem(x->cb, 8, 0x3b, H_RAX, entry);
     (void)asm_jcc(x->cb, CC_NE, x->code->stub_jump[x->mode & ~(unsigned)RISCV_MODE_PLAIN]);
     entry.disp = at + (int32_t)offsetof(struct riscv_jump, code);
-    asm_insn_sib(x->cb, 4, 0xff, 4, entry); /* jmp [] */
+    asm_insn_mem(x->cb, 4, 0xff, 4, entry); /* jmp [] */
 }
 
 static void jump_register(struct rvx *x, const struct rvx_insn *n)

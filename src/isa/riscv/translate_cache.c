@@ -184,11 +184,11 @@ void *riscv_code_alloc(struct riscv_code *code, size_t bytes)
 
 /* ---- what is remembered ---- */
 
-static void clear_known(struct riscv_known *known, uint64_t nowhere, const uint32_t next_site[2])
+static void clear_known(struct riscv_known *known, const uint8_t *nowhere, const uint32_t next_site[2])
 {
     for (unsigned w = 0; w < 2; w++)
         for (unsigned k = 0; k < RISCV_SITES && k < next_site[w]; k++)
-            known->site[w][k] = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = nowhere };
+            known->site[w][k] = riscv_site(RISCV_SITE_NONE, nowhere);
     memset(known->fetch, 0, sizeof(known->fetch));
 }
 
@@ -203,7 +203,7 @@ static void forget_own(struct riscv_code *code, unsigned n)
 {
     static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
     struct riscv_frame *f = code->frame[n];
-    clear_known(&f->own.known, (uint64_t)code->cpu->tlb->nowhere, code->seen[n] == UINT64_MAX ? all : code->next_site[2]);
+    clear_known(&f->own.known, code->cpu->tlb->nowhere, code->seen[n] == UINT64_MAX ? all : code->next_site[2]);
     clear_jumps(f->own.jump, 2);
     code->seen[n] = code->cpu->tlb->space[n].flushes;
 }
@@ -213,7 +213,7 @@ static void forget_shared(struct riscv_code *code, unsigned which)
     static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
     struct riscv_frame *f = code->frame[0];
     uint64_t *seen = which ? &code->seen_all : &code->seen_shared;
-    clear_known(&f->shared.known[which], (uint64_t)code->cpu->tlb->nowhere, *seen == UINT64_MAX ? all : code->next_site[which]);
+    clear_known(&f->shared.known[which], code->cpu->tlb->nowhere, *seen == UINT64_MAX ? all : code->next_site[which]);
     if (which)
         clear_jumps(&f->shared.jump[0], 4); /* M, BARE */
     else
@@ -225,8 +225,8 @@ static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, u
 {
     struct riscv_site *s = known->site[1];
     for (unsigned k = 0; k < nr && k < RISCV_SITES; k++)
-        if (!page || s[k].host == (uint64_t)page)
-            s[k] = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = (uint64_t)code->cpu->tlb->nowhere };
+        if (!page || riscv_site_host(&s[k]) == page)
+            s[k] = riscv_site(RISCV_SITE_NONE, code->cpu->tlb->nowhere);
 }
 
 void riscv_code_follow(struct riscv_code *code)

@@ -101,8 +101,7 @@ void rvx_lea(struct rvx *x, unsigned size, unsigned dst, unsigned base, int32_t 
 
 void rvx_lea_sib(struct rvx *x, unsigned size, unsigned dst, unsigned base, unsigned index, unsigned scale)
 {
-    unsigned log = scale == 8 ? 3 : scale == 4 ? 2 : scale == 2;
-    asm_insn_sib(x->cb, size, OP_LEA, dst, (struct host_sib){ hg(base), hg(index), (uint8_t)(1U << log), 0 });
+    asm_insn_mem(x->cb, size, OP_LEA, dst, host_mem_indexed(hg(base), hg(index), scale, 0));
 }
 
 struct rvx_tail *rvx_tail(struct rvx *x, int kind, size_t from)

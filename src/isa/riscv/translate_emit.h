@@ -2,7 +2,7 @@
 /*
  * What the parts of the RISC-V translator share: where guest registers live, the work in progress, and short emitters.
  *
- * Host registers: rbp the frame, rax and rcx scratch, rdx and r15 host addresses of groups of accesses, rsp the host's stack; the
+ * Host registers: rbp the frame, rax and rcx scratch, rdx and r15 for groups of accesses, rsp the host's stack; the
  * rest hold guest registers. In vector registers 0 and 1 are scratch.
  */
 #ifndef DOPPEL_ISA_RISCV_TRANSLATE_EMIT_H
@@ -40,13 +40,14 @@ static inline unsigned f_host(unsigned guest)
     return guest < 6 ? 2 + guest : guest >= 10 && guest < 18 ? guest - 2 : (unsigned)IN_MEMORY;
 }
 
-/* Accesses off one guest register whose host address a host register holds. */
+/* Accesses off one guest register that were checked together. A host register holds what leads from the guest's addresses to the
+ * host's; or, where the base lives in memory, the host address of what it was when the group began. */
 struct rvx_group {
     bool on;
     uint8_t base;   /* guest register */
     bool writes;    /* checked for writing */
     int32_t delta;  /* the base's value now minus its value when the group began */
-    int32_t lo, hi; /* what was checked, relative to the base's value then; the host register holds the host address of lo */
+    int32_t lo, hi; /* what was checked, relative to the base's value then */
     unsigned last;  /* instruction that used it last */
 };
 
@@ -55,7 +56,7 @@ struct rvx_tail {
     enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_NAN } kind;
     size_t from;       /* the rel32 that leads here */
     size_t again;      /* RVX_MISS: position of the check; RVX_NAN: where to go on */
-    uint8_t reg;       /* RVX_MISS: host register of the address minus the site's page; RVX_NAN: vector register */
+    uint8_t reg;       /* RVX_NAN: vector register */
     bool single;       /* RVX_NAN: of binary32 */
     bool back, second; /* RVX_LINK: see struct riscv_link */
     struct riscv_miss miss;
@@ -174,9 +175,8 @@ extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_
 bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 /* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */
 bool rvx_compare(struct rvx *x, const struct riscv_insn *i, enum host_cc *ret_cc);
-/* The host address of [rs1 + imm, + size) for the access in *ret_base + *ret_disp. */
-void rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access, unsigned *ret_base,
-                int32_t *ret_disp);
+/* Where [base + imm, + size) is in the host, after a check that it may be accessed so; may be relative to rax. rcx is free. */
+struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access);
 
 /* ---- translate_cache.c ---- */
 /* Frame offset of the entry of known.fetch for va. */

@@ -330,14 +330,13 @@ static bool move_in(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 static bool load(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     bool single = arg & SINGLE;
-    unsigned base, d = dst(i->rd);
-    int32_t disp;
+    unsigned d = dst(i->rd);
     if (!x->fp)
         return false;
-    rvx_access(x, i->rs1, i->imm, single ? 4 : 8, RISCV_READ, &base, &disp);
+    struct host_mem m = rvx_access(x, i->rs1, i->imm, single ? 4 : 8, RISCV_READ);
     if (single)
         d = X0;
-    rvx_vec_mem(x->cb, 0, single ? OP_MOVSS_LOAD : OP_MOVSD_LOAD, d, 0, host_mem(hg(base), disp));
+    rvx_vec_mem(x->cb, 0, single ? OP_MOVSS_LOAD : OP_MOVSD_LOAD, d, 0, m);
     if (single)
         box(x, i->rd, d);
     else
@@ -348,12 +347,10 @@ static bool load(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 static bool store(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     bool single = arg & SINGLE;
-    unsigned base;
-    int32_t disp;
     if (!x->fp)
         return false;
-    rvx_access(x, i->rs1, i->imm, single ? 4 : 8, RISCV_WRITE, &base, &disp);
-    rvx_vec_mem(x->cb, 0, single ? OP_MOVSS_STORE : OP_MOVSD_STORE, use(x, i->rs2, X0), 0, host_mem(hg(base), disp));
+    struct host_mem m = rvx_access(x, i->rs1, i->imm, single ? 4 : 8, RISCV_WRITE);
+    rvx_vec_mem(x->cb, 0, single ? OP_MOVSS_STORE : OP_MOVSD_STORE, use(x, i->rs2, X0), 0, m);
     return true;
 }
 

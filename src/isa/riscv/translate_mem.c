@@ -3,7 +3,8 @@
  * Translation of memory accesses: checks at sites, groups of accesses off one register, integer loads and stores.
  *
  * A check takes the address, less the page the site saw last; what is left must be an offset at which the whole access lies in
- * the page; then the page's host address is added. A group is checked at its first access, for all of its extent.
+ * the page. The access itself adds to the guest's address what the site says leads to the host's: it waits for no check. A group
+ * is checked at its first access, for all of its extent.
  */
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
@@ -84,19 +85,18 @@ static int32_t new_site(struct rvx *x, enum riscv_access access)
     return known + (int32_t)sizeof(struct riscv_site) * ((access == RISCV_WRITE) * RISCV_SITES + (int32_t)n);
 }
 
-/* rax = the TLB's entry for the address in reg. */
-static void find_entry(struct rvx *x, unsigned reg)
+/* rax = the TLB's entry for the address in rcx. */
+static void find_entry(struct rvx *x)
 {
-    enum { ENTRY_SHIFT = 6 };
-    asm_mov(x->cb, 4, HOST_RAX, hg(reg));
-    asm_insn_reg(x->cb, 4, 0xc1, 5, H_RAX); /* shr eax, imm8 */
+    enum { ENTRY_SHIFT = 6, OP_RORX = ASM_0F3A | ASM_F2 | 0xf0 };
+    asm_vex_reg(x->cb, 0, OP_RORX, H_RAX, 0, H_RCX);
     codebuf_put1(x->cb, GPAGE_SHIFT - ENTRY_SHIFT);
     asm_alu_imm(x->cb, HOST_AND, 4, HOST_RAX, (RISCV_TLB_ENTRIES - 1) << ENTRY_SHIFT);
     asm_insn_mem(x->cb, 8, OP_ADD_R_RM, H_RAX, at_rbp(FRAME(shared.tlb) + 8 * (int32_t)x->bank));
 }
 
-/* reg = the host address of [base + lo, base + hi), if it is all in the page that the site knows; or the TLB, where the access is
- * known to change pages often. */
+/* Goes on if [base + lo, base + hi) is all in the page that the site knows; or the TLB, where the access is known to change pages
+ * often. reg is then what leads from the guest's address to the host's. */
 static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
 {
     unsigned h = rvx_wander_hash(x->insn[x->k].pc);
@@ -104,26 +104,32 @@ static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_
     int32_t site = wanders ? 0 : new_site(x, access);
     struct host_mem at = wanders ? host_mem(HOST_RAX, rvx_site_of_entry(access)) : at_rbp(site);
     size_t again = x->cb->pos;
-    if (x->known >> base & 1)
-        asm_mov_imm(x->cb, hg(reg), x->known_value[base] + (uint64_t)(int64_t)lo);
+    if ((x->known >> base & 1) && x_host(base) == IN_MEMORY)
+        asm_mov_imm(x->cb, HOST_RCX, x->known_value[base] + (uint64_t)(int64_t)lo);
     else
-        rvx_lea(x, 8, reg, rvx_use(x, base, reg), lo);
+        rvx_lea(x, 8, H_RCX, rvx_use(x, base, H_RCX), lo);
     if (wanders)
-        find_entry(x, reg);
-    asm_insn_mem(x->cb, 8, OP_SUB_R_RM, reg, at);
-    asm_alu_imm(x->cb, HOST_CMP, 8, hg(reg), (int32_t)GPAGE_SIZE - (hi - lo));
+        find_entry(x);
+    asm_insn_mem(x->cb, 8, OP_SUB_R_RM, H_RCX, at);
+    asm_alu_imm(x->cb, HOST_CMP, 8, HOST_RCX, (int32_t)GPAGE_SIZE - (hi - lo));
     struct rvx_tail *t = rvx_tail(x, RVX_MISS, asm_jcc(x->cb, CC_A, NULL));
     if (t) {
         t->again = again;
-        t->reg = (uint8_t)reg;
         t->miss = (struct riscv_miss){
             .site = site, .bytes = (uint32_t)(hi - lo), .access = (uint8_t)access, .pc = x->insn[x->k].pc
         };
         t->miss.insns = rvx_uncounted(x, false);
-        t->miss.group = !x->plain && reg != H_RCX;
+        t->miss.group = !x->plain && reg != H_RAX;
     }
-    at.disp += (int32_t)offsetof(struct riscv_site, host);
-    asm_insn_mem(x->cb, 8, OP_ADD_R_RM, reg, at);
+    at.disp += (int32_t)offsetof(struct riscv_site, to_host);
+    asm_load(x->cb, 8, hg(reg), at);
+}
+
+/* Makes of it a host address, where the guest's is in no register that could be the base. */
+static void add_base(struct rvx *x, unsigned reg, unsigned base)
+{
+    if (base && x_host(base) == IN_MEMORY)
+        asm_insn_mem(x->cb, 8, OP_ADD_R_RM, reg, x_mem(base));
 }
 
 /* A group that covers the access; NULL: none. */
@@ -152,27 +158,27 @@ static unsigned place_for(const struct rvx *x, unsigned base)
     return best;
 }
 
-void rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access, unsigned *ret_base,
-                int32_t *ret_disp)
+struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access)
 {
     int32_t lo = imm, hi = imm + (int32_t)size;
     struct rvx_group *g = find_group(x, base, imm, size, access == RISCV_WRITE);
+    unsigned reg = H_RAX, host = base ? x_host(base) : (unsigned)IN_MEMORY;
     if (!g && !x->plain && extent(x, base, access, &lo, &hi) > 1) {
         unsigned n = place_for(x, base);
         g = &x->group[n];
         g->on = false;
         check(x, GROUP_REG[n], base, lo, hi, access);
+        add_base(x, GROUP_REG[n], base);
         *g = (struct rvx_group){ .on = true, .base = (uint8_t)base, .writes = access == RISCV_WRITE, .lo = lo, .hi = hi };
     }
     if (g) {
         g->last = x->k;
-        *ret_base = GROUP_REG[g - x->group];
-        *ret_disp = g->delta + imm - g->lo;
-        return;
+        reg = GROUP_REG[g - x->group];
+    } else {
+        check(x, H_RAX, base, lo, hi, access);
+        add_base(x, H_RAX, base);
     }
-    check(x, H_RCX, base, lo, hi, access);
-    *ret_base = H_RCX;
-    *ret_disp = 0;
+    return host == IN_MEMORY ? host_mem(hg(reg), (g ? g->delta : 0) + imm) : host_mem_indexed(hg(host), hg(reg), 1, imm);
 }
 
 /* ---- loads and stores ---- */
@@ -184,21 +190,17 @@ static bool load(struct rvx *x, const struct riscv_insn *i, unsigned arg)
         unsigned op;
     } how[] = { { 1, 8, ASM_0F | 0xbe }, { 2, 8, ASM_0F | 0xbf }, { 4, 8, 0x63 }, { 8, 8, 0x8b },
                 { 1, 4, ASM_0F | 0xb6 }, { 2, 4, ASM_0F | 0xb7 }, { 4, 4, 0x8b } };
-    unsigned base, d = rvx_dst(x, i->rd);
-    int32_t disp;
-    rvx_access(x, i->rs1, i->imm, how[arg].size, RISCV_READ, &base, &disp);
-    asm_insn_mem(x->cb, how[arg].width, how[arg].op, d, host_mem(hg(base), disp));
+    unsigned d = rvx_dst(x, i->rd);
+    struct host_mem m = rvx_access(x, i->rs1, i->imm, how[arg].size, RISCV_READ);
+    asm_insn_mem(x->cb, how[arg].width, how[arg].op, d, m);
     rvx_set(x, i->rd, d);
     return true;
 }
 
 static bool store(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    unsigned base;
-    int32_t disp;
-    rvx_access(x, i->rs1, i->imm, arg, RISCV_WRITE, &base, &disp);
-    unsigned v = rvx_use(x, i->rs2, H_RAX);
-    struct host_mem m = host_mem(hg(base), disp);
+    struct host_mem m = rvx_access(x, i->rs1, i->imm, arg, RISCV_WRITE);
+    unsigned v = rvx_use(x, i->rs2, H_RCX);
     switch (arg) {
     case 1: asm_insn_mem(x->cb, 1, 0x88, v, m); break;
     case 2: asm_insn_mem(x->cb, 2, ASM_66 | 0x89, v, m); break;

@@ -71,8 +71,7 @@ static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
         return leave(code, m, RISCV_EXIT_NEXT);
     if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va))) {
         if (m->site)
-            *(struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site) = (struct riscv_site){ .page = va & GPAGE_MASK,
-                                                                                             .host = (uint64_t)host };
+            *(struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site) = riscv_site(va & GPAGE_MASK, host);
         return 0;
     }
     return leave(code, m, crosses && m->group ? RISCV_EXIT_PLAIN : RISCV_EXIT_STEP);
@@ -284,7 +283,7 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
     asm_insn_mem(cb, 8, OP_MOVSXD, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, site)));
     asm_alu(cb, HOST_ADD, 8, HOST_RSI, HOST_RBP);
     asm_store(cb, 8, host_mem(HOST_RSI, 0), HOST_RCX);
-    asm_load(cb, 8, HOST_RCX, host_mem(HOST_RDX, site + (int32_t)offsetof(struct riscv_site, host)));
+    asm_load(cb, 8, HOST_RCX, host_mem(HOST_RDX, site + (int32_t)offsetof(struct riscv_site, to_host)));
     asm_store(cb, 8, host_mem(HOST_RSI, 8), HOST_RCX);
     asm_pop(cb, HOST_RSI);
     asm_pop(cb, HOST_RDX);
@@ -301,7 +300,7 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
 /* Looks the address in rax up in code->places. rcx and rdx are free. */
 static const uint8_t *put_jump(struct codebuf *cb, unsigned mode, const uint8_t *stub_pc)
 {
-    struct host_sib fetch = { HOST_RBP, HOST_RDX, 4, rvx_fetch_at(mode / 2, 0) };
+    struct host_mem fetch = host_mem_indexed(HOST_RBP, HOST_RDX, 4, rvx_fetch_at(mode / 2, 0));
     codebuf_align(cb, 16);
     const uint8_t *here = codebuf_here(cb);
     asm_mov(cb, 4, HOST_RCX, HOST_RAX);
@@ -320,7 +319,7 @@ static const uint8_t *put_jump(struct codebuf *cb, unsigned mode, const uint8_t 
     asm_insn_reg(cb, 4, 0xc1, 5, H_RDX);
     codebuf_put1(cb, GPAGE_SHIFT);
     asm_alu_imm(cb, HOST_AND, 4, HOST_RDX, RISCV_FETCHES - 1);
-    asm_insn_sib(cb, 4, 0x8b, H_RDX, fetch);
+    asm_insn_mem(cb, 4, 0x8b, H_RDX, fetch);
     asm_insn_mem(cb, 4, OP_CMP_R_RM, H_RDX, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, id)));
     (void)asm_jcc(cb, CC_NE, stub_pc);
     asm_insn_mem(cb, 4, 0xff, 4, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, code))); /* jmp [] */
@@ -371,12 +370,10 @@ static void put_miss_tail(struct rvx *x, const struct rvx_tail *t)
     *m = t->miss;
     m->left = SITE_MISSES;
     if (m->site)
-        asm_insn_mem(cb, 8, 0x03, t->reg, at_rbp(m->site + (int32_t)offsetof(struct riscv_site, page)));
+        asm_insn_mem(cb, 8, 0x03, H_RCX, at_rbp(m->site + (int32_t)offsetof(struct riscv_site, page)));
     else
-        asm_insn_mem(cb, 8, 0x03, t->reg, host_mem(HOST_RAX, rvx_site_of_entry((enum riscv_access)m->access)));
+        asm_insn_mem(cb, 8, 0x03, H_RCX, host_mem(HOST_RAX, rvx_site_of_entry((enum riscv_access)m->access)));
     x->miss[x->nr_misses++] = m;
-    if (t->reg != H_RCX)
-        asm_mov(cb, 8, HOST_RCX, hg(t->reg));
     asm_mov_imm(cb, HOST_RAX, (uint64_t)m);
     (void)asm_call(cb, m->site ? x->code->stub_miss[x->bank][m->access][x->fp] : x->code->stub_slow[x->fp]);
     (void)asm_jmp(cb, cb->rx + t->again);
