@@ -314,8 +314,10 @@ static void put_body(struct rvx *x)
         x->at[x->k] = (uint16_t)(x->cb->pos - x->entry);
         x->counts[x->k] = (uint8_t)rvx_uncounted(x, false);
         instruction(x);
-        if (x->skip && x->k + 1 < x->nr)
-            x->at[x->k + 1] = x->at[x->k];
+        if (x->skip && x->k + 1 < x->nr) { /* a fault is the first one's */
+            x->at[x->k + 1] = (uint16_t)(x->cb->pos - x->entry);
+            x->counts[x->k + 1] = (uint8_t)(x->counts[x->k] + 1);
+        }
     }
     fall_out(x);
 }

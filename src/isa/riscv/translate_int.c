@@ -12,7 +12,12 @@ enum {
     OP_GRP3 = 0xf7,
     OP_IMUL = ASM_0F | 0xaf,
     OP_TEST = 0x85,
-    OP_MOVZX8 = ASM_0F | 0xb6
+    OP_MOV_R_RM = 0x8b,
+    OP_MOVZX8 = ASM_0F | 0xb6,
+    OP_MOVZX16 = ASM_0F | 0xb7,
+    OP_MOVSX8 = ASM_0F | 0xbe,
+    OP_MOVSX16 = ASM_0F | 0xbf,
+    OP_ANDN = ASM_0F38 | 0xf2
 };
 enum { GRP3_NEG = 3, GRP3_MUL = 4, GRP3_IMUL = 5, GRP3_DIV = 6, GRP3_IDIV = 7 };
 enum { SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
@@ -93,15 +98,42 @@ static bool add(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     return true;
 }
 
+/* Flags of a comparison of two guest registers, or with imm where b is NO_REG. */
+enum { NO_REG = 32 };
+static void compare(struct rvx *x, unsigned a, unsigned b, int32_t imm, unsigned scratch)
+{
+    if (b != NO_REG && b != 0)
+        rvx_alu_guest(x, HOST_CMP, 8, rvx_use(x, a, scratch), b);
+    else if (x_host(a) == IN_MEMORY && a)
+        asm_alu_mem_imm(x->cb, HOST_CMP, 8, x_mem(a), imm);
+    else if (imm == 0 && a)
+        asm_insn_reg(x->cb, 8, OP_TEST, x_host(a), x_host(a));
+    else
+        asm_alu_imm(x->cb, HOST_CMP, 8, hg(rvx_use(x, a, scratch)), imm);
+}
+
+/* rd = a cc b, or imm. */
+static bool set_if(struct rvx *x, unsigned rd, unsigned a, unsigned b, int32_t imm, unsigned cc)
+{
+    unsigned d = rvx_dst(x, rd);
+    bool apart = d != x_host(a) && (b == NO_REG || d != x_host(b));
+    if (!rd)
+        return true;
+    if (apart) /* cleared before, not extended after */
+        asm_alu(x->cb, HOST_XOR, 4, hg(d), hg(d));
+    compare(x, a, b, imm, H_RCX);
+    asm_insn_reg(x->cb, 1, ASM_0F | 0x90 | cc, 0, apart ? d : H_RAX);
+    if (!apart)
+        asm_insn_reg(x->cb, 4, OP_MOVZX8, d, H_RAX);
+    rvx_set(x, rd, d);
+    return true;
+}
+
 static bool compare_set(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    unsigned a = rvx_use(x, i->rs1, H_RAX);
-    rvx_alu_guest(x, HOST_CMP, 8, a, i->rs2);
-    asm_insn_reg(x->cb, 1, ASM_0F | 0x90 | arg, 0, H_RAX);
-    unsigned d = rvx_dst(x, i->rd);
-    asm_insn_reg(x->cb, 4, OP_MOVZX8, d, H_RAX);
-    rvx_set(x, i->rd, d);
-    return true;
+    if (i->rs1 == 0) /* is it not 0, or above 0? */
+        return set_if(x, i->rd, i->rs2, NO_REG, 0, arg == CC_B ? CC_NE : CC_G);
+    return set_if(x, i->rd, i->rs1, i->rs2, 0, arg);
 }
 
 /* shlx d, a, count and the like take the count modulo 32 or 64, as RISC-V does. */
@@ -174,11 +206,33 @@ static bool addiw(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     return true;
 }
 
+/* not, and and behind it. */
+static bool and_not(struct rvx *x, const struct riscv_insn *i)
+{
+    const struct rvx_insn *next = &x->insn[x->k + 1];
+    unsigned rd = i->rd;
+    if (x->k + 1 == x->nr || next->i.step != rv_and || next->enters || next->i.rd != rd || (next->i.rs1 != rd && next->i.rs2 != rd))
+        return false;
+    unsigned other = next->i.rs1 == rd ? next->i.rs2 : next->i.rs1;
+    if (other == rd || other == 0)
+        return false;
+    unsigned d = rvx_dst(x, rd), a = rvx_use(x, i->rs1, H_RAX);
+    if (x_host(other) == IN_MEMORY)
+        asm_vex_mem(x->cb, 1, OP_ANDN, d, a, x_mem(other));
+    else
+        asm_vex_reg(x->cb, 1, OP_ANDN, d, a, x_host(other));
+    rvx_set(x, rd, d);
+    x->skip = 1;
+    return true;
+}
+
 static bool binary_imm(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     if (!i->rd)
         return true;
-    if (arg == HOST_AND && i->imm == 0xff) { /* zero-extends a byte */
+    if (arg == HOST_XOR && i->imm == -1 && i->rs1 && and_not(x, i))
+        return true;
+    if (arg == HOST_AND && i->imm == 0xff && i->rs1) { /* zero-extends a byte */
         unsigned a = rvx_use(x, i->rs1, H_RAX), d = rvx_dst(x, i->rd);
         asm_insn_reg(x->cb, a >= H_RSP ? 1 : 4, OP_MOVZX8, d, a);
         rvx_set(x, i->rd, d);
@@ -198,12 +252,9 @@ static bool binary_imm(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 
 static bool compare_set_imm(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    unsigned a = rvx_use(x, i->rs1, H_RAX), d = rvx_dst(x, i->rd);
-    asm_alu_imm(x->cb, HOST_CMP, 8, hg(a), i->imm);
-    asm_insn_reg(x->cb, 1, ASM_0F | 0x90 | arg, 0, H_RAX);
-    asm_insn_reg(x->cb, 4, OP_MOVZX8, d, H_RAX);
-    rvx_set(x, i->rd, d);
-    return true;
+    if (arg == CC_B && i->imm == 1)
+        return set_if(x, i->rd, i->rs1, NO_REG, 0, CC_E);
+    return set_if(x, i->rd, i->rs1, NO_REG, i->imm, arg);
 }
 
 static void put_shift(struct rvx *x, unsigned size, unsigned op, unsigned host, unsigned count)
@@ -214,22 +265,72 @@ static void put_shift(struct rvx *x, unsigned size, unsigned op, unsigned host, 
     codebuf_put1(x->cb, (uint8_t)count);
 }
 
-/* slli by 32 with srli by 32 - n behind it is how code without Zba zero-extends 32 bits, and multiplies by 2^n. */
-static bool zero_extends(struct rvx *x, const struct riscv_insn *i)
+/* The instruction behind the current one, if it takes rd and changes the same; NULL. It can be translated with this one. */
+static const struct riscv_insn *partner(const struct rvx *x, unsigned rd)
 {
     const struct rvx_insn *next = &x->insn[x->k + 1];
-    if (i->imm != 32 || x->k + 1 == x->nr || next->i.step != rv_srli || next->i.rs1 != i->rd || next->i.rd != i->rd
-        || next->i.imm > 32 || next->enters)
-        return false;
-    unsigned d = rvx_dst(x, i->rd);
-    if (x_host(i->rs1) == IN_MEMORY)
-        asm_load(x->cb, 4, hg(d), x_mem(i->rs1));
+    return x->k + 1 < x->nr && !next->enters && next->i.rd == rd && next->i.rs1 == rd ? &next->i : NULL;
+}
+
+static void load_narrow(struct rvx *x, unsigned size, unsigned op, unsigned d, unsigned guest)
+{
+    if (x_host(guest) == IN_MEMORY)
+        asm_insn_mem(x->cb, size, op, d, x_mem(guest));
     else
-        asm_mov(x->cb, 4, hg(d), hg(x_host(i->rs1)));
-    put_shift(x, 8, SHIFT_SHL, d, 32U - (unsigned)next->i.imm);
+        asm_insn_reg(x->cb, size, op, d, x_host(guest));
+}
+
+/* slli with a shift back behind it is how code without Zba and Zbb extends what is narrower. Without flags in between: with srli
+ * by 32 - n behind slli by 32, it multiplies by 2^n as well. */
+static bool extends(struct rvx *x, const struct riscv_insn *i)
+{
+    const struct riscv_insn *next = partner(x, i->rd);
+    unsigned d = rvx_dst(x, i->rd), by = (unsigned)i->imm;
+    if (!next || (next->step != rv_srli && next->step != rv_srai))
+        return false;
+    bool is_signed = next->step == rv_srai;
+    if (by == 32 && !is_signed && next->imm <= 32) {
+        load_narrow(x, 4, OP_MOV_R_RM, d, i->rs1);
+        put_shift(x, 8, SHIFT_SHL, d, 32U - (unsigned)next->imm);
+    } else if (by == 48 && next->imm == 48) {
+        load_narrow(x, 8, is_signed ? OP_MOVSX16 : OP_MOVZX16, d, i->rs1);
+    } else if (by == 56 && next->imm == 56) {
+        load_narrow(x, 8, is_signed ? OP_MOVSX8 : OP_MOVZX8, d, i->rs1);
+    } else {
+        return false;
+    }
     rvx_set(x, i->rd, d);
     x->skip = 1;
     return true;
+}
+
+/* slli by 1 to 3 and add: an index and a base. */
+static bool indexes(struct rvx *x, const struct riscv_insn *i)
+{
+    const struct rvx_insn *next = &x->insn[x->k + 1];
+    unsigned rd = i->rd, base;
+    if (i->imm < 1 || i->imm > 3 || x->k + 1 == x->nr || next->i.step != rv_add || next->enters || next->i.rd != rd)
+        return false;
+    base = next->i.rs1 == rd ? next->i.rs2 : next->i.rs1;
+    if (base == rd || base == 0 || (next->i.rs1 != rd && next->i.rs2 != rd))
+        return false;
+    unsigned d = rvx_dst(x, rd), b = rvx_use(x, base, H_RCX), index = rvx_use(x, i->rs1, H_RAX);
+    rvx_lea_sib(x, 8, d, b, index, 1U << i->imm);
+    rvx_set(x, rd, d);
+    x->skip = 1;
+    return true;
+}
+
+/* What is shifted right as a word is extended as it is shifted, or before. */
+static void shift_word_right(struct rvx *x, const struct riscv_insn *i, bool is_signed)
+{
+    unsigned d = rvx_dst(x, i->rd);
+    if (is_signed)
+        load_narrow(x, 8, OP_MOVSXD, d, i->rs1);
+    else
+        load_narrow(x, 4, OP_MOV_R_RM, d, i->rs1);
+    put_shift(x, is_signed ? 8 : 4, is_signed ? SHIFT_SAR : SHIFT_SHR, d, (unsigned)i->imm & 31);
+    rvx_set(x, i->rd, d);
 }
 
 static bool shift_imm(struct rvx *x, const struct riscv_insn *i, unsigned arg)
@@ -238,8 +339,12 @@ static bool shift_imm(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     bool word = arg & WORD;
     if (!i->rd)
         return true;
-    if (!word && (arg & 3) == 0 && i->rs1 && zero_extends(x, i))
+    if (!word && (arg & 3) == 0 && i->rs1 && (extends(x, i) || indexes(x, i)))
         return true;
+    if (word && i->rs1 && ((arg & 3) == 2 || ((arg & 3) == 1 && (i->imm & 31)))) {
+        shift_word_right(x, i, (arg & 3) == 2);
+        return true;
+    }
     unsigned d = word ? H_RAX : rvx_dst(x, i->rd);
     rvx_get(x, d, i->rs1);
     put_shift(x, word ? 4 : 8, ops[arg & 3], d, (unsigned)i->imm & (word ? 31 : 63));

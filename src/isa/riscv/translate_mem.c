@@ -183,6 +183,16 @@ struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned s
 
 /* ---- loads and stores ---- */
 
+/* lb with andi by 255 behind it: char is signed for some compilers' authors, and mostly not meant so. */
+static bool byte_is_cleared(struct rvx *x, unsigned rd)
+{
+    const struct rvx_insn *next = &x->insn[x->k + 1];
+    if (x->k + 1 == x->nr || next->i.step != rv_andi || next->enters || next->i.imm != 0xff || next->i.rd != rd || next->i.rs1 != rd || !rd)
+        return false;
+    x->skip = 1;
+    return true;
+}
+
 static bool load(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     static const struct {
@@ -192,6 +202,8 @@ static bool load(struct rvx *x, const struct riscv_insn *i, unsigned arg)
                 { 1, 4, ASM_0F | 0xb6 }, { 2, 4, ASM_0F | 0xb7 }, { 4, 4, 0x8b } };
     unsigned d = rvx_dst(x, i->rd);
     struct host_mem m = rvx_access(x, i->rs1, i->imm, how[arg].size, RISCV_READ);
+    if (arg == 0 && byte_is_cleared(x, i->rd))
+        arg = 4;
     asm_insn_mem(x->cb, how[arg].width, how[arg].op, d, m);
     rvx_set(x, i->rd, d);
     return true;
