@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "core/vcpu.h"
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
 
@@ -120,11 +121,65 @@ static bool another_round(struct rvx *x, gva_t pc)
     return true;
 }
 
-/* How the trace goes on behind its last instruction, and where. */
-static enum rvx_way way_on(struct rvx *x, const struct riscv_finder *finder, gva_t *ret_pc)
+/* ra or t0, which hold return addresses. Spec: volume I, table 3 */
+static bool is_link(unsigned reg)
 {
-    const struct rvx_insn *n = &x->insn[x->nr - 1];
-    bool branch = is_branch(&n->i);
+    return reg == 1 || reg == 5;
+}
+
+/* What is known along the trace while it is collected: values of registers, and the calls that have not returned. */
+struct flow {
+    uint32_t known; /* bits */
+    uint64_t value[32];
+    unsigned depth; /* of call[], which wraps around */
+    gva_t call[8];  /* where they return to */
+};
+
+/* Where a jump by register will go; false: no idea. */
+static bool foresee(struct flow *f, const struct riscv_insn *i, gva_t *ret_pc)
+{
+    if (f->known >> i->rs1 & 1) {
+        *ret_pc = (f->value[i->rs1] + (uint64_t)(int64_t)i->imm) & ~1ULL;
+        f->depth -= f->depth && is_link(i->rs1) && i->rd == 0;
+        return true;
+    }
+    if (!is_link(i->rs1) || i->rd != 0 || i->imm != 0 || f->depth == 0)
+        return false;
+    *ret_pc = f->call[--f->depth % ARRAY_SIZE(f->call)];
+    return true;
+}
+
+/* The effect of the trace's last instruction on what is known. */
+static void follow(struct flow *f, const struct rvx_insn *n)
+{
+    const struct riscv_insn *i = &n->i;
+    bool jump = i->step == rv_jal || i->step == rv_jalr, sum = i->step == rv_addi && (i->rs1 == 0 || (f->known >> i->rs1 & 1));
+    uint64_t imm = (uint64_t)(int64_t)i->imm, v = 0;
+    if (jump)
+        v = n->pc + i->len;
+    else if (i->step == rv_auipc || i->step == rv_lui)
+        v = (i->step == rv_auipc ? n->pc : 0) + imm;
+    else if (sum)
+        v = (i->rs1 ? f->value[i->rs1] : 0) + imm;
+    if (jump && is_link(i->rd))
+        f->call[f->depth++ % ARRAY_SIZE(f->call)] = v;
+    f->known &= ~(1U << i->rd);
+    if (i->rd && (jump || sum || i->step == rv_auipc || i->step == rv_lui)) {
+        f->known |= 1U << i->rd;
+        f->value[i->rd] = v;
+    }
+}
+
+/* How the trace goes on behind its last instruction, and where. */
+static enum rvx_way way_on(struct rvx *x, struct flow *f, const struct riscv_finder *finder, gva_t *ret_pc)
+{
+    struct rvx_insn *n = &x->insn[x->nr - 1];
+    bool branch = is_branch(&n->i), foreseen = n->i.step == rv_jalr && foresee(f, &n->i, ret_pc);
+    follow(f, n);
+    if (foreseen) {
+        n->target = *ret_pc;
+        return in_trace(x, *ret_pc) ? RVX_ENDS : RVX_JUMPS;
+    }
     *ret_pc = n->pc + n->i.len;
     if (is_end(&n->i))
         return RVX_ENDS;
@@ -138,11 +193,12 @@ static enum rvx_way way_on(struct rvx *x, const struct riscv_finder *finder, gva
 static bool collect(struct rvx *x, gva_t pc, const struct riscv_finder *finder)
 {
     enum rvx_way way = RVX_FALLS;
+    struct flow f = { .known = 0 };
     while (way != RVX_ENDS && x->nr < RISCV_TRACE_MAX) {
         if (!fetch(x, pc, finder))
             break;
         x->nr++;
-        way = way_on(x, finder, &pc);
+        way = way_on(x, &f, finder, &pc);
         x->insn[x->nr - 1].way = way;
     }
     if (x->nr)
@@ -212,7 +268,7 @@ static int32_t jump_at(unsigned mode)
                                     : FRAME(shared.jump) + (int32_t)mode * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS]);
 }
 
-/* Goes to the address in rax by the jump cache. */
+/* Goes to the address in rax, with bit 0 for 0, by the jump cache: odd addresses are not in it. */
 static void jump_to_rax(struct rvx *x)
 {
     int32_t at = jump_at(x->mode & ~(unsigned)RISCV_MODE_PLAIN);
@@ -228,20 +284,57 @@ static void jump_to_rax(struct rvx *x)
     asm_insn_mem(x->cb, 4, 0xff, 4, entry); /* jmp [] */
 }
 
-static void jump_register(struct rvx *x, const struct rvx_insn *n)
+static void jump_anywhere(struct rvx *x, const struct riscv_insn *i, gva_t back)
 {
-    bool same = n->i.rd && n->i.rd == n->i.rs1;
-    rvx_count(x, true);
+    bool same = i->rd && i->rd == i->rs1;
     if (same) {
-        rvx_lea(x, 8, H_RCX, rvx_use(x, n->i.rs1, H_RCX), n->i.imm);
-        rvx_set_imm(x, n->i.rd, n->pc + n->i.len); /* may use rax */
+        rvx_lea(x, 8, H_RCX, rvx_use(x, i->rs1, H_RCX), i->imm);
+        rvx_set_imm(x, i->rd, back); /* may use rax */
         asm_mov(x->cb, 8, HOST_RAX, HOST_RCX);
     } else {
-        rvx_set_imm(x, n->i.rd, n->pc + n->i.len);
-        rvx_lea(x, 8, H_RAX, rvx_use(x, n->i.rs1, H_RAX), n->i.imm);
+        rvx_set_imm(x, i->rd, back);
+        rvx_lea(x, 8, H_RAX, rvx_use(x, i->rs1, H_RAX), i->imm);
     }
-    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, -2);
     jump_to_rax(x);
+}
+
+/* The trace goes on at n->target, if that is where the jump goes. */
+static void jump_as_foreseen(struct rvx *x, const struct rvx_insn *n)
+{
+    const struct riscv_insn *i = &n->i;
+    uint64_t imm = (uint64_t)(int64_t)i->imm;
+    if (!(x->known >> i->rs1 & 1) || ((x->known_value[i->rs1] + imm) & ~1ULL) != n->target) {
+        unsigned a = rvx_use(x, i->rs1, H_RAX);
+        uint64_t want = n->target - imm;
+        if ((int64_t)want == (int32_t)want) {
+            asm_alu_imm(x->cb, HOST_CMP, 8, hg(a), (int32_t)want);
+        } else {
+            asm_mov_imm(x->cb, HOST_RCX, want);
+            asm_alu(x->cb, HOST_CMP, 8, hg(a), HOST_RCX);
+        }
+        struct rvx_tail *t = rvx_tail(x, RVX_TURN, asm_jcc(x->cb, CC_NE, NULL));
+        if (t) {
+            t->insns = rvx_uncounted(x, true);
+            t->k = x->k;
+        }
+    }
+    rvx_set_imm(x, i->rd, n->pc + i->len);
+}
+
+void rvx_turn(struct rvx *x, const struct rvx_tail *t)
+{
+    const struct rvx_insn *n = &x->insn[t->k];
+    jump_anywhere(x, &n->i, n->pc + n->i.len);
+}
+
+static void jump_register(struct rvx *x, const struct rvx_insn *n)
+{
+    if (n->way == RVX_JUMPS) {
+        jump_as_foreseen(x, n);
+        return;
+    }
+    rvx_count(x, true);
+    jump_anywhere(x, &n->i, n->pc + n->i.len);
 }
 
 static void callout(struct rvx *x, const struct riscv_insn *i)
@@ -300,12 +393,28 @@ static void fall_out(struct rvx *x)
     leave_by(x, asm_jmp(x->cb, NULL), n->pc + n->i.len, 0);
 }
 
+/* Compares the vCPU's requests with 0. */
+static void put_request_check(struct rvx *x)
+{
+    const _Atomic uint32_t *requests = &x->code->cpu->vcpu->requests;
+    if (codebuf_reaches(x->cb, requests)) {
+        enum { OP_ALU_IMM8 = 0x83, MODRM_CMP_RIP = 0x3d, LEN = 7 };
+        const uint8_t *end = codebuf_here(x->cb) + LEN;
+        codebuf_put1(x->cb, OP_ALU_IMM8);
+        codebuf_put1(x->cb, MODRM_CMP_RIP);
+        codebuf_put4(x->cb, (uint32_t)((const uint8_t *)requests - end));
+        codebuf_put1(x->cb, 0);
+        return;
+    }
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(shared.requests)));
+    asm_alu_mem_imm(x->cb, HOST_CMP, 4, host_mem(HOST_RAX, 0), 0);
+}
+
 static void put_body(struct rvx *x)
 {
     codebuf_align(x->cb, 16);
     x->checked = x->cb->pos;
-    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(shared.requests)));
-    asm_alu_mem_imm(x->cb, HOST_CMP, 4, host_mem(HOST_RAX, 0), 0);
+    put_request_check(x);
     struct rvx_tail *t = rvx_tail(x, RVX_PC, asm_jcc(x->cb, CC_NE, NULL));
     (void)t; /* with the pc of the first instruction, and nothing to count */
     x->entry = x->cb->pos;

@@ -134,7 +134,7 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
         return error_set(err, -ENOMEM, "no memory for engine bt");
     int r = catch_faults(err);
     if (r == 0)
-        r = codebuf_init(&code->cb, bytes / 100 * CODE_SHARE, NULL, err);
+        r = codebuf_init(&code->cb, bytes / 100 * CODE_SHARE, &c->vcpu->requests, err);
     if (r == 0)
         r = make_frames(code, err);
     if (r < 0)

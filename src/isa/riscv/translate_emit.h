@@ -53,7 +53,7 @@ struct rvx_group {
 
 /* Out-of-line code, emitted behind a translation. */
 struct rvx_tail {
-    enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_NAN } kind;
+    enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_NAN, RVX_TURN } kind;
     size_t from;       /* the rel32 that leads here */
     size_t again;      /* RVX_MISS: position of the check; RVX_NAN: where to go on */
     uint8_t reg;       /* RVX_NAN: vector register */
@@ -62,6 +62,7 @@ struct rvx_tail {
     struct riscv_miss miss;
     gva_t pc;       /* the others: where to go on */
     uint32_t insns; /* done since they were last counted */
+    unsigned k;     /* RVX_TURN: the jump by register that goes elsewhere than was foreseen */
 };
 
 /* An instruction of the trace. */
@@ -70,6 +71,7 @@ struct rvx_insn {
     gva_t pc;
     uint8_t page; /* of pages[] its first byte is in */
     bool enters;  /* it is the first in pages[1]: that page is looked at; or its second half is there */
+    gva_t target; /* of a jump by register behind which the trace goes on: where */
     enum rvx_way { RVX_ENDS, RVX_FALLS, RVX_JUMPS } way; /* how the trace goes on behind it */
 };
 
@@ -177,6 +179,10 @@ bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 bool rvx_compare(struct rvx *x, const struct riscv_insn *i, enum host_cc *ret_cc);
 /* Where [base + imm, + size) is in the host, after a check that it may be accessed so; may be relative to rax. rcx is free. */
 struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access);
+
+/* ---- translate.c ---- */
+/* The code behind a RVX_TURN. */
+void rvx_turn(struct rvx *x, const struct rvx_tail *t);
 
 /* ---- translate_cache.c ---- */
 /* Frame offset of the entry of known.fetch for va. */

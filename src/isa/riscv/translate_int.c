@@ -352,9 +352,18 @@ static bool shift_imm(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     return true;
 }
 
+/* lui and auipc; an addi behind makes a constant of it. */
 static bool lui(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    rvx_set_imm(x, i->rd, (arg ? x->insn[x->k].pc : 0) + (uint64_t)(int64_t)i->imm);
+    const struct riscv_insn *next = partner(x, i->rd);
+    uint64_t v = (arg ? x->insn[x->k].pc : 0) + (uint64_t)(int64_t)i->imm;
+    if (next && i->rd && (next->step == rv_addi || next->step == rv_addiw)) {
+        v += (uint64_t)(int64_t)next->imm;
+        if (next->step == rv_addiw)
+            v = (uint64_t)(int32_t)v;
+        x->skip = 1;
+    }
+    rvx_set_imm(x, i->rd, v);
     return true;
 }
 

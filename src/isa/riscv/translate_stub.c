@@ -297,12 +297,13 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
     return here;
 }
 
-/* Looks the address in rax up in code->places. rcx and rdx are free. */
+/* Looks the address in rax, with bit 0 for 0, up in code->places. rcx and rdx are free. */
 static const uint8_t *put_jump(struct codebuf *cb, unsigned mode, const uint8_t *stub_pc)
 {
     struct host_mem fetch = host_mem_indexed(HOST_RBP, HOST_RDX, 4, rvx_fetch_at(mode / 2, 0));
     codebuf_align(cb, 16);
     const uint8_t *here = codebuf_here(cb);
+    asm_alu_imm(cb, HOST_AND, 8, HOST_RAX, -2);
     asm_mov(cb, 4, HOST_RCX, HOST_RAX);
     asm_insn_reg(cb, 4, 0xc1, 5, H_RCX); /* shr ecx, imm8 */
     codebuf_put1(cb, RISCV_JUMP_SHIFT);
@@ -416,6 +417,10 @@ void rvx_tails(struct rvx *x)
         case RVX_MISS: put_miss_tail(x, t); break;
         case RVX_LINK: put_link_tail(x, t); break;
         case RVX_NAN: put_nan_tail(x, t); break;
+        case RVX_TURN:
+            put_count(x->cb, t->insns);
+            rvx_turn(x, t);
+            break;
         case RVX_PC:
         case RVX_STEP:
             put_count(x->cb, t->insns);
