@@ -294,6 +294,58 @@ static void put_accesses(struct writer *w)
     }
 }
 
+static uint32_t r_type(unsigned f7, unsigned f3, unsigned rd, unsigned rs1, unsigned rs2)
+{
+    return f7 << 25 | rs2 << 20 | rs1 << 15 | f3 << 12 | rd << 7 | 0x33;
+}
+
+/* Two instructions that the translator makes one of. */
+static void put_pair(struct writer *w)
+{
+    static const uint8_t by[] = { 32, 32, 48, 56, 1, 2, 3, 0 };
+    unsigned rd = 14 + rng_below(w->r, 6), a = rng_percent(w->r, 30) ? rd : 8 + rng_below(w->r, 22), b = 8 + rng_below(w->r, 22);
+    unsigned n = by[rng_below(w->r, ARRAY_SIZE(by))];
+    int32_t imm = (int32_t)rng_below(w->r, 4096) - 2048;
+    switch (rng_below(w->r, 6)) {
+    case 0:
+        put32(w, i_type(0x13, 1, rd, a, (int32_t)n));
+        put32(w, i_type(0x13, 5, rd, rd, (int32_t)(rng_percent(w->r, 60) ? n : rng_below(w->r, 64)) | (imm & 0x400)));
+        break;
+    case 1:
+        put32(w, i_type(0x13, 1, rd, a, 1 + (imm & 3)));
+        put32(w, rng_percent(w->r, 50) ? r_type(0, 0, rd, rd, b) : r_type(0, 0, rd, b, rd));
+        break;
+    case 2:
+        put32(w, i_type(0x13, 4, rd, a, -1));
+        put32(w, rng_percent(w->r, 50) ? r_type(0, 7, rd, rd, b) : r_type(0, 7, rd, b, rd));
+        break;
+    case 3:
+        put32(w, i_type(0x03, 0, rd, 8, imm));
+        put32(w, i_type(0x13, 7, rd, rd, 255));
+        break;
+    case 4:
+        put32(w, lui(rd, (uint32_t)rng_next(w->r)) ^ (rng_percent(w->r, 30) ? 0x20 : 0)); /* or auipc */
+        put32(w, i_type(rng_percent(w->r, 50) ? 0x13 : 0x1b, 0, rd, rd, imm));
+        break;
+    default: /* comparisons with 0, and of a register with itself */
+        put32(w, rng_percent(w->r, 50) ? r_type(0, 2 + rng_below(w->r, 2), rd, rng_percent(w->r, 50) ? 0 : a, b)
+                                       : i_type(0x13, 2 + rng_below(w->r, 2), rd, a, imm % 3));
+        break;
+    }
+}
+
+/* A call that returns behind itself, or one instruction later. */
+static void put_return(struct writer *w)
+{
+    put32(w, jal(X_RA, 16));
+    put32(w, i_type(0x13, 0, 14, 14, 1));
+    put32(w, i_type(0x13, 0, 15, 15, 1));
+    put32(w, jal(0, 16));
+    put32(w, i_type(0x13, 7, 16, 17, rng_percent(w->r, 50) ? 4 : 0));
+    put32(w, rng_percent(w->r, 70) ? r_type(0, 0, X_RA, X_RA, 16) : 0x13);
+    put32(w, i_type(0x67, 0, 0, X_RA, 0));
+}
+
 /* li reg, v; csr sstatus */
 static void put_status(struct writer *w)
 {
@@ -389,6 +441,10 @@ void rl_generate(struct rng *r, uint8_t *code, uint8_t *data)
             put_patch(&w, rng_percent(r, 50));
         else if (kind < 36)
             put32(&w, i_type(0x67, 0, 0, X_RA, 0)); /* ret */
+        else if (kind < 46)
+            put_pair(&w);
+        else if (kind < 48)
+            put_return(&w);
         else if (style == 0)
             put_any(&w, focus, 24);
         else

@@ -81,8 +81,11 @@ void rvx_set_imm(struct rvx *x, unsigned guest, uint64_t v)
 void rvx_alu_guest(struct rvx *x, enum host_alu op, unsigned size, unsigned dst, unsigned guest)
 {
     enum { OP_ALU_R_RM = 0x03 };
+    bool small = (x->known >> guest & 1) && (int64_t)x->known_value[guest] == (int32_t)x->known_value[guest];
     if (guest == 0)
         asm_alu_imm(x->cb, op, size, hg(dst), 0);
+    else if (small && x_host(guest) == IN_MEMORY)
+        asm_alu_imm(x->cb, op, size, hg(dst), (int32_t)x->known_value[guest]);
     else if (x_host(guest) == IN_MEMORY)
         asm_insn_mem(x->cb, size, OP_ALU_R_RM | op << 3, dst, x_mem(guest));
     else
