@@ -95,6 +95,7 @@ struct riscv_frame {
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
         uint64_t misses, callouts;
+        uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */
         struct riscv_known known[2]; /* bank S; banks M and BARE */
         struct riscv_jump jump[RISCV_MODE_NR][RISCV_JUMPS];
     } __attribute__((aligned(4096))) shared;

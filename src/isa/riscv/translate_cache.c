@@ -98,6 +98,8 @@ static void fill_shared(struct riscv_code *code)
     for (unsigned mode = 0; mode < RISCV_MODE_NR; mode++)
         f->shared.mode_key[mode] = riscv_place_key(0, mode);
     f->shared.requests = &code->cpu->vcpu->requests;
+    const struct gmem *gm = code->cpu->gmem;
+    f->shared.to_gpa = gm->slot[0].base - gm->slot[0].offset - (uint64_t)gm->host;
     f->shared.sign64[0] = sign;
     f->shared.abs64[0] = ~sign;
     f->shared.sign32[0] = sign32;

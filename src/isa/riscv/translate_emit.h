@@ -168,8 +168,10 @@ struct rvx_rule {
     bool (*emit)(struct rvx *x, const struct riscv_insn *i, unsigned arg);
     unsigned arg;
 };
-extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], rvx_fp_rules[], rvx_sys_rules[];
-extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules;
+extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], rvx_fp_rules[], rvx_sys_rules[],
+    rvx_atomic_rules[];
+extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules,
+    rvx_nr_atomic_rules;
 /* Whether there is a rule for it, so that it is most likely not called out. */
 bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 /* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */

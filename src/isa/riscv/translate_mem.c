@@ -170,7 +170,7 @@ void rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum r
         *ret_disp = g->delta + imm - g->lo;
         return;
     }
-    check(x, H_RCX, base, lo, hi, access);
+    check(x, H_RCX, base, imm, imm + (int32_t)size, access); /* an atomic access is none that extent() counts */
     *ret_base = H_RCX;
     *ret_disp = 0;
 }
