@@ -184,7 +184,7 @@ static void note(struct lockstep *t)
 {
     struct riscv_cpu *c = t->a.c;
     unsigned n = (unsigned)(t->traced++ % TRACE);
-    uint8_t *host = riscv_touch(c, c->pc, RISCV_FETCH), *second = riscv_touch(c, c->pc + 2, RISCV_FETCH);
+    uint8_t *host = riscv_touch(c, c->pc, RISCV_FETCH, NULL), *second = riscv_touch(c, c->pc + 2, RISCV_FETCH, NULL);
     uint16_t half[2] = { 0, 0 };
     if (host)
         memcpy(&half[0], host + (c->pc & 4095), 2);

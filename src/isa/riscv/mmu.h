@@ -154,14 +154,16 @@ void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned len, enum riscv_access 
 /* The rights that cache-block management needs: to read or to write. Raises store faults. Spec: CMO 1.0, 2.5.2 */
 void riscv_probe_cbo(struct riscv_cpu *c, gva_t va);
 
-/* Host address of the page of RAM that va lies in, NULL if there is none or the access faults; enters it in the TLB, sets A and D
- * as the access would. Raises nothing. */
-uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access);
+enum riscv_fault { RISCV_FAULT_NONE, RISCV_FAULT_ACCESS, RISCV_FAULT_PAGE };
+/* Host address of the page of RAM that va lies in, NULL if there is none or the access faults (*ret_fault, NULL: not wanted);
+ * enters it in the TLB, sets A and D as the access would. Raises nothing. */
+uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_fault *ret_fault);
+/* The cause of the exception. */
+uint8_t riscv_fault_cause(enum riscv_fault kind, enum riscv_access access);
 /* Host address of the page that va's code lies in; raises. */
 const uint8_t *riscv_fetch_page(struct riscv_cpu *c, gva_t va);
 
 /* ---- paging, PMP ---- */
-enum riscv_fault { RISCV_FAULT_NONE, RISCV_FAULT_ACCESS, RISCV_FAULT_PAGE };
 
 struct riscv_walk {
     gpa_t gpa;

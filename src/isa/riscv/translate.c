@@ -54,7 +54,7 @@ bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i)
 static bool is_end(const struct riscv_insn *i)
 {
     return i->row == RISCV_ROW_NONE || i->step == rv_jalr || i->step == rv_sret || i->step == rv_mret || i->step == rv_ecall
-           || i->step == rv_ebreak || i->step == rv_wfi || i->step == rv_wrs || i->step == rv_fence_i || i->step == rv_sfence_vma;
+           || i->step == rv_ebreak || i->step == rv_wfi || i->step == rv_wrs || i->step == rv_fence_i;
 }
 
 /* The index in x->page of the page of va, which is added if there is room; -1. */
@@ -253,7 +253,10 @@ static void callout(struct rvx *x, const struct riscv_insn *i)
         x->failed = true;
         return;
     }
-    *o = (struct riscv_callout){ .insn = *i, .pc = x->insn[x->k].pc, .insns = rvx_uncounted(x, false) };
+    *o = (struct riscv_callout){ .insn = *i,
+                                 .pc = x->insn[x->k].pc,
+                                 .insns = rvx_uncounted(x, false),
+                                 .mode = (uint8_t)(x->mode & ~(unsigned)RISCV_MODE_PLAIN) };
     asm_mov_imm(x->cb, HOST_RAX, (uint64_t)o);
     (void)asm_call(x->cb, x->code->stub_callout[x->fp]);
     x->counted = x->k + 1;
@@ -268,6 +271,13 @@ static void step(struct rvx *x, const struct rvx_insn *n)
     rvx_count(x, false);
     asm_mov_imm(x->cb, HOST_RAX, n->pc);
     (void)asm_jmp(x->cb, x->code->stub_step[x->fp]);
+}
+
+/* Goes elsewhere by its step function: returns, and calls of the kernel. */
+static void go_elsewhere(struct rvx *x, const struct rvx_insn *n)
+{
+    callout(x, &n->i);
+    leave_by(x, asm_jmp(x->cb, NULL), n->pc + n->i.len, 0); /* or it went to the next instruction, in the same mode */
 }
 
 /* ---- one translation ---- */
@@ -285,6 +295,8 @@ static void instruction(struct rvx *x)
         jump(x, n);
     else if (n->i.step == rv_jalr)
         jump_register(x, n);
+    else if (n->i.step == rv_sret || n->i.step == rv_mret || (n->i.step == rv_ecall && x->bank == RISCV_BANK_U))
+        go_elsewhere(x, n);
     else if (is_end(&n->i))
         step(x, n);
     else if (!rule || !rule->emit(x, &n->i, rule->arg))

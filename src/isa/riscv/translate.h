@@ -95,6 +95,8 @@ struct riscv_frame {
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
         uint64_t misses, callouts;
+        uint64_t resume;             /* where translated code goes on after C code has changed mode, pc or address space */
+        uint64_t rbp;                /* and with which frame */
         uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */
         struct riscv_known known[2]; /* bank S; banks M and BARE */
         struct riscv_jump jump[RISCV_MODE_NR][RISCV_JUMPS];
@@ -157,6 +159,7 @@ struct riscv_miss {
     uint32_t left;  /* misses until somebody looks how often they happen */
     uint64_t since; /* TSC when that was set */
     struct riscv_native *from;
+    const uint8_t *plain; /* where the code at pc goes on without groups, once that is known */
 };
 
 /* A call of a step function. */
@@ -164,6 +167,7 @@ struct riscv_callout {
     struct riscv_insn insn;
     gva_t pc;
     uint32_t insns; /* done since they were last counted */
+    uint8_t mode;   /* of the translation, without RISCV_MODE_PLAIN */
 };
 
 /* Host code of one hart. */
@@ -189,8 +193,8 @@ struct riscv_code {
     const uint8_t *stub_jump[RISCV_MODE_NR];                      /* to the address in rax, which the jump cache does not have */
     const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2]; /* [bank][access][fp] */
     bool running_fp;                                              /* what runs is of a mode with floating point */
-    unsigned running_mode;                                        /* and that mode */
-    uint64_t translated, insns, called_out, nr_crossed, kills, wanderers;
+    struct riscv_miss *crossed;                                   /* borrowed: RISCV_EXIT_PLAIN was its */
+    uint64_t translated, insns, called_out, nr_crossed, kills, wanderers, resumed, traps;
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks
@@ -227,6 +231,10 @@ void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_
 void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct riscv_code_page *p);
 /* Lets jumps find n, whose first page is mapped. */
 void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n);
+/* Where the translation of pc in that mode is entered, if that can be told without the loop; NULL: not. */
+const uint8_t *riscv_code_find(const struct riscv_code *code, gva_t pc, unsigned mode);
+/* The access that led to n, which is of RISCV_MODE_PLAIN, goes there by itself from now on. */
+void riscv_code_go_plain(struct riscv_code *code, const struct riscv_native *n);
 /* Nothing gets into n any more. */
 void riscv_code_kill(struct riscv_code *code, struct riscv_native *n);
 /* Whoever is led to `dead` gets to n from now on: the same code, translated anew. */

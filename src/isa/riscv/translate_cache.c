@@ -263,6 +263,7 @@ void riscv_code_reset(struct riscv_code *code)
     code->cb.failed = false;
     code->arena_pos = 0;
     code->nr_links = 0;
+    code->crossed = NULL;
     memset(code->next_site, 0, sizeof(code->next_site));
     memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
     code->seen_shared = code->seen_all = UINT64_MAX;
@@ -311,7 +312,7 @@ void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_
     asm_patch(&code->cb, l->at, to);
 }
 
-static uint32_t *fetch_slot(struct riscv_code *code, unsigned bank, gva_t va)
+static uint32_t *fetch_slot(const struct riscv_code *code, unsigned bank, gva_t va)
 {
     return (uint32_t *)((uint8_t *)code->now + RBP_BIAS + rvx_fetch_at(bank, va));
 }
@@ -330,6 +331,28 @@ void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
     code->places[hash & (RISCV_PLACES - 1)] = (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode),
                                                                     .code = (uint64_t)n->checked,
                                                                     .id = n->page[0]->id };
+}
+
+const uint8_t *riscv_code_find(const struct riscv_code *code, gva_t pc, unsigned mode)
+{
+    const struct riscv_frame *f = code->now;
+    uint64_t hash = (pc ^ pc >> RISCV_JUMP_SHIFT) / 2;
+    const struct riscv_jump *jump = mode / 2 == RISCV_BANK_U ? f->own.jump[mode & 1] : f->shared.jump[mode];
+    jump += hash & (RISCV_JUMPS - 1);
+    if (jump->pc == pc)
+        return (const uint8_t *)jump->code;
+    const struct riscv_place *place = &code->places[hash & (RISCV_PLACES - 1)];
+    bool there = place->key == riscv_place_key(pc, mode) && place->id == *fetch_slot(code, mode / 2, pc);
+    return there ? (const uint8_t *)place->code : NULL;
+}
+
+void riscv_code_go_plain(struct riscv_code *code, const struct riscv_native *n)
+{
+    struct riscv_miss *m = code->crossed;
+    code->crossed = NULL;
+    if (m && m->pc == n->pc && n->mode == (m->from->mode | RISCV_MODE_PLAIN)
+        && (n->page[0] == m->from->page[0] || n->page[0] == m->from->page[1]))
+        m->plain = n->entry;
 }
 
 static void put_kill(struct riscv_code *code, const uint8_t *at, const uint8_t *to)
