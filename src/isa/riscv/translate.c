@@ -342,7 +342,8 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
     rvx_tails(x);
     const uint8_t *gone = codebuf_here(x->cb);
     asm_mov_imm(x->cb, HOST_RAX, x->insn[0].pc);
-    (void)asm_jmp(x->cb, code->stub_pc[x->fp]);
+    (void)asm_jmp(x->cb,
+                  x->plain ? code->stub_plain[x->fp] : code->stub_pc[x->fp]); /* what led to plain code leads there still */
     riscv_code_to_hot(code, hot);
     struct riscv_native *n = riscv_code_alloc(code, sizeof(*n) + x->nr * sizeof(n->start[0]));
     if (!n || x->failed || x->cb->failed)

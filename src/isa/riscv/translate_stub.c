@@ -18,7 +18,7 @@ enum {
     RESUME,
     RESUME_FP
 }; /* what C code answers: leave; go on at shared.resume, in a mode with floating point */
-enum { SITE_MISSES = 128, SITE_CYCLES = 500 };
+enum { SITE_MISSES = 32, SITE_CYCLES = 3000 };
 enum { MXCSR_DEFAULT = 0x1f80, MXCSR_RC_SHIFT = 13, MXCSR_FLAGS = 0x3f };
 enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_MOVSXD = 0x63, OP_CMP_R_RM = 0x3b };
 static const uint8_t SAVED[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
@@ -433,6 +433,7 @@ bool rvx_stubs(struct riscv_code *code)
         code->stub_link[fp] = put_exit_with(cb, FRAME(shared.link), RISCV_EXIT_LINK, code->stub_exit[fp]);
         code->stub_pc[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_NEXT, code->stub_exit[fp]);
         code->stub_step[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_STEP, code->stub_exit[fp]);
+        code->stub_plain[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_PLAIN, code->stub_exit[fp]);
         code->stub_fault[fp] = put_exit_with(cb, FRAME(shared.fault_pc), RISCV_EXIT_FAULT, code->stub_exit[fp]);
         code->stub_callout[fp] = put_callout(cb, fp, resume_stub);
         code->stub_slow[fp] = put_slow(cb, fp, leave, resume_stub);
