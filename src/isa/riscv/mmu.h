@@ -28,7 +28,7 @@ enum riscv_bank {
     RISCV_BANK_S_SUM, /* S-mode's loads and stores with SUM = 1 */
     RISCV_BANK_LAST = RISCV_BANK_S_SUM,
 };
-enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024, RISCV_SPACES = 8 };
+enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024, RISCV_SPACES = 8, RISCV_FENCES = 8 };
 #define RISCV_NO_TAG (~0ULL) /* no page's */
 /* A page that there is not: its addresses are not canonical, and no RAM. Translated code that accesses it hits, at `host` of what
  * knows no page, where nothing can be accessed (riscv_tlb.nowhere). */
@@ -49,25 +49,42 @@ struct riscv_tlb_entry {
 
 /* What may be remembered of translations in one half of the addresses. */
 struct riscv_reach {
-    bool any, big; /* there are some; some are of pages larger than 4 KiB */
+    bool any;     /* there are some */
+    uint64_t big; /* some are of pages larger than 4 KiB: bits by bits 30 to 35 of the address */
+};
+
+/* Which entries of a table were filled since it was last cleared: bits. */
+struct riscv_filled {
+    uint64_t bits[RISCV_TLB_ENTRIES / 64];
+};
+
+/* Pages that were fenced alone: who remembers anything of them (engine bt) forgets that; of all, if more were since it looked. */
+struct riscv_fenced {
+    uint64_t nr;              /* ever */
+    gva_t page[RISCV_FENCES]; /* the last, by number */
 };
 
 /* Translations that belong to one value of satp: those of U-mode, and of S-mode with SUM = 1. */
 struct riscv_space {
     uint64_t satp;
-    uint64_t chosen;             /* when it last was; 0: is of none */
-    uint64_t flushes;            /* counts: who remembers anything of this space (engine bt) forgets it when this has changed */
+    uint64_t chosen;  /* when it last was; 0: is of none */
+    uint64_t flushes; /* counts: who remembers anything of this space (engine bt) forgets it when this has changed */
+    struct riscv_fenced fenced;
+    bool made;                   /* its tables were cleared once, so that `filled` says what is in them */
     bool stale;                  /* to be cleared when it is next chosen */
     bool missed_drops;           /* see riscv_tlb_drop_stores() */
     struct riscv_reach reach[2]; /* lower, upper half */
     uint64_t touched[64];        /* by hash: pages that may be remembered since `flushes` last changed */
+    struct riscv_filled filled[2];
     struct riscv_tlb_entry entry[2][RISCV_TLB_ENTRIES];
 };
 
 struct riscv_tlb {
     struct riscv_tlb_entry *bank[RISCV_BANK_NR];         /* borrowed: parts of what follows */
     struct riscv_tlb_entry common[3][RISCV_TLB_ENTRIES]; /* of banks M, BARE, S */
-    struct riscv_reach reach[2];                         /* of bank S */
+    struct riscv_filled filled[3];
+    struct riscv_reach reach[2]; /* of bank S */
+    struct riscv_fenced fenced;
     uint64_t touched[64];
     bool local;           /* bank S has translations that do not last */
     uint64_t flushes;     /* as a space's, for bank S */

@@ -208,16 +208,10 @@ static void jump(struct rvx *x, const struct rvx_insn *n)
     leave_by(x, asm_jmp(x->cb, NULL), n->pc + (uint64_t)(int64_t)n->i.imm, 0);
 }
 
-static int32_t jump_at(unsigned mode)
-{
-    return mode / 2 == RISCV_BANK_U ? FRAME(own.jump) + (int32_t)(mode & 1) * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS])
-                                    : FRAME(shared.jump) + (int32_t)mode * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS]);
-}
-
 /* Goes to the address in rax by the jump cache. */
 static void jump_to_rax(struct rvx *x)
 {
-    int32_t at = jump_at(x->mode & ~(unsigned)RISCV_MODE_PLAIN);
+    int32_t at = rvx_jump_at(x->mode & ~(unsigned)RISCV_MODE_PLAIN);
     struct host_sib entry = { HOST_RBP, HOST_RCX, 8, at + (int32_t)offsetof(struct riscv_jump, pc) };
     asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
     asm_insn_reg(x->cb, 4, 0xc1, 5, H_RCX); /* shr ecx, imm8 */

@@ -59,6 +59,13 @@ static inline uint64_t riscv_place_key(gva_t pc, unsigned mode)
     return pc ^ ((uint64_t)mode + 1) << 58;
 }
 
+/* Entries of jump caches, or sites, that were filled since all were cleared: offsets from rbp. */
+struct riscv_used {
+    uint32_t nr;
+    int32_t at[4 * RISCV_JUMPS];
+};
+_Static_assert(RISCV_JUMPS >= RISCV_SITES / 2, "each is in its list once");
+
 /* What is known of the code and data that one set of page tables shows: of U-mode's and SUM's (own), of the rest (shared). */
 struct riscv_known {
     struct riscv_site site[2][RISCV_SITES];
@@ -100,10 +107,12 @@ struct riscv_frame {
         uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */
         struct riscv_known known[2]; /* bank S; banks M and BARE */
         struct riscv_jump jump[RISCV_MODE_NR][RISCV_JUMPS];
+        struct riscv_used used_jumps; /* of banks S and S_SUM */
     } __attribute__((aligned(4096))) shared;
     struct {
         struct riscv_known known;
         struct riscv_jump jump[2][RISCV_JUMPS]; /* U-mode's */
+        struct riscv_used used_jumps, used_sites;
     } __attribute__((aligned(4096))) own;
 };
 
@@ -173,11 +182,12 @@ struct riscv_callout {
 /* Host code of one hart. */
 struct riscv_code {
     struct codebuf cb;
-    struct riscv_cpu *cpu;                              /* borrowed */
-    struct riscv_frame *frame[RISCV_SPACES], *now;      /* owned mappings; the one in use */
-    uint64_t seen[RISCV_SPACES], seen_shared, seen_all; /* of the TLB's flushes */
-    struct riscv_place *places;                         /* owned; RISCV_PLACES of them, by hash of pc */
-    uint8_t *arena;                                     /* owned: natives, pages, misses, callouts */
+    struct riscv_cpu *cpu;                                  /* borrowed */
+    struct riscv_frame *frame[RISCV_SPACES], *now;          /* owned mappings; the one in use */
+    uint64_t seen[RISCV_SPACES], seen_shared, seen_all;     /* of the TLB's flushes */
+    uint64_t seen_fences[RISCV_SPACES], seen_fences_shared; /* and fences of single pages */
+    struct riscv_place *places;                             /* owned; RISCV_PLACES of them, by hash of pc */
+    uint8_t *arena;                                         /* owned: natives, pages, misses, callouts */
     size_t arena_size, arena_pos;
     struct riscv_link *link; /* owned */
     uint32_t nr_links, links_max;
@@ -233,7 +243,7 @@ void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct ri
 /* Lets jumps find n, whose first page is mapped. */
 void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n);
 /* Where the translation of pc in that mode is entered, if that can be told without the loop; NULL: not. */
-const uint8_t *riscv_code_find(const struct riscv_code *code, gva_t pc, unsigned mode);
+const uint8_t *riscv_code_find(struct riscv_code *code, gva_t pc, unsigned mode);
 /* The access that led to n, which is of RISCV_MODE_PLAIN, goes there by itself from now on. */
 void riscv_code_go_plain(struct riscv_code *code, const struct riscv_native *n);
 /* Nothing gets into n any more. */

@@ -201,13 +201,63 @@ static void clear_jumps(struct riscv_jump jump[][RISCV_JUMPS], unsigned nr)
             jump[m][k].pc = NO_PC;
 }
 
-static void forget_own(struct riscv_code *code, unsigned n)
+static void *in_frame(struct riscv_frame *f, int32_t at)
+{
+    return (uint8_t *)f + RBP_BIAS + at;
+}
+
+void riscv_code_fill_site(struct riscv_code *code, int32_t at, struct riscv_site v)
+{
+    struct riscv_frame *f = code->now;
+    struct riscv_site *s = in_frame(f, at);
+    if (s->page == RISCV_SITE_NONE && at >= FRAME(own))
+        f->own.used_sites.at[f->own.used_sites.nr++] = at;
+    *s = v;
+}
+
+static void clear_used_jumps(struct riscv_frame *f, struct riscv_used *used)
+{
+    for (uint32_t k = 0; k < used->nr; k++)
+        ((struct riscv_jump *)in_frame(f, used->at[k]))->pc = NO_PC;
+    used->nr = 0;
+}
+
+/* Sites of U-mode's that know the page, or have that host page (stores; 0: any), forget it; both NULL: all do. */
+static void drop_sites(struct riscv_code *code, struct riscv_frame *f, const gva_t *va, const uint64_t *host)
+{
+    struct riscv_used *used = &f->own.used_sites;
+    uint32_t left = 0;
+    for (uint32_t k = 0; k < used->nr; k++) {
+        struct riscv_site *s = in_frame(f, used->at[k]);
+        bool store = used->at[k] >= FRAME(own.known.site[1]), all = !va && !host;
+        if (all || (va && s->page == *va) || (host && store && (!*host || s->host == *host)))
+            *s = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = (uint64_t)code->cpu->tlb->nowhere };
+        else
+            used->at[left++] = used->at[k];
+    }
+    used->nr = left;
+}
+
+/* The first time, when nothing says what is in the frame. */
+static void make_own(struct riscv_code *code, struct riscv_frame *f)
 {
     static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
-    struct riscv_frame *f = code->frame[n];
-    clear_known(&f->own.known, (uint64_t)code->cpu->tlb->nowhere, code->seen[n] == UINT64_MAX ? all : code->next_site[2]);
+    clear_known(&f->own.known, (uint64_t)code->cpu->tlb->nowhere, all);
     clear_jumps(f->own.jump, 2);
-    code->seen[n] = code->cpu->tlb->space[n].flushes;
+    f->own.used_jumps.nr = f->own.used_sites.nr = 0;
+}
+
+static void forget_own(struct riscv_code *code, unsigned n)
+{
+    struct riscv_frame *f = code->frame[n];
+    const struct riscv_space *s = &code->cpu->tlb->space[n];
+    if (code->seen[n] == UINT64_MAX)
+        make_own(code, f);
+    drop_sites(code, f, NULL, NULL);
+    clear_used_jumps(f, &f->own.used_jumps);
+    memset(f->own.known.fetch, 0, sizeof(f->own.known.fetch));
+    code->seen[n] = s->flushes;
+    code->seen_fences[n] = s->fenced.nr;
 }
 
 static void forget_shared(struct riscv_code *code, unsigned which)
@@ -216,11 +266,51 @@ static void forget_shared(struct riscv_code *code, unsigned which)
     struct riscv_frame *f = code->frame[0];
     uint64_t *seen = which ? &code->seen_all : &code->seen_shared;
     clear_known(&f->shared.known[which], (uint64_t)code->cpu->tlb->nowhere, *seen == UINT64_MAX ? all : code->next_site[which]);
-    if (which)
+    if (which) {
         clear_jumps(&f->shared.jump[0], 4); /* M, BARE */
-    else
+    } else if (*seen == UINT64_MAX) {
         clear_jumps(&f->shared.jump[2UL * RISCV_BANK_S], 4); /* S, S_SUM */
+        f->shared.used_jumps.nr = 0;
+    } else {
+        clear_used_jumps(f, &f->shared.used_jumps);
+    }
     *seen = which ? code->cpu->tlb->flushes_all : code->cpu->tlb->flushes;
+    if (!which)
+        code->seen_fences_shared = code->cpu->tlb->fenced.nr;
+}
+
+/* A page may be mapped elsewhere now. Jumps to it are not looked for one by one. */
+static void forget_page_of_own(struct riscv_code *code, struct riscv_frame *f, gva_t va)
+{
+    uint32_t *fetch = &f->own.known.fetch[va >> GPAGE_SHIFT & (RISCV_FETCHES - 1)];
+    drop_sites(code, f, &va, NULL);
+    if (*fetch)
+        clear_used_jumps(f, &f->own.used_jumps);
+    *fetch = 0;
+}
+
+static void forget_page_of_shared(struct riscv_code *code, gva_t va)
+{
+    struct riscv_frame *f = code->frame[0];
+    uint32_t *fetch = &f->shared.known[0].fetch[va >> GPAGE_SHIFT & (RISCV_FETCHES - 1)];
+    if (*fetch)
+        clear_used_jumps(f, &f->shared.used_jumps);
+    *fetch = 0;
+}
+
+/* Single pages were fenced. */
+static void follow_fences(struct riscv_code *code, unsigned n)
+{
+    const struct riscv_fenced *own = &code->cpu->tlb->space[n].fenced, *shared = &code->cpu->tlb->fenced;
+    if (own->nr - code->seen_fences[n] > RISCV_FENCES)
+        forget_own(code, n);
+    for (; code->seen_fences[n] != own->nr; code->seen_fences[n]++)
+        forget_page_of_own(code, code->frame[n], own->page[code->seen_fences[n] % RISCV_FENCES]);
+    if (shared->nr - code->seen_fences_shared > RISCV_FENCES
+        || (shared->nr != code->seen_fences_shared && code->next_site[0][0] + code->next_site[0][1]))
+        forget_shared(code, 0);
+    for (; code->seen_fences_shared != shared->nr; code->seen_fences_shared++)
+        forget_page_of_shared(code, shared->page[code->seen_fences_shared % RISCV_FENCES]);
 }
 
 static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, uint32_t nr, const uint8_t *page)
@@ -229,6 +319,12 @@ static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, u
     for (unsigned k = 0; k < nr && k < RISCV_SITES; k++)
         if (!page || s[k].host == (uint64_t)page)
             s[k] = (struct riscv_site){ .page = RISCV_SITE_NONE, .host = (uint64_t)code->cpu->tlb->nowhere };
+}
+
+static void drop_stores_of_own(struct riscv_code *code, const uint8_t *page)
+{
+    uint64_t host = (uint64_t)page;
+    drop_sites(code, code->now, NULL, &host);
 }
 
 void riscv_code_follow(struct riscv_code *code)
@@ -242,8 +338,10 @@ void riscv_code_follow(struct riscv_code *code)
         forget_shared(code, 0);
     if (code->seen_all != tlb->flushes_all)
         forget_shared(code, 1);
+    if (code->seen_fences[n] != tlb->space[n].fenced.nr || code->seen_fences_shared != tlb->fenced.nr)
+        follow_fences(code, n);
     if (riscv_tlb_catch_up(code->cpu))
-        drop_stores_at(code, &code->now->own.known, code->next_site[2][1], NULL);
+        drop_stores_of_own(code, NULL);
     memcpy((void *)code->now->shared.tlb, (const void *)tlb->bank, sizeof(code->now->shared.tlb));
 }
 
@@ -252,7 +350,7 @@ void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page)
     riscv_tlb_drop_stores(code->cpu, page);
     for (unsigned k = 0; k < 2; k++)
         drop_stores_at(code, &code->frame[0]->shared.known[k], code->next_site[k][1], page);
-    drop_stores_at(code, &code->now->own.known, code->next_site[2][1], page);
+    drop_stores_of_own(code, page);
 }
 
 void riscv_code_reset(struct riscv_code *code)
@@ -291,6 +389,12 @@ int32_t rvx_fetch_at(unsigned bank, gva_t va)
     return known + 4 * (int32_t)(va >> GPAGE_SHIFT & (RISCV_FETCHES - 1));
 }
 
+int32_t rvx_jump_at(unsigned mode)
+{
+    return mode / 2 == RISCV_BANK_U ? FRAME(own.jump) + (int32_t)(mode & 1) * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS])
+                                    : FRAME(shared.jump) + (int32_t)mode * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS]);
+}
+
 void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_native *n)
 {
     struct riscv_link *l = &code->link[link];
@@ -322,28 +426,45 @@ void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct ri
     *fetch_slot(code, (mode & 15U) / 2, p->va) = p->id;
 }
 
-void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
+static void fill_jump(struct riscv_code *code, unsigned mode, struct riscv_jump *jump, struct riscv_jump v)
 {
     struct riscv_frame *f = code->now;
-    struct riscv_jump *jump = n->mode / 2 == RISCV_BANK_U ? f->own.jump[n->mode & 1] : f->shared.jump[n->mode];
+    struct riscv_used *used = mode / 2 == RISCV_BANK_U   ? &f->own.used_jumps
+                              : mode / 2 >= RISCV_BANK_S ? &f->shared.used_jumps
+                                                         : NULL;
+    if (used && jump->pc == NO_PC)
+        used->at[used->nr++] = (int32_t)((uint8_t *)jump - ((uint8_t *)f + RBP_BIAS));
+    *jump = v;
+}
+
+static struct riscv_jump *jump_of(struct riscv_frame *f, gva_t pc, unsigned mode)
+{
+    uint64_t hash = (pc ^ pc >> RISCV_JUMP_SHIFT) / 2;
+    struct riscv_jump *jump = mode / 2 == RISCV_BANK_U ? f->own.jump[mode & 1] : f->shared.jump[mode];
+    return &jump[hash & (RISCV_JUMPS - 1)];
+}
+
+void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
+{
     uint64_t hash = (n->pc ^ n->pc >> RISCV_JUMP_SHIFT) / 2;
-    jump[hash & (RISCV_JUMPS - 1)] = (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked };
+    fill_jump(code, n->mode, jump_of(code->now, n->pc, n->mode),
+              (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked });
     code->places[hash & (RISCV_PLACES - 1)] = (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode),
                                                                     .code = (uint64_t)n->checked,
                                                                     .id = n->page[0]->id };
 }
 
-const uint8_t *riscv_code_find(const struct riscv_code *code, gva_t pc, unsigned mode)
+const uint8_t *riscv_code_find(struct riscv_code *code, gva_t pc, unsigned mode)
 {
-    const struct riscv_frame *f = code->now;
     uint64_t hash = (pc ^ pc >> RISCV_JUMP_SHIFT) / 2;
-    const struct riscv_jump *jump = mode / 2 == RISCV_BANK_U ? f->own.jump[mode & 1] : f->shared.jump[mode];
-    jump += hash & (RISCV_JUMPS - 1);
+    struct riscv_jump *jump = jump_of(code->now, pc, mode);
     if (jump->pc == pc)
         return (const uint8_t *)jump->code;
     const struct riscv_place *place = &code->places[hash & (RISCV_PLACES - 1)];
-    bool there = place->key == riscv_place_key(pc, mode) && place->id == *fetch_slot(code, mode / 2, pc);
-    return there ? (const uint8_t *)place->code : NULL;
+    if (place->key != riscv_place_key(pc, mode) || place->id != *fetch_slot(code, mode / 2, pc))
+        return NULL;
+    fill_jump(code, mode, jump, (struct riscv_jump){ .pc = pc, .code = place->code });
+    return (const uint8_t *)place->code;
 }
 
 void riscv_code_go_plain(struct riscv_code *code, const struct riscv_native *n)

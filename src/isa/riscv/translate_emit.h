@@ -183,6 +183,11 @@ void rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum r
 /* ---- translate_cache.c ---- */
 /* Frame offset of the entry of known.fetch for va. */
 int32_t rvx_fetch_at(unsigned bank, gva_t va);
+/* Of the first entry of a mode's jump cache. */
+int32_t rvx_jump_at(unsigned mode);
+
+/* Fills the site at an offset from rbp. */
+void riscv_code_fill_site(struct riscv_code *code, int32_t at, struct riscv_site v);
 
 /* ---- translate_stub.c ---- */
 /* Makes what all translations share; false: no room. */

@@ -115,8 +115,7 @@ static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
         return leave(code, m, RISCV_EXIT_NEXT);
     if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va))) {
         if (m->site)
-            *(struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site) = (struct riscv_site){ .page = va & GPAGE_MASK,
-                                                                                             .host = (uint64_t)host };
+            riscv_code_fill_site(code, m->site, (struct riscv_site){ .page = va & GPAGE_MASK, .host = (uint64_t)host });
         return 0;
     }
     if (fault != RISCV_FAULT_NONE && !m->group && !(va & (m->bytes - 1))) /* what is misaligned may be atomic */
@@ -133,8 +132,10 @@ static bool nothing_new(const struct riscv_code *code, unsigned mode)
     const struct riscv_cpu *c = code->cpu;
     const struct riscv_tlb *tlb = c->tlb;
     return riscv_code_mode(c) == mode && code->frame[tlb->now] == code->now && !c->fenced && c->activity == RISCV_RUNNING
-           && code->seen[tlb->now] == tlb->space[tlb->now].flushes && code->seen_shared == tlb->flushes
-           && code->seen_all == tlb->flushes_all && !vcpu_requests(c->vcpu) && !riscv_pending_interrupt(c);
+           && code->seen[tlb->now] == tlb->space[tlb->now].flushes
+           && code->seen_fences[tlb->now] == tlb->space[tlb->now].fenced.nr && code->seen_fences_shared == tlb->fenced.nr
+           && code->seen_shared == tlb->flushes && code->seen_all == tlb->flushes_all && !vcpu_requests(c->vcpu)
+           && !riscv_pending_interrupt(c);
 }
 
 /* A trap by the instruction itself, of which no longjmp is needed. */
@@ -306,10 +307,33 @@ static const uint8_t *put_callout(struct codebuf *cb, bool fp, const uint8_t *re
     return here;
 }
 
+/* A group that lies across two pages goes on at its plain translation, if that is known. rcx: the address, rax: struct
+ * riscv_miss; where the check is on the stack. */
+static void put_go_plain(struct codebuf *cb)
+{
+    asm_push(cb, HOST_RSI);
+    asm_mov(cb, 4, HOST_RSI, HOST_RCX);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RSI, (int32_t)GPAGE_SIZE - 1);
+    asm_insn_mem(cb, 4, 0x03, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, bytes)));
+    asm_alu_imm(cb, HOST_CMP, 4, HOST_RSI, (int32_t)GPAGE_SIZE);
+    size_t within = asm_jcc(cb, CC_BE, NULL);
+    asm_alu_mem_imm(cb, HOST_CMP, 8, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, plain)), 0);
+    size_t unknown = asm_jcc(cb, CC_E, NULL);
+    asm_load(cb, 4, HOST_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, insns)));
+    asm_alu_mem(cb, HOST_ADD, 8, at_rbp(FRAME(cpu.insns)), HOST_RSI);
+    asm_pop(cb, HOST_RSI);
+    asm_alu_imm(cb, HOST_ADD, 8, HOST_RSP, 8);
+    asm_insn_mem(cb, 4, 0xff, 4, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, plain))); /* jmp [] */
+    asm_patch(cb, within, codebuf_here(cb));
+    asm_patch(cb, unknown, codebuf_here(cb));
+    asm_pop(cb, HOST_RSI);
+}
+
 /* The TLB has it not: rcx the address, rax the struct riscv_miss, rdx and r15 to be kept. */
 static const uint8_t *put_slow(struct codebuf *cb, bool fp, const uint8_t *leave, const uint8_t *resume_stub)
 {
     const uint8_t *here = codebuf_here(cb);
+    put_go_plain(cb);
     move_guest(cb, false, fp);
     asm_push(cb, HOST_RDX);
     asm_alu_imm(cb, HOST_SUB, 8, HOST_RSP, 8);
@@ -334,16 +358,19 @@ static const uint8_t *put_slow(struct codebuf *cb, bool fp, const uint8_t *leave
     return here;
 }
 
-/* Goes on at the plain translation of a group that lies across two pages. rax: struct riscv_miss; rsi, rdx and where the check
- * is on the stack. */
-static void put_go_plain(struct codebuf *cb)
+/* The entry at rbp + rsi is about to be filled: adds it to a list of those in use (struct riscv_used) if it is not, which its
+ * byte at `at` says. rax is lost. */
+static void put_use(struct codebuf *cb, int32_t at, uint8_t unused, int32_t list)
 {
-    asm_load(cb, 4, HOST_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, insns)));
-    asm_alu_mem(cb, HOST_ADD, 8, at_rbp(FRAME(cpu.insns)), HOST_RSI);
-    asm_pop(cb, HOST_RSI);
-    asm_pop(cb, HOST_RDX);
-    asm_alu_imm(cb, HOST_ADD, 8, HOST_RSP, 8);
-    asm_insn_mem(cb, 4, 0xff, 4, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, plain))); /* jmp [] */
+    struct host_sib byte = { HOST_RBP, HOST_RSI, 1, at };
+    struct host_sib next = { HOST_RBP, HOST_RAX, 4, list + (int32_t)offsetof(struct riscv_used, at) };
+    asm_insn_sib(cb, 1, 0x80, 7, byte); /* cmp byte [], imm8 */
+    codebuf_put1(cb, unused);
+    size_t used = asm_jcc(cb, CC_NE, NULL);
+    asm_load(cb, 4, HOST_RAX, at_rbp(list));
+    asm_insn_sib(cb, 4, 0x89, H_RSI, next); /* mov [], esi */
+    asm_alu_mem_imm(cb, HOST_ADD, 4, at_rbp(list), 1);
+    asm_patch(cb, used, codebuf_here(cb));
 }
 
 static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_access access, const uint8_t *slow_stub)
@@ -373,6 +400,8 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
     size_t used_up = asm_jcc(cb, CC_E, NULL);
     asm_alu_imm(cb, HOST_AND, 8, HOST_RCX, -(int32_t)GPAGE_SIZE);
     asm_insn_mem(cb, 8, OP_MOVSXD, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, site)));
+    if (bank == RISCV_BANK_U)
+        put_use(cb, (int32_t)offsetof(struct riscv_site, page) + 7, RISCV_SITE_NONE >> 56, FRAME(own.used_sites));
     asm_alu(cb, HOST_ADD, 8, HOST_RSI, HOST_RBP);
     asm_store(cb, 8, host_mem(HOST_RSI, 0), HOST_RCX);
     asm_load(cb, 8, HOST_RCX, host_mem(HOST_RDX, site + (int32_t)offsetof(struct riscv_site, host)));
@@ -381,16 +410,38 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
     asm_pop(cb, HOST_RDX);
     asm_ret(cb);
     asm_patch(cb, crosses, codebuf_here(cb));
-    asm_alu_mem_imm(cb, HOST_CMP, 8, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, plain)), 0);
-    size_t plain = asm_jcc(cb, CC_NE, NULL);
     asm_patch(cb, slow, codebuf_here(cb));
     asm_patch(cb, used_up, codebuf_here(cb));
     asm_pop(cb, HOST_RSI);
     asm_pop(cb, HOST_RDX);
     (void)asm_jmp(cb, slow_stub);
-    asm_patch(cb, plain, codebuf_here(cb));
-    put_go_plain(cb);
     return here;
+}
+
+/* Puts the place at rcx, which is that of the address in rax, into the jump cache, and goes there. */
+static void put_fill_jump(struct codebuf *cb, unsigned mode)
+{
+    struct host_sib pc = { HOST_RBP, HOST_RSI, 1, (int32_t)offsetof(struct riscv_jump, pc) }, code = pc;
+    code.disp = (int32_t)offsetof(struct riscv_jump, code);
+    asm_push(cb, HOST_RSI);
+    asm_mov(cb, 8, HOST_RDX, HOST_RAX);
+    asm_mov(cb, 4, HOST_RSI, HOST_RAX);
+    asm_insn_reg(cb, 4, 0xc1, 5, H_RSI); /* shr esi, imm8 */
+    codebuf_put1(cb, RISCV_JUMP_SHIFT);
+    asm_alu(cb, HOST_XOR, 4, HOST_RSI, HOST_RAX);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RSI, (RISCV_JUMPS - 1) * 2); /* an entry is 16 bytes, pcs are even */
+    asm_insn_reg(cb, 4, 0xc1, 4, H_RSI);                           /* shl esi, imm8 */
+    codebuf_put1(cb, 3);
+    asm_alu_imm(cb, HOST_ADD, 8, HOST_RSI, rvx_jump_at(mode));
+    if (mode / 2 == RISCV_BANK_U)
+        put_use(cb, pc.disp, 1, FRAME(own.used_jumps));
+    else if (mode / 2 >= RISCV_BANK_S)
+        put_use(cb, pc.disp, 1, FRAME(shared.used_jumps));
+    asm_insn_sib(cb, 8, 0x89, H_RDX, pc); /* mov [], rdx */
+    asm_load(cb, 8, HOST_RAX, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, code)));
+    asm_insn_sib(cb, 8, 0x89, H_RAX, code);
+    asm_pop(cb, HOST_RSI);
+    asm_insn_reg(cb, 4, 0xff, 4, H_RAX); /* jmp rax */
 }
 
 /* Looks the address in rax up in code->places. rcx and rdx are free. */
@@ -418,7 +469,7 @@ static const uint8_t *put_jump(struct codebuf *cb, unsigned mode, const uint8_t 
     asm_insn_sib(cb, 4, 0x8b, H_RDX, fetch);
     asm_insn_mem(cb, 4, OP_CMP_R_RM, H_RDX, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, id)));
     (void)asm_jcc(cb, CC_NE, stub_pc);
-    asm_insn_mem(cb, 4, 0xff, 4, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, code))); /* jmp [] */
+    put_fill_jump(cb, mode);
     return here;
 }
 
