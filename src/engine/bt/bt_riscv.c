@@ -156,7 +156,7 @@ static struct riscv_code_page *page_at(void *opaque, gva_t va)
 {
     struct bt_riscv *e = opaque;
     struct riscv_cpu *c = e->code.cpu;
-    const uint8_t *host = riscv_touch(c, va, RISCV_FETCH);
+    const uint8_t *host = riscv_touch(c, va, RISCV_FETCH, NULL);
     if (!host)
         return NULL;
     uint64_t page = gmem_page_index(e->gmem, host);
@@ -291,7 +291,9 @@ static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_na
             e->links++;
         }
     }
-    if (!(n->mode & RISCV_MODE_PLAIN))
+    if (n->mode & RISCV_MODE_PLAIN)
+        riscv_code_go_plain(&e->code, n);
+    else
         riscv_code_add_jump(&e->code, n);
     riscv_code_add_page(&e->code, n->mode, n->page[0]);
     f->shared.exit = RISCV_EXIT_NEXT;
@@ -388,10 +390,11 @@ size_t bt_riscv_stats(const struct bt_riscv *e, const struct riscv_cpu *c, char 
                      "\nbt_code_bytes %zu\nbt_entries %" PRIu64 "\nbt_cold_blocks %" PRIu64 "\nbt_links %" PRIu64
                      "\nbt_links_cross %" PRIu64 "\nbt_misses %" PRIu64 "\nbt_callouts %" PRIu64 "\nbt_kills %" PRIu64
                      "\nbt_resets %" PRIu64 "\nbt_exits_next %" PRIu64 "\nbt_exits_link %" PRIu64 "\nbt_exits_step %" PRIu64
-                     "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\nbt_wanderers %" PRIu64 "\n",
+                     "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\nbt_wanderers %" PRIu64 "\nbt_resumed %" PRIu64
+                     "\nbt_traps %" PRIu64 "\n",
                      code->translated, code->insns, code->called_out, code->cb.pos + code->cold - code->cold_base, e->entries,
                      e->cold, e->links, code->nr_crossed, code->now->shared.misses, code->now->shared.callouts, code->kills,
                      e->resets, e->exits[RISCV_EXIT_NEXT], e->exits[RISCV_EXIT_LINK], e->exits[RISCV_EXIT_STEP],
-                     e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT], code->wanderers);
+                     e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT], code->wanderers, code->resumed, code->traps);
     return m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
 }

@@ -26,7 +26,7 @@ static void fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct risc
     riscv_tlb_fill(c, va, host, w, access, bank, writable);
 }
 
-static _Noreturn void fault(struct riscv_cpu *c, enum riscv_fault kind, enum riscv_access access, gva_t va)
+uint8_t riscv_fault_cause(enum riscv_fault kind, enum riscv_access access)
 {
     static const uint8_t page[] = {
         [RISCV_READ] = RISCV_LOAD_PAGE_FAULT, [RISCV_WRITE] = RISCV_STORE_PAGE_FAULT, [RISCV_FETCH] = RISCV_FETCH_PAGE_FAULT
@@ -34,7 +34,12 @@ static _Noreturn void fault(struct riscv_cpu *c, enum riscv_fault kind, enum ris
     static const uint8_t denied[] = {
         [RISCV_READ] = RISCV_LOAD_ACCESS_FAULT, [RISCV_WRITE] = RISCV_STORE_ACCESS_FAULT, [RISCV_FETCH] = RISCV_FETCH_ACCESS_FAULT
     };
-    riscv_raise(c, kind == RISCV_FAULT_PAGE ? page[access] : denied[access], va);
+    return kind == RISCV_FAULT_PAGE ? page[access] : denied[access];
+}
+
+static _Noreturn void fault(struct riscv_cpu *c, enum riscv_fault kind, enum riscv_access access, gva_t va)
+{
+    riscv_raise(c, riscv_fault_cause(kind, access), va);
 }
 
 static bool is_device(struct riscv_cpu *c, gpa_t gpa)
@@ -181,11 +186,16 @@ void riscv_probe_cbo(struct riscv_cpu *c, gva_t va)
         fault(c, read, RISCV_WRITE, va);
 }
 
-uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access)
+uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_fault *ret_fault)
 {
     unsigned bank = access == RISCV_FETCH ? c->fetch_bank : c->bank;
+    enum riscv_fault bad = RISCV_FAULT_NONE;
     struct piece p;
-    if (!riscv_tlb_hit(c, va, 1, bank, access) && resolve_quiet(c, va, 1, access, (enum riscv_bank)bank, &p))
+    if (!riscv_tlb_hit(c, va, 1, bank, access))
+        bad = resolve_quiet(c, va, 1, access, (enum riscv_bank)bank, &p);
+    if (ret_fault)
+        *ret_fault = bad;
+    if (bad)
         return NULL;
     uint8_t *hit = riscv_tlb_hit(c, va, 1, bank, access);
     return hit ? hit - (va & ~GPAGE_MASK) : NULL;

@@ -28,7 +28,7 @@ enum riscv_bank {
     RISCV_BANK_S_SUM, /* S-mode's loads and stores with SUM = 1 */
     RISCV_BANK_LAST = RISCV_BANK_S_SUM,
 };
-enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024, RISCV_SPACES = 8 };
+enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024, RISCV_SPACES = 8, RISCV_FENCES = 8 };
 #define RISCV_NO_TAG (~0ULL) /* no page's */
 /* A page that there is not: its addresses are not canonical, and no RAM. Translated code that accesses it hits, and gets where
  * nothing can be accessed (riscv_tlb.nowhere). */
@@ -60,25 +60,42 @@ struct riscv_tlb_entry {
 
 /* What may be remembered of translations in one half of the addresses. */
 struct riscv_reach {
-    bool any, big; /* there are some; some are of pages larger than 4 KiB */
+    bool any;     /* there are some */
+    uint64_t big; /* some are of pages larger than 4 KiB: bits by bits 30 to 35 of the address */
+};
+
+/* Which entries of a table were filled since it was last cleared: bits. */
+struct riscv_filled {
+    uint64_t bits[RISCV_TLB_ENTRIES / 64];
+};
+
+/* Pages that were fenced alone: who remembers anything of them (engine bt) forgets that; of all, if more were since it looked. */
+struct riscv_fenced {
+    uint64_t nr;              /* ever */
+    gva_t page[RISCV_FENCES]; /* the last, by number */
 };
 
 /* Translations that belong to one value of satp: those of U-mode, and of S-mode with SUM = 1. */
 struct riscv_space {
     uint64_t satp;
-    uint64_t chosen;             /* when it last was; 0: is of none */
-    uint64_t flushes;            /* counts: who remembers anything of this space (engine bt) forgets it when this has changed */
+    uint64_t chosen;  /* when it last was; 0: is of none */
+    uint64_t flushes; /* counts: who remembers anything of this space (engine bt) forgets it when this has changed */
+    struct riscv_fenced fenced;
+    bool made;                   /* its tables were cleared once, so that `filled` says what is in them */
     bool stale;                  /* to be cleared when it is next chosen */
     bool missed_drops;           /* see riscv_tlb_drop_stores() */
     struct riscv_reach reach[2]; /* lower, upper half */
     uint64_t touched[64];        /* by hash: pages that may be remembered since `flushes` last changed */
+    struct riscv_filled filled[2];
     struct riscv_tlb_entry entry[2][RISCV_TLB_ENTRIES];
 };
 
 struct riscv_tlb {
     struct riscv_tlb_entry *bank[RISCV_BANK_NR];         /* borrowed: parts of what follows */
     struct riscv_tlb_entry common[3][RISCV_TLB_ENTRIES]; /* of banks M, BARE, S */
-    struct riscv_reach reach[2];                         /* of bank S */
+    struct riscv_filled filled[3];
+    struct riscv_reach reach[2]; /* of bank S */
+    struct riscv_fenced fenced;
     uint64_t touched[64];
     bool local;           /* bank S has translations that do not last */
     uint64_t flushes;     /* as a space's, for bank S */
@@ -165,14 +182,16 @@ void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned len, enum riscv_access 
 /* The rights that cache-block management needs: to read or to write. Raises store faults. Spec: CMO 1.0, 2.5.2 */
 void riscv_probe_cbo(struct riscv_cpu *c, gva_t va);
 
-/* Host address of the page of RAM that va lies in, NULL if there is none or the access faults; enters it in the TLB, sets A and D
- * as the access would. Raises nothing. */
-uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access);
+enum riscv_fault { RISCV_FAULT_NONE, RISCV_FAULT_ACCESS, RISCV_FAULT_PAGE };
+/* Host address of the page of RAM that va lies in, NULL if there is none or the access faults (*ret_fault, NULL: not wanted);
+ * enters it in the TLB, sets A and D as the access would. Raises nothing. */
+uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_fault *ret_fault);
+/* The cause of the exception. */
+uint8_t riscv_fault_cause(enum riscv_fault kind, enum riscv_access access);
 /* Host address of the page that va's code lies in; raises. */
 const uint8_t *riscv_fetch_page(struct riscv_cpu *c, gva_t va);
 
 /* ---- paging, PMP ---- */
-enum riscv_fault { RISCV_FAULT_NONE, RISCV_FAULT_ACCESS, RISCV_FAULT_PAGE };
 
 struct riscv_walk {
     gpa_t gpa;

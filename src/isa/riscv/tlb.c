@@ -11,7 +11,7 @@
 
 #include "isa/riscv/mmu.h"
 
-enum { SATP_ASID_SHIFT = 44 };
+enum { SATP_ASID_SHIFT = 44, BIG_SHIFT = 30 };
 
 static struct riscv_site nothing(const struct riscv_tlb *tlb)
 {
@@ -24,6 +24,24 @@ static void clear(struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, size_t n
                                           .site = { nothing(tlb), nothing(tlb) } };
     for (size_t k = 0; k < nr; k++)
         entry[k] = none;
+}
+
+/* The same for those entries that were filled. */
+static void clear_filled(struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, struct riscv_filled *filled)
+{
+    for (unsigned w = 0; w < RISCV_TLB_ENTRIES / 64; w++) {
+        for (uint64_t bits = filled->bits[w]; bits; bits &= bits - 1)
+            clear(tlb, &entry[64 * w + (unsigned)__builtin_ctzll(bits)], 1);
+        filled->bits[w] = 0;
+    }
+}
+
+static struct riscv_filled *filled_of(struct riscv_tlb *tlb, unsigned bank)
+{
+    static const uint8_t common[] = { [RISCV_BANK_M] = 0, [RISCV_BANK_BARE] = 1, [RISCV_BANK_S] = 2 };
+    if (bank == RISCV_BANK_U || bank == RISCV_BANK_S_SUM)
+        return &tlb->space[tlb->now].filled[bank == RISCV_BANK_S_SUM];
+    return &tlb->filled[common[bank]];
 }
 
 static void choose(struct riscv_tlb *tlb, unsigned n)
@@ -53,6 +71,7 @@ struct riscv_tlb *riscv_tlb_new(void)
     tlb->bank[RISCV_BANK_S] = tlb->common[2];
     clear(tlb, tlb->space[0].entry[0], 2UL * RISCV_TLB_ENTRIES);
     tlb->space[0].stale = false;
+    tlb->space[0].made = true;
     choose(tlb, 0);
     return tlb;
 }
@@ -68,7 +87,11 @@ void riscv_tlb_free(struct riscv_tlb *tlb)
 
 static void clear_space(struct riscv_tlb *tlb, struct riscv_space *s)
 {
-    clear(tlb, s->entry[0], 2UL * RISCV_TLB_ENTRIES);
+    if (!s->made)
+        clear(tlb, s->entry[0], 2UL * RISCV_TLB_ENTRIES);
+    for (unsigned k = 0; k < 2 && s->made; k++)
+        clear_filled(tlb, s->entry[k], &s->filled[k]);
+    s->made = true;
     memset(s->touched, 0, sizeof(s->touched));
     memset(s->reach, 0, sizeof(s->reach));
     s->stale = false;
@@ -88,7 +111,7 @@ static void flush_supervisor(struct riscv_tlb *tlb)
 {
     if (!tlb->reach[0].any && !tlb->reach[1].any)
         return;
-    clear(tlb, tlb->common[2], RISCV_TLB_ENTRIES);
+    clear_filled(tlb, tlb->common[2], &tlb->filled[2]);
     memset(tlb->touched, 0, sizeof(tlb->touched));
     memset(tlb->reach, 0, sizeof(tlb->reach));
     tlb->local = false;
@@ -106,7 +129,8 @@ void riscv_tlb_flush_paged(struct riscv_cpu *c)
 
 void riscv_tlb_flush_all(struct riscv_cpu *c)
 {
-    clear(c->tlb, c->tlb->common[0], 2UL * RISCV_TLB_ENTRIES);
+    for (unsigned k = 0; k < 2; k++)
+        clear_filled(c->tlb, c->tlb->common[k], &c->tlb->filled[k]);
     c->tlb->flushes_all++;
     c->fenced = true;
     riscv_pmp_changed(c);
@@ -134,36 +158,46 @@ static void forget_entry(struct riscv_tlb *tlb, struct riscv_tlb_entry *e, gva_t
         clear(tlb, e, 1);
 }
 
+static bool in_big_page(const struct riscv_reach *reach, gva_t va)
+{
+    return reach->big >> (va >> BIG_SHIFT & 63) & 1;
+}
+
+static void note_fence(struct riscv_fenced *f, gva_t va)
+{
+    f->page[f->nr++ % RISCV_FENCES] = va & GPAGE_MASK;
+}
+
 static void fence_page_of_space(struct riscv_tlb *tlb, unsigned n, gva_t va)
 {
     struct riscv_space *s = &tlb->space[n];
     const struct riscv_reach *reach = &s->reach[va >> 63];
     if (s->stale || !reach->any)
         return;
-    if (reach->big)
+    if (in_big_page(reach, va)) {
         flush_space(tlb, n);
-    else if (was_touched(s->touched, va))
-        for (unsigned k = 0; k < 2; k++)
-            forget_entry(tlb, &s->entry[k][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)], va);
-    if (!reach->big && was_touched(s->touched, va)) {
-        memset(s->touched, 0,
-               sizeof(s->touched)); /* what is remembered elsewhere goes; the table still has entries, so they count anew */
-        for (unsigned k = 0; k < 2 * RISCV_TLB_ENTRIES; k++) {
-            const struct riscv_tlb_entry *e = &s->entry[0][0] + k;
-            for (unsigned access = 0; access < 3; access++)
-                if (e->tag[access] != RISCV_NO_TAG)
-                    s->touched[hash(e->tag[access]) / 64] |= 1ULL << (hash(e->tag[access]) % 64);
-        }
-        s->flushes++;
+        return;
     }
+    if (!was_touched(s->touched, va))
+        return;
+    for (unsigned k = 0; k < 2; k++)
+        forget_entry(tlb, &s->entry[k][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)], va);
+    note_fence(&s->fenced, va);
 }
 
 static void fence_page_of_supervisor(struct riscv_tlb *tlb, gva_t va)
 {
     const struct riscv_reach *reach = &tlb->reach[va >> 63];
-    if (!reach->any || (!reach->big && !was_touched(tlb->touched, va)))
+    if (!reach->any)
         return;
-    flush_supervisor(tlb);
+    if (in_big_page(reach, va)) {
+        flush_supervisor(tlb);
+        return;
+    }
+    if (!was_touched(tlb->touched, va))
+        return;
+    forget_entry(tlb, &tlb->common[2][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)], va);
+    note_fence(&tlb->fenced, va);
 }
 
 static bool has_asid(const struct riscv_space *s, const uint16_t *asid)
@@ -216,7 +250,10 @@ void riscv_tlb_follow(struct riscv_cpu *c)
 static void note_reach(struct riscv_reach *reach, uint64_t *touched, gva_t va, const struct riscv_walk *w)
 {
     reach[va >> 63].any = true;
-    reach[va >> 63].big |= w->page_size > GPAGE_SIZE;
+    if (w->page_size > 1ULL << BIG_SHIFT)
+        reach[va >> 63].big = UINT64_MAX;
+    else if (w->page_size > GPAGE_SIZE)
+        reach[va >> 63].big |= 1ULL << (va >> BIG_SHIFT & 63);
     touched[hash(va) / 64] |= 1ULL << (hash(va) % 64);
 }
 
@@ -241,6 +278,8 @@ void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct r
     tlb->local |= bank == RISCV_BANK_S && !w->lasts;
     if (e->to_host != to_host || (e->tag[0] & e->tag[1] & e->tag[2]) != tag)
         clear(tlb, e, 1);
+    unsigned index = (unsigned)(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1);
+    filled_of(tlb, bank)->bits[index / 64] |= 1ULL << (index % 64);
     e->to_host = to_host;
     e->tag[access] = tag;
     if (writable)
@@ -261,21 +300,35 @@ bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va)
     return e->site[RISCV_WRITE].page == page;
 }
 
-static void drop_stores_of(const struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, size_t nr, const uint8_t *page)
+static void drop_store(const struct riscv_tlb *tlb, struct riscv_tlb_entry *e, const uint8_t *page)
 {
-    for (size_t k = 0; k < nr; k++)
-        if (!page || riscv_site_host(&entry[k].site[RISCV_WRITE]) == page) {
-            entry[k].site[RISCV_WRITE] = nothing(tlb);
-            if (!page) /* the next store enters it anew, and then it may have no code */
-                entry[k].tag[RISCV_WRITE] = RISCV_NO_TAG;
-        }
+    if (page && riscv_site_host(&e->site[RISCV_WRITE]) != page)
+        return;
+    e->site[RISCV_WRITE] = nothing(tlb);
+    if (!page) /* the next store enters it anew, and then it may have no code */
+        e->tag[RISCV_WRITE] = RISCV_NO_TAG;
+}
+
+static void drop_stores_of(const struct riscv_tlb *tlb, struct riscv_tlb_entry *entry, const struct riscv_filled *filled,
+                           const uint8_t *page)
+{
+    for (unsigned w = 0; w < RISCV_TLB_ENTRIES / 64; w++)
+        for (uint64_t bits = filled->bits[w]; bits; bits &= bits - 1)
+            drop_store(tlb, &entry[64 * w + (unsigned)__builtin_ctzll(bits)], page);
+}
+
+static void drop_stores_of_space(const struct riscv_tlb *tlb, struct riscv_space *s, const uint8_t *page)
+{
+    for (unsigned k = 0; k < 2; k++)
+        drop_stores_of(tlb, s->entry[k], &s->filled[k], page);
 }
 
 void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page)
 {
     struct riscv_tlb *tlb = c->tlb;
-    drop_stores_of(tlb, tlb->common[0], 3UL * RISCV_TLB_ENTRIES, page);
-    drop_stores_of(tlb, tlb->space[tlb->now].entry[0], 2UL * RISCV_TLB_ENTRIES, page);
+    for (unsigned k = 0; k < 3; k++)
+        drop_stores_of(tlb, tlb->common[k], &tlb->filled[k], page);
+    drop_stores_of_space(tlb, &tlb->space[tlb->now], page);
     for (unsigned k = 0; k < RISCV_SPACES; k++)
         tlb->space[k].missed_drops = tlb->space[k].missed_drops || k != tlb->now;
 }
@@ -286,6 +339,6 @@ bool riscv_tlb_catch_up(struct riscv_cpu *c)
     if (!s->missed_drops)
         return false;
     s->missed_drops = false;
-    drop_stores_of(c->tlb, s->entry[0], 2UL * RISCV_TLB_ENTRIES, NULL);
+    drop_stores_of_space(c->tlb, s, NULL);
     return true;
 }

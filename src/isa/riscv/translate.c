@@ -16,7 +16,8 @@ enum { CODE_AN_INSN_MAX = 160, ROOM = 2 * RISCV_TRACE_MAX * CODE_AN_INSN_MAX };
 
 /* ---- rules ---- */
 
-static const struct rvx_rule *const tables[] = { rvx_int_rules, rvx_bit_rules, rvx_mem_rules, rvx_fp_rules, rvx_sys_rules };
+static const struct rvx_rule *const tables[] = { rvx_int_rules, rvx_bit_rules, rvx_mem_rules,
+                                                 rvx_fp_rules,  rvx_sys_rules, rvx_atomic_rules };
 
 /* The rule for a row; NULL: it is called out. Made once, by whichever thread comes first: all make the same. */
 static const struct rvx_rule *rule_of(const struct riscv_insn *i)
@@ -24,7 +25,8 @@ static const struct rvx_rule *rule_of(const struct riscv_insn *i)
     static const struct rvx_rule *_Atomic rules[1024];
     static _Atomic bool made;
     if (!atomic_load_explicit(&made, memory_order_acquire)) {
-        const unsigned nr[] = { rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules };
+        const unsigned nr[] = { rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules,
+                                rvx_nr_fp_rules,  rvx_nr_sys_rules, rvx_nr_atomic_rules };
         for (unsigned row = 0; row < riscv_nr_rows && row < ARRAY_SIZE(rules); row++)
             for (unsigned t = 0; t < ARRAY_SIZE(tables); t++)
                 for (unsigned k = 0; k < nr[t]; k++)
@@ -53,7 +55,7 @@ bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i)
 static bool is_end(const struct riscv_insn *i)
 {
     return i->row == RISCV_ROW_NONE || i->step == rv_jalr || i->step == rv_sret || i->step == rv_mret || i->step == rv_ecall
-           || i->step == rv_ebreak || i->step == rv_wfi || i->step == rv_wrs || i->step == rv_fence_i || i->step == rv_sfence_vma;
+           || i->step == rv_ebreak || i->step == rv_wfi || i->step == rv_wrs || i->step == rv_fence_i;
 }
 
 /* The index in x->page of the page of va, which is added if there is room; -1. */
@@ -262,16 +264,10 @@ static void jump(struct rvx *x, const struct rvx_insn *n)
     leave_by(x, asm_jmp(x->cb, NULL), n->pc + (uint64_t)(int64_t)n->i.imm, 0);
 }
 
-static int32_t jump_at(unsigned mode)
-{
-    return mode / 2 == RISCV_BANK_U ? FRAME(own.jump) + (int32_t)(mode & 1) * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS])
-                                    : FRAME(shared.jump) + (int32_t)mode * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS]);
-}
-
 /* Goes to the address in rax, with bit 0 for 0, by the jump cache: odd addresses are not in it. */
 static void jump_to_rax(struct rvx *x)
 {
-    int32_t at = jump_at(x->mode & ~(unsigned)RISCV_MODE_PLAIN);
+    int32_t at = rvx_jump_at(x->mode & ~(unsigned)RISCV_MODE_PLAIN);
     struct host_mem entry = host_mem_indexed(HOST_RBP, HOST_RCX, 8, at + (int32_t)offsetof(struct riscv_jump, pc));
     asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
     asm_insn_reg(x->cb, 4, 0xc1, 5, H_RCX); /* shr ecx, imm8 */
@@ -344,7 +340,10 @@ static void callout(struct rvx *x, const struct riscv_insn *i)
         x->failed = true;
         return;
     }
-    *o = (struct riscv_callout){ .insn = *i, .pc = x->insn[x->k].pc, .insns = rvx_uncounted(x, false) };
+    *o = (struct riscv_callout){ .insn = *i,
+                                 .pc = x->insn[x->k].pc,
+                                 .insns = rvx_uncounted(x, false),
+                                 .mode = (uint8_t)(x->mode & ~(unsigned)RISCV_MODE_PLAIN) };
     asm_mov_imm(x->cb, HOST_RAX, (uint64_t)o);
     (void)asm_call(x->cb, x->code->stub_callout[x->fp]);
     x->counted = x->k + 1;
@@ -359,6 +358,13 @@ static void step(struct rvx *x, const struct rvx_insn *n)
     rvx_count(x, false);
     asm_mov_imm(x->cb, HOST_RAX, n->pc);
     (void)asm_jmp(x->cb, x->code->stub_step[x->fp]);
+}
+
+/* Goes elsewhere by its step function: returns, and calls of the kernel. */
+static void go_elsewhere(struct rvx *x, const struct rvx_insn *n)
+{
+    callout(x, &n->i);
+    leave_by(x, asm_jmp(x->cb, NULL), n->pc + n->i.len, 0); /* or it went to the next instruction, in the same mode */
 }
 
 /* ---- one translation ---- */
@@ -376,6 +382,8 @@ static void instruction(struct rvx *x)
         jump(x, n);
     else if (n->i.step == rv_jalr)
         jump_register(x, n);
+    else if (n->i.step == rv_sret || n->i.step == rv_mret || (n->i.step == rv_ecall && x->bank == RISCV_BANK_U))
+        go_elsewhere(x, n);
     else if (is_end(&n->i))
         step(x, n);
     else if (!rule || !rule->emit(x, &n->i, rule->arg))
@@ -439,7 +447,8 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
     rvx_tails(x);
     const uint8_t *gone = codebuf_here(x->cb);
     asm_mov_imm(x->cb, HOST_RAX, x->insn[0].pc);
-    (void)asm_jmp(x->cb, code->stub_pc[x->fp]);
+    (void)asm_jmp(x->cb,
+                  x->plain ? code->stub_plain[x->fp] : code->stub_pc[x->fp]); /* what led to plain code leads there still */
     riscv_code_to_hot(code, hot);
     struct riscv_native *n = riscv_code_alloc(code, sizeof(*n) + x->nr * sizeof(n->start[0]));
     if (!n || x->failed || x->cb->failed)

@@ -41,7 +41,7 @@ enum {
 
 /* An entry of the jump caches. */
 struct riscv_jump {
-    uint64_t pc; /* odd: none */
+    uint64_t pc; /* odd: none; and then one that belongs elsewhere */
     uint64_t code;
 };
 
@@ -58,6 +58,13 @@ static inline uint64_t riscv_place_key(gva_t pc, unsigned mode)
 {
     return pc ^ ((uint64_t)mode + 1) << 58;
 }
+
+/* Entries of jump caches, or sites, that were filled since all were cleared: offsets from rbp. */
+struct riscv_used {
+    uint32_t nr;
+    int32_t at[4 * RISCV_JUMPS];
+};
+_Static_assert(RISCV_JUMPS >= RISCV_SITES / 2, "each is in its list once");
 
 /* What is known of the code and data that one set of page tables shows: of U-mode's and SUM's (own), of the rest (shared). */
 struct riscv_known {
@@ -95,12 +102,17 @@ struct riscv_frame {
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
         uint64_t misses, callouts;
+        uint64_t resume;             /* where translated code goes on after C code has changed mode, pc or address space */
+        uint64_t rbp;                /* and with which frame */
+        uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */
         struct riscv_known known[2]; /* bank S; banks M and BARE */
         struct riscv_jump jump[RISCV_MODE_NR][RISCV_JUMPS];
+        struct riscv_used used_jumps; /* of banks S and S_SUM */
     } __attribute__((aligned(4096))) shared;
     struct {
         struct riscv_known known;
         struct riscv_jump jump[2][RISCV_JUMPS]; /* U-mode's */
+        struct riscv_used used_jumps, used_sites;
     } __attribute__((aligned(4096))) own;
 };
 
@@ -156,6 +168,7 @@ struct riscv_miss {
     uint32_t left;  /* misses until somebody looks how often they happen */
     uint64_t since; /* TSC when that was set */
     struct riscv_native *from;
+    const uint8_t *plain; /* where the code at pc goes on without groups, once that is known */
 };
 
 /* A call of a step function. */
@@ -163,16 +176,18 @@ struct riscv_callout {
     struct riscv_insn insn;
     gva_t pc;
     uint32_t insns; /* done since they were last counted */
+    uint8_t mode;   /* of the translation, without RISCV_MODE_PLAIN */
 };
 
 /* Host code of one hart. */
 struct riscv_code {
     struct codebuf cb;
-    struct riscv_cpu *cpu;                              /* borrowed */
-    struct riscv_frame *frame[RISCV_SPACES], *now;      /* owned mappings; the one in use */
-    uint64_t seen[RISCV_SPACES], seen_shared, seen_all; /* of the TLB's flushes */
-    struct riscv_place *places;                         /* owned; RISCV_PLACES of them, by hash of pc */
-    uint8_t *arena;                                     /* owned: natives, pages, misses, callouts */
+    struct riscv_cpu *cpu;                                  /* borrowed */
+    struct riscv_frame *frame[RISCV_SPACES], *now;          /* owned mappings; the one in use */
+    uint64_t seen[RISCV_SPACES], seen_shared, seen_all;     /* of the TLB's flushes */
+    uint64_t seen_fences[RISCV_SPACES], seen_fences_shared; /* and fences of single pages */
+    struct riscv_place *places;                             /* owned; RISCV_PLACES of them, by hash of pc */
+    uint8_t *arena;                                         /* owned: natives, pages, misses, callouts */
     size_t arena_size, arena_pos;
     struct riscv_link *link; /* owned */
     uint32_t nr_links, links_max;
@@ -184,12 +199,13 @@ struct riscv_code {
     uint8_t wanders[RISCV_WANDERERS / 8]; /* bits, by hash of pc: the access there changes pages too often for a site */
     void (*enter)(void *rbp, const void *code);
     void (*enter_fp)(void *rbp, const void *code);
-    const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2]; /* by fp */
+    const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2],
+        *stub_plain[2];                                           /* by fp */
     const uint8_t *stub_jump[RISCV_MODE_NR];                      /* to the address in rax, which the jump cache does not have */
     const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2]; /* [bank][access][fp] */
     bool running_fp;                                              /* what runs is of a mode with floating point */
-    unsigned running_mode;                                        /* and that mode */
-    uint64_t translated, insns, called_out, nr_crossed, kills, wanderers;
+    struct riscv_miss *crossed;                                   /* borrowed: RISCV_EXIT_PLAIN was its */
+    uint64_t translated, insns, called_out, nr_crossed, kills, wanderers, resumed, traps;
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks
@@ -226,6 +242,10 @@ void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_
 void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct riscv_code_page *p);
 /* Lets jumps find n, whose first page is mapped. */
 void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n);
+/* Where the translation of pc in that mode is entered, if that can be told without the loop; NULL: not. */
+const uint8_t *riscv_code_find(struct riscv_code *code, gva_t pc, unsigned mode);
+/* The access that led to n, which is of RISCV_MODE_PLAIN, goes there by itself from now on. */
+void riscv_code_go_plain(struct riscv_code *code, const struct riscv_native *n);
 /* Nothing gets into n any more. */
 void riscv_code_kill(struct riscv_code *code, struct riscv_native *n);
 /* Whoever is led to `dead` gets to n from now on: the same code, translated anew. */

@@ -19,8 +19,7 @@ enum {
     CODE_SHARE = 35,
     ARENA_SHARE = 25,
     LINK_SHARE = 5,
-    KILL_BYTES = 5,
-    NO_PC = 1
+    KILL_BYTES = 5
 }; /* per cent; code is mapped, and resident, twice */
 
 /* ---- host faults: what hits a site that knows nothing ---- */
@@ -98,6 +97,8 @@ static void fill_shared(struct riscv_code *code)
     for (unsigned mode = 0; mode < RISCV_MODE_NR; mode++)
         f->shared.mode_key[mode] = riscv_place_key(0, mode);
     f->shared.requests = &code->cpu->vcpu->requests;
+    const struct gmem *gm = code->cpu->gmem;
+    f->shared.to_gpa = gm->slot[0].base - gm->slot[0].offset - (uint64_t)gm->host;
     f->shared.sign64[0] = sign;
     f->shared.abs64[0] = ~sign;
     f->shared.sign32[0] = sign32;
@@ -192,20 +193,83 @@ static void clear_known(struct riscv_known *known, const uint8_t *nowhere, const
     memset(known->fetch, 0, sizeof(known->fetch));
 }
 
+static unsigned jump_hash(uint64_t pc)
+{
+    return (unsigned)((pc ^ pc >> RISCV_JUMP_SHIFT) / 2) & (RISCV_JUMPS - 1);
+}
+
+/* What no jump that looks at entry n asks for, not even one to an odd address: odd, and of another entry. */
+static uint64_t no_pc(unsigned n)
+{
+    return n ? 1 : 3;
+}
+
 static void clear_jumps(struct riscv_jump jump[][RISCV_JUMPS], unsigned nr)
 {
     for (unsigned m = 0; m < nr; m++)
         for (unsigned k = 0; k < RISCV_JUMPS; k++)
-            jump[m][k].pc = NO_PC;
+            jump[m][k].pc = no_pc(k);
+}
+
+static void *in_frame(struct riscv_frame *f, int32_t at)
+{
+    return (uint8_t *)f + RBP_BIAS + at;
+}
+
+void riscv_code_fill_site(struct riscv_code *code, int32_t at, struct riscv_site v)
+{
+    struct riscv_frame *f = code->now;
+    struct riscv_site *s = in_frame(f, at);
+    if (s->page == RISCV_SITE_NONE && at >= FRAME(own))
+        f->own.used_sites.at[f->own.used_sites.nr++] = at;
+    *s = v;
+}
+
+static void clear_used_jumps(struct riscv_frame *f, struct riscv_used *used)
+{
+    for (uint32_t k = 0; k < used->nr; k++) {
+        struct riscv_jump *j = in_frame(f, used->at[k]);
+        j->pc = no_pc(jump_hash(j->pc));
+    }
+    used->nr = 0;
+}
+
+/* Sites of U-mode's that know the page, or have that host page (stores; NULL: any), forget it; both NULL: all do. */
+static void drop_sites(struct riscv_code *code, struct riscv_frame *f, const gva_t *va, const uint8_t *const *host)
+{
+    struct riscv_used *used = &f->own.used_sites;
+    uint32_t left = 0;
+    for (uint32_t k = 0; k < used->nr; k++) {
+        struct riscv_site *s = in_frame(f, used->at[k]);
+        bool store = used->at[k] >= FRAME(own.known.site[1]), all = !va && !host;
+        if (all || (va && s->page == *va) || (host && store && (!host[0] || riscv_site_host(s) == host[0])))
+            *s = riscv_site(RISCV_SITE_NONE, code->cpu->tlb->nowhere);
+        else
+            used->at[left++] = used->at[k];
+    }
+    used->nr = left;
+}
+
+/* The first time, when nothing says what is in the frame. */
+static void make_own(struct riscv_code *code, struct riscv_frame *f)
+{
+    static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
+    clear_known(&f->own.known, code->cpu->tlb->nowhere, all);
+    clear_jumps(f->own.jump, 2);
+    f->own.used_jumps.nr = f->own.used_sites.nr = 0;
 }
 
 static void forget_own(struct riscv_code *code, unsigned n)
 {
-    static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
     struct riscv_frame *f = code->frame[n];
-    clear_known(&f->own.known, code->cpu->tlb->nowhere, code->seen[n] == UINT64_MAX ? all : code->next_site[2]);
-    clear_jumps(f->own.jump, 2);
-    code->seen[n] = code->cpu->tlb->space[n].flushes;
+    const struct riscv_space *s = &code->cpu->tlb->space[n];
+    if (code->seen[n] == UINT64_MAX)
+        make_own(code, f);
+    drop_sites(code, f, NULL, NULL);
+    clear_used_jumps(f, &f->own.used_jumps);
+    memset(f->own.known.fetch, 0, sizeof(f->own.known.fetch));
+    code->seen[n] = s->flushes;
+    code->seen_fences[n] = s->fenced.nr;
 }
 
 static void forget_shared(struct riscv_code *code, unsigned which)
@@ -214,11 +278,51 @@ static void forget_shared(struct riscv_code *code, unsigned which)
     struct riscv_frame *f = code->frame[0];
     uint64_t *seen = which ? &code->seen_all : &code->seen_shared;
     clear_known(&f->shared.known[which], code->cpu->tlb->nowhere, *seen == UINT64_MAX ? all : code->next_site[which]);
-    if (which)
+    if (which) {
         clear_jumps(&f->shared.jump[0], 4); /* M, BARE */
-    else
+    } else if (*seen == UINT64_MAX) {
         clear_jumps(&f->shared.jump[2UL * RISCV_BANK_S], 4); /* S, S_SUM */
+        f->shared.used_jumps.nr = 0;
+    } else {
+        clear_used_jumps(f, &f->shared.used_jumps);
+    }
     *seen = which ? code->cpu->tlb->flushes_all : code->cpu->tlb->flushes;
+    if (!which)
+        code->seen_fences_shared = code->cpu->tlb->fenced.nr;
+}
+
+/* A page may be mapped elsewhere now. Jumps to it are not looked for one by one. */
+static void forget_page_of_own(struct riscv_code *code, struct riscv_frame *f, gva_t va)
+{
+    uint32_t *fetch = &f->own.known.fetch[va >> GPAGE_SHIFT & (RISCV_FETCHES - 1)];
+    drop_sites(code, f, &va, NULL);
+    if (*fetch)
+        clear_used_jumps(f, &f->own.used_jumps);
+    *fetch = 0;
+}
+
+static void forget_page_of_shared(struct riscv_code *code, gva_t va)
+{
+    struct riscv_frame *f = code->frame[0];
+    uint32_t *fetch = &f->shared.known[0].fetch[va >> GPAGE_SHIFT & (RISCV_FETCHES - 1)];
+    if (*fetch)
+        clear_used_jumps(f, &f->shared.used_jumps);
+    *fetch = 0;
+}
+
+/* Single pages were fenced. */
+static void follow_fences(struct riscv_code *code, unsigned n)
+{
+    const struct riscv_fenced *own = &code->cpu->tlb->space[n].fenced, *shared = &code->cpu->tlb->fenced;
+    if (own->nr - code->seen_fences[n] > RISCV_FENCES)
+        forget_own(code, n);
+    for (; code->seen_fences[n] != own->nr; code->seen_fences[n]++)
+        forget_page_of_own(code, code->frame[n], own->page[code->seen_fences[n] % RISCV_FENCES]);
+    if (shared->nr - code->seen_fences_shared > RISCV_FENCES
+        || (shared->nr != code->seen_fences_shared && code->next_site[0][0] + code->next_site[0][1]))
+        forget_shared(code, 0);
+    for (; code->seen_fences_shared != shared->nr; code->seen_fences_shared++)
+        forget_page_of_shared(code, shared->page[code->seen_fences_shared % RISCV_FENCES]);
 }
 
 static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, uint32_t nr, const uint8_t *page)
@@ -227,6 +331,11 @@ static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, u
     for (unsigned k = 0; k < nr && k < RISCV_SITES; k++)
         if (!page || riscv_site_host(&s[k]) == page)
             s[k] = riscv_site(RISCV_SITE_NONE, code->cpu->tlb->nowhere);
+}
+
+static void drop_stores_of_own(struct riscv_code *code, const uint8_t *page)
+{
+    drop_sites(code, code->now, NULL, &page);
 }
 
 void riscv_code_follow(struct riscv_code *code)
@@ -240,8 +349,10 @@ void riscv_code_follow(struct riscv_code *code)
         forget_shared(code, 0);
     if (code->seen_all != tlb->flushes_all)
         forget_shared(code, 1);
+    if (code->seen_fences[n] != tlb->space[n].fenced.nr || code->seen_fences_shared != tlb->fenced.nr)
+        follow_fences(code, n);
     if (riscv_tlb_catch_up(code->cpu))
-        drop_stores_at(code, &code->now->own.known, code->next_site[2][1], NULL);
+        drop_stores_of_own(code, NULL);
     memcpy((void *)code->now->shared.tlb, (const void *)tlb->bank, sizeof(code->now->shared.tlb));
 }
 
@@ -250,7 +361,7 @@ void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page)
     riscv_tlb_drop_stores(code->cpu, page);
     for (unsigned k = 0; k < 2; k++)
         drop_stores_at(code, &code->frame[0]->shared.known[k], code->next_site[k][1], page);
-    drop_stores_at(code, &code->now->own.known, code->next_site[2][1], page);
+    drop_stores_of_own(code, page);
 }
 
 void riscv_code_reset(struct riscv_code *code)
@@ -261,6 +372,7 @@ void riscv_code_reset(struct riscv_code *code)
     code->cb.failed = false;
     code->arena_pos = 0;
     code->nr_links = 0;
+    code->crossed = NULL;
     memset(code->next_site, 0, sizeof(code->next_site));
     memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
     code->seen_shared = code->seen_all = UINT64_MAX;
@@ -288,6 +400,12 @@ int32_t rvx_fetch_at(unsigned bank, gva_t va)
     return known + 4 * (int32_t)(va >> GPAGE_SHIFT & (RISCV_FETCHES - 1));
 }
 
+int32_t rvx_jump_at(unsigned mode)
+{
+    return mode / 2 == RISCV_BANK_U ? FRAME(own.jump) + (int32_t)(mode & 1) * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS])
+                                    : FRAME(shared.jump) + (int32_t)mode * (int32_t)sizeof(struct riscv_jump[RISCV_JUMPS]);
+}
+
 void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_native *n)
 {
     struct riscv_link *l = &code->link[link];
@@ -309,7 +427,7 @@ void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_
     asm_patch(&code->cb, l->at, to);
 }
 
-static uint32_t *fetch_slot(struct riscv_code *code, unsigned bank, gva_t va)
+static uint32_t *fetch_slot(const struct riscv_code *code, unsigned bank, gva_t va)
 {
     return (uint32_t *)((uint8_t *)code->now + RBP_BIAS + rvx_fetch_at(bank, va));
 }
@@ -319,15 +437,53 @@ void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct ri
     *fetch_slot(code, (mode & 15U) / 2, p->va) = p->id;
 }
 
-void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
+static void fill_jump(struct riscv_code *code, unsigned mode, struct riscv_jump *jump, struct riscv_jump v)
 {
     struct riscv_frame *f = code->now;
-    struct riscv_jump *jump = n->mode / 2 == RISCV_BANK_U ? f->own.jump[n->mode & 1] : f->shared.jump[n->mode];
+    struct riscv_used *used = mode / 2 == RISCV_BANK_U   ? &f->own.used_jumps
+                              : mode / 2 >= RISCV_BANK_S ? &f->shared.used_jumps
+                                                         : NULL;
+    if (used && (jump->pc & 1))
+        used->at[used->nr++] = (int32_t)((uint8_t *)jump - ((uint8_t *)f + RBP_BIAS));
+    *jump = v;
+}
+
+static struct riscv_jump *jump_of(struct riscv_frame *f, gva_t pc, unsigned mode)
+{
+    struct riscv_jump *jump = mode / 2 == RISCV_BANK_U ? f->own.jump[mode & 1] : f->shared.jump[mode];
+    return &jump[jump_hash(pc)];
+}
+
+void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
+{
     uint64_t hash = (n->pc ^ n->pc >> RISCV_JUMP_SHIFT) / 2;
-    jump[hash & (RISCV_JUMPS - 1)] = (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked };
+    fill_jump(code, n->mode, jump_of(code->now, n->pc, n->mode),
+              (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked });
     code->places[hash & (RISCV_PLACES - 1)] = (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode),
                                                                     .code = (uint64_t)n->checked,
                                                                     .id = n->page[0]->id };
+}
+
+const uint8_t *riscv_code_find(struct riscv_code *code, gva_t pc, unsigned mode)
+{
+    uint64_t hash = (pc ^ pc >> RISCV_JUMP_SHIFT) / 2;
+    struct riscv_jump *jump = jump_of(code->now, pc, mode);
+    if (jump->pc == pc)
+        return (const uint8_t *)jump->code;
+    const struct riscv_place *place = &code->places[hash & (RISCV_PLACES - 1)];
+    if (place->key != riscv_place_key(pc, mode) || place->id != *fetch_slot(code, mode / 2, pc))
+        return NULL;
+    fill_jump(code, mode, jump, (struct riscv_jump){ .pc = pc, .code = place->code });
+    return (const uint8_t *)place->code;
+}
+
+void riscv_code_go_plain(struct riscv_code *code, const struct riscv_native *n)
+{
+    struct riscv_miss *m = code->crossed;
+    code->crossed = NULL;
+    if (m && m->pc == n->pc && n->mode == (m->from->mode | RISCV_MODE_PLAIN)
+        && (n->page[0] == m->from->page[0] || n->page[0] == m->from->page[1]))
+        m->plain = n->entry;
 }
 
 static void put_kill(struct riscv_code *code, const uint8_t *at, const uint8_t *to)

@@ -171,8 +171,10 @@ struct rvx_rule {
     bool (*emit)(struct rvx *x, const struct riscv_insn *i, unsigned arg);
     unsigned arg;
 };
-extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], rvx_fp_rules[], rvx_sys_rules[];
-extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules;
+extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], rvx_fp_rules[], rvx_sys_rules[],
+    rvx_atomic_rules[];
+extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules,
+    rvx_nr_atomic_rules;
 /* Whether there is a rule for it, so that it is most likely not called out. */
 bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 /* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */
@@ -187,6 +189,11 @@ void rvx_turn(struct rvx *x, const struct rvx_tail *t);
 /* ---- translate_cache.c ---- */
 /* Frame offset of the entry of known.fetch for va. */
 int32_t rvx_fetch_at(unsigned bank, gva_t va);
+/* Of the first entry of a mode's jump cache. */
+int32_t rvx_jump_at(unsigned mode);
+
+/* Fills the site at an offset from rbp. */
+void riscv_code_fill_site(struct riscv_code *code, int32_t at, struct riscv_site v);
 
 /* ---- translate_stub.c ---- */
 /* Makes what all translations share; false: no room. */

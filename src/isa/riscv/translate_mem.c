@@ -100,7 +100,8 @@ static void find_entry(struct rvx *x)
 static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
 {
     unsigned h = rvx_wander_hash(x->insn[x->k].pc);
-    bool wanders = x->code->wanders[h / 8] >> (h % 8) & 1;
+    /* a kernel's code meets other objects, in other pages, each time it runs */
+    bool wanders = x->bank >= RISCV_BANK_S || (x->code->wanders[h / 8] >> (h % 8) & 1);
     int32_t site = wanders ? 0 : new_site(x, access);
     struct host_mem at = wanders ? host_mem(HOST_RAX, rvx_site_of_entry(access)) : at_rbp(site);
     size_t again = x->cb->pos;
@@ -175,7 +176,7 @@ struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned s
         g->last = x->k;
         reg = GROUP_REG[g - x->group];
     } else {
-        check(x, H_RAX, base, lo, hi, access);
+        check(x, H_RAX, base, imm, imm + (int32_t)size, access); /* an atomic access is none that extent() counts */
         add_base(x, H_RAX, base);
     }
     return host == IN_MEMORY ? host_mem(hg(reg), (g ? g->delta : 0) + imm) : host_mem_indexed(hg(host), hg(reg), 1, imm);

@@ -8,11 +8,17 @@
  */
 #include "base/checked.h"
 #include "core/vcpu.h"
+#include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
 #include "isa/riscv/trap.h"
 
 enum { HOT_SHARE = 45 /* per cent of the code */ };
-enum { SITE_MISSES = 128, SITE_CYCLES = 500 };
+enum {
+    RESUME_LEAVE = 1,
+    RESUME,
+    RESUME_FP
+}; /* what C code answers: leave; go on at shared.resume, in a mode with floating point */
+enum { SITE_MISSES = 32, SITE_CYCLES = 3000 };
 enum { MXCSR_DEFAULT = 0x1f80, MXCSR_RC_SHIFT = 13, MXCSR_FLAGS = 0x3f };
 enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_MOVSXD = 0x63, OP_CMP_R_RM = 0x3b };
 static const uint8_t SAVED[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
@@ -59,71 +65,123 @@ static bool wanders(struct riscv_code *code, struct riscv_miss *m)
     return true;
 }
 
-/* A site missed, and so did the TLB, or it has used up its misses. 0: the site is filled, try again; 1: leave. */
+/* Mode, pc or address space may have changed: finds where to go on. RESUME_LEAVE: the loop knows. */
+static uint64_t resume(struct riscv_code *code)
+{
+    struct riscv_cpu *c = code->cpu;
+    if (vcpu_requests(c->vcpu) || c->activity != RISCV_RUNNING || c->fenced || riscv_pending_interrupt(c))
+        return RESUME_LEAVE;
+    riscv_code_follow(code);
+    unsigned mode = riscv_code_mode(c);
+    const uint8_t *to = mode == RISCV_MODE_NONE ? NULL : riscv_code_find(code, c->pc, mode);
+    if (!to)
+        return RESUME_LEAVE;
+    code->now->shared.resume = (uint64_t)to;
+    code->now->shared.rbp = (uint64_t)code->now + (uint64_t)RBP_BIAS;
+    code->running_fp = mode & RISCV_MODE_FP;
+    code->resumed++;
+    if (!code->running_fp)
+        return RESUME;
+    fp_in(code);
+    return RESUME_FP;
+}
+
+static uint64_t on_resume(struct riscv_code *code)
+{
+    if (code->running_fp)
+        fp_out(code);
+    return resume(code);
+}
+
+/* The access of m, which is alone, faults: its trap is taken. */
+static uint64_t trap(struct riscv_code *code, const struct riscv_miss *m, enum riscv_fault fault, gva_t va)
+{
+    (void)leave(code, m, RISCV_EXIT_NEXT);
+    riscv_enter_trap(code->cpu, riscv_fault_cause(fault, (enum riscv_access)m->access), va);
+    code->traps++;
+    return RESUME;
+}
+
+/* A site missed, and so did the TLB, or it has used up its misses. 0: the site is filled, try again; RESUME: a trap was taken. */
 static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
 {
     struct riscv_cpu *c = code->cpu;
     struct riscv_frame *f = code->now;
+    enum riscv_fault fault = RISCV_FAULT_NONE;
     bool crosses = (va & ~GPAGE_MASK) + m->bytes > GPAGE_SIZE;
-    uint8_t *host = crosses ? NULL : riscv_touch(c, va, (enum riscv_access)m->access);
+    uint8_t *host = crosses ? NULL : riscv_touch(c, va, (enum riscv_access)m->access, &fault);
     f->shared.misses++;
     if (m->left == 0 && wanders(code, m))
         return leave(code, m, RISCV_EXIT_NEXT);
     if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va))) {
         if (m->site)
-            *(struct riscv_site *)((uint8_t *)f + RBP_BIAS + m->site) = riscv_site(va & GPAGE_MASK, host);
+            riscv_code_fill_site(code, m->site, riscv_site(va & GPAGE_MASK, host));
         return 0;
     }
-    return leave(code, m, crosses && m->group ? RISCV_EXIT_PLAIN : RISCV_EXIT_STEP);
+    if (fault != RISCV_FAULT_NONE && !m->group && !(va & (m->bytes - 1))) /* what is misaligned may be atomic */
+        return trap(code, m, fault, va);
+    if (!crosses || !m->group)
+        return leave(code, m, RISCV_EXIT_STEP);
+    code->crossed = m;
+    return leave(code, m, RISCV_EXIT_PLAIN);
 }
 
 /* Something asked for a look around (riscv_cpu.leave), but nothing is to be seen: as when a kernel writes sstatus. */
-static bool nothing_new(const struct riscv_code *code)
+static bool nothing_new(const struct riscv_code *code, unsigned mode)
 {
     const struct riscv_cpu *c = code->cpu;
     const struct riscv_tlb *tlb = c->tlb;
-    return riscv_code_mode(c) == code->running_mode && code->frame[tlb->now] == code->now && !c->fenced
-           && c->activity == RISCV_RUNNING && code->seen[tlb->now] == tlb->space[tlb->now].flushes
+    return riscv_code_mode(c) == mode && code->frame[tlb->now] == code->now && !c->fenced && c->activity == RISCV_RUNNING
+           && code->seen[tlb->now] == tlb->space[tlb->now].flushes
+           && code->seen_fences[tlb->now] == tlb->space[tlb->now].fenced.nr && code->seen_fences_shared == tlb->fenced.nr
            && code->seen_shared == tlb->flushes && code->seen_all == tlb->flushes_all && !vcpu_requests(c->vcpu)
            && !riscv_pending_interrupt(c);
 }
 
-/* 0: go on behind the instruction; 1: leave, pc says where to go on. */
+/* A trap by the instruction itself, of which no longjmp is needed. */
+static uint64_t on_ecall(struct riscv_code *code)
+{
+    riscv_enter_trap(code->cpu, RISCV_ECALL_U, 0);
+    code->traps++;
+    return resume(code);
+}
+
+/* 0: go on behind the instruction. */
 static uint64_t on_callout(struct riscv_code *code, const struct riscv_callout *o)
 {
     struct riscv_cpu *c = code->cpu;
+    if (o->mode & RISCV_MODE_FP)
+        fp_out(code);
     c->insns += o->insns;
     c->pc = o->pc;
     c->next_pc = o->pc + o->insn.len;
     c->leave = false;
     code->now->shared.callouts++;
+    code->now->shared.exit = RISCV_EXIT_NEXT;
+    if (o->insn.step == rv_ecall)
+        return on_ecall(code);
     o->insn.step(c, &o->insn);
     c->pc = c->next_pc;
     c->insns++;
-    code->now->shared.exit = RISCV_EXIT_NEXT;
-    return c->pc != o->pc + o->insn.len || (c->leave && !nothing_new(code));
-}
-
-static uint64_t on_callout_fp(struct riscv_code *code, const struct riscv_callout *o)
-{
-    fp_out(code);
-    uint64_t leave = on_callout(code, o);
+    if (c->pc != o->pc + o->insn.len || (c->leave && !nothing_new(code, o->mode)))
+        return resume(code);
+    if (!(o->mode & RISCV_MODE_FP))
+        return 0;
+    if (!(riscv_code_mode(c) & RISCV_MODE_FP)) /* frm is what the host cannot do */
+        return resume(code);
     fp_in(code);
-    return leave || !(riscv_code_mode(code->cpu) & RISCV_MODE_FP); /* frm may be what the host cannot do */
+    return 0;
 }
 
 void riscv_code_run(struct riscv_code *code, const struct riscv_native *n)
 {
     uint8_t *rbp = (uint8_t *)code->now + RBP_BIAS;
     code->running_fp = n->mode & RISCV_MODE_FP;
-    code->running_mode = n->mode & ~(unsigned)RISCV_MODE_PLAIN;
-    if (!code->running_fp) {
-        code->enter(rbp, n->entry);
-        return;
-    }
-    fp_in(code);
-    code->enter_fp(rbp, n->entry);
-    fp_out(code);
+    if (code->running_fp)
+        fp_in(code);
+    (code->running_fp ? code->enter_fp : code->enter)(rbp, n->entry);
+    if (code->running_fp) /* it may have changed */
+        fp_out(code);
 }
 
 /* ---- stubs ---- */
@@ -210,8 +268,26 @@ static void call_c(struct codebuf *cb, uint64_t function)
     asm_insn_reg(cb, 4, 0x85, H_RAX, H_RAX);
 }
 
+/* Does what C code answered in eax; the hart is complete, and the host has its MXCSR. */
+static const uint8_t *put_resume(struct codebuf *cb, const uint8_t *leave)
+{
+    const uint8_t *here = codebuf_here(cb);
+    asm_alu_imm(cb, HOST_CMP, 4, HOST_RAX, RESUME);
+    (void)asm_jcc(cb, CC_B, leave);
+    asm_load(cb, 8, HOST_RBP, at_rbp(FRAME(shared.rbp)));
+    size_t fp = asm_jcc(cb, CC_NE, NULL);
+    move_guest(cb, true, false);
+    asm_insn_mem(cb, 4, 0xff, 4, at_rbp(FRAME(shared.resume))); /* jmp [] */
+    asm_patch(cb, fp, codebuf_here(cb));
+    asm_stmxcsr(cb, at_rbp(FRAME(shared.host_mxcsr)));
+    mxcsr_to_guest(cb);
+    move_guest(cb, true, true);
+    asm_insn_mem(cb, 4, 0xff, 4, at_rbp(FRAME(shared.resume)));
+    return here;
+}
+
 /* rax: struct riscv_callout */
-static const uint8_t *put_callout(struct codebuf *cb, bool fp, const uint8_t *leave)
+static const uint8_t *put_callout(struct codebuf *cb, bool fp, const uint8_t *resume_stub)
 {
     codebuf_align(cb, 16);
     const uint8_t *here = codebuf_here(cb);
@@ -219,7 +295,7 @@ static const uint8_t *put_callout(struct codebuf *cb, bool fp, const uint8_t *le
     if (fp)
         mxcsr_to_host(cb);
     asm_mov(cb, 8, HOST_RSI, HOST_RAX);
-    call_c(cb, fp ? (uint64_t)on_callout_fp : (uint64_t)on_callout);
+    call_c(cb, (uint64_t)on_callout);
     size_t out = asm_jcc(cb, CC_NE, NULL);
     if (fp)
         mxcsr_to_guest(cb);
@@ -227,14 +303,37 @@ static const uint8_t *put_callout(struct codebuf *cb, bool fp, const uint8_t *le
     asm_ret(cb);
     asm_patch(cb, out, codebuf_here(cb));
     asm_alu_imm(cb, HOST_ADD, 8, HOST_RSP, 8);
-    (void)asm_jmp(cb, leave);
+    (void)asm_jmp(cb, resume_stub);
     return here;
 }
 
+/* A group that lies across two pages goes on at its plain translation, if that is known. rcx: the address, rax: struct
+ * riscv_miss; where the check is on the stack. */
+static void put_go_plain(struct codebuf *cb)
+{
+    asm_push(cb, HOST_RSI);
+    asm_mov(cb, 4, HOST_RSI, HOST_RCX);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RSI, (int32_t)GPAGE_SIZE - 1);
+    asm_insn_mem(cb, 4, 0x03, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, bytes)));
+    asm_alu_imm(cb, HOST_CMP, 4, HOST_RSI, (int32_t)GPAGE_SIZE);
+    size_t within = asm_jcc(cb, CC_BE, NULL);
+    asm_alu_mem_imm(cb, HOST_CMP, 8, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, plain)), 0);
+    size_t unknown = asm_jcc(cb, CC_E, NULL);
+    asm_load(cb, 4, HOST_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, insns)));
+    asm_alu_mem(cb, HOST_ADD, 8, at_rbp(FRAME(cpu.insns)), HOST_RSI);
+    asm_pop(cb, HOST_RSI);
+    asm_alu_imm(cb, HOST_ADD, 8, HOST_RSP, 8);
+    asm_insn_mem(cb, 4, 0xff, 4, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, plain))); /* jmp [] */
+    asm_patch(cb, within, codebuf_here(cb));
+    asm_patch(cb, unknown, codebuf_here(cb));
+    asm_pop(cb, HOST_RSI);
+}
+
 /* The TLB has it not: rcx the address, rax the struct riscv_miss, rdx and r15 to be kept. */
-static const uint8_t *put_slow(struct codebuf *cb, bool fp, const uint8_t *leave)
+static const uint8_t *put_slow(struct codebuf *cb, bool fp, const uint8_t *leave, const uint8_t *resume_stub)
 {
     const uint8_t *here = codebuf_here(cb);
+    put_go_plain(cb);
     move_guest(cb, false, fp);
     asm_push(cb, HOST_RDX);
     asm_alu_imm(cb, HOST_SUB, 8, HOST_RSP, 8);
@@ -250,8 +349,39 @@ static const uint8_t *put_slow(struct codebuf *cb, bool fp, const uint8_t *leave
     asm_alu_imm(cb, HOST_ADD, 8, HOST_RSP, 24);
     if (fp)
         mxcsr_to_host(cb);
-    (void)asm_jmp(cb, leave);
+    asm_alu_imm(cb, HOST_CMP, 4, HOST_RAX, RESUME);
+    (void)asm_jcc(cb, CC_B, leave);
+    asm_alu_imm(cb, HOST_SUB, 8, HOST_RSP, 8);
+    call_c(cb, (uint64_t)on_resume);
+    asm_alu_imm(cb, HOST_ADD, 8, HOST_RSP, 8);
+    (void)asm_jmp(cb, resume_stub);
     return here;
+}
+
+/* The entry at rbp + rsi is about to be filled: adds it to a list of those in use (struct riscv_used) if it is not. Flags say
+ * that: cc is "in use". rax is lost. */
+static void put_use(struct codebuf *cb, enum host_cc cc, int32_t list)
+{
+    struct host_mem next = host_mem_indexed(HOST_RBP, HOST_RAX, 4, list + (int32_t)offsetof(struct riscv_used, at));
+    size_t used = asm_jcc(cb, cc, NULL);
+    asm_load(cb, 4, HOST_RAX, at_rbp(list));
+    asm_insn_mem(cb, 4, 0x89, H_RSI, next); /* mov [], esi */
+    asm_alu_mem_imm(cb, HOST_ADD, 4, at_rbp(list), 1);
+    asm_patch(cb, used, codebuf_here(cb));
+}
+
+static void put_use_site(struct codebuf *cb)
+{
+    asm_insn_mem(cb, 1, 0x80, 7, host_mem_indexed(HOST_RBP, HOST_RSI, 1, 7)); /* cmp byte [], imm8 */
+    codebuf_put1(cb, RISCV_SITE_NONE >> 56); /* no other page's: with it they are not canonical */
+    put_use(cb, CC_NE, FRAME(own.used_sites));
+}
+
+static void put_use_jump(struct codebuf *cb, int32_t list)
+{
+    asm_insn_mem(cb, 1, 0xf6, 0, host_mem_indexed(HOST_RBP, HOST_RSI, 1, 0)); /* test byte [], imm8 */
+    codebuf_put1(cb, 1);                                                      /* odd: not in use */
+    put_use(cb, CC_E, list);
 }
 
 static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_access access, const uint8_t *slow_stub)
@@ -281,6 +411,8 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
     size_t used_up = asm_jcc(cb, CC_E, NULL);
     asm_alu_imm(cb, HOST_AND, 8, HOST_RCX, -(int32_t)GPAGE_SIZE);
     asm_insn_mem(cb, 8, OP_MOVSXD, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, site)));
+    if (bank == RISCV_BANK_U)
+        put_use_site(cb);
     asm_alu(cb, HOST_ADD, 8, HOST_RSI, HOST_RBP);
     asm_store(cb, 8, host_mem(HOST_RSI, 0), HOST_RCX);
     asm_load(cb, 8, HOST_RCX, host_mem(HOST_RDX, site + (int32_t)offsetof(struct riscv_site, to_host)));
@@ -288,13 +420,39 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
     asm_pop(cb, HOST_RSI);
     asm_pop(cb, HOST_RDX);
     asm_ret(cb);
-    asm_patch(cb, slow, codebuf_here(cb));
     asm_patch(cb, crosses, codebuf_here(cb));
+    asm_patch(cb, slow, codebuf_here(cb));
     asm_patch(cb, used_up, codebuf_here(cb));
     asm_pop(cb, HOST_RSI);
     asm_pop(cb, HOST_RDX);
     (void)asm_jmp(cb, slow_stub);
     return here;
+}
+
+/* Puts the place at rcx, which is that of the address in rax, into the jump cache, and goes there. */
+static void put_fill_jump(struct codebuf *cb, unsigned mode)
+{
+    struct host_mem pc = host_mem_indexed(HOST_RBP, HOST_RSI, 1, (int32_t)offsetof(struct riscv_jump, pc)), code = pc;
+    code.disp = (int32_t)offsetof(struct riscv_jump, code);
+    asm_push(cb, HOST_RSI);
+    asm_mov(cb, 8, HOST_RDX, HOST_RAX);
+    asm_mov(cb, 4, HOST_RSI, HOST_RAX);
+    asm_insn_reg(cb, 4, 0xc1, 5, H_RSI); /* shr esi, imm8 */
+    codebuf_put1(cb, RISCV_JUMP_SHIFT);
+    asm_alu(cb, HOST_XOR, 4, HOST_RSI, HOST_RAX);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RSI, (RISCV_JUMPS - 1) * 2); /* an entry is 16 bytes, pcs are even */
+    asm_insn_reg(cb, 4, 0xc1, 4, H_RSI);                           /* shl esi, imm8 */
+    codebuf_put1(cb, 3);
+    asm_alu_imm(cb, HOST_ADD, 8, HOST_RSI, rvx_jump_at(mode));
+    if (mode / 2 == RISCV_BANK_U)
+        put_use_jump(cb, FRAME(own.used_jumps));
+    else if (mode / 2 >= RISCV_BANK_S)
+        put_use_jump(cb, FRAME(shared.used_jumps));
+    asm_insn_mem(cb, 8, 0x89, H_RDX, pc); /* mov [], rdx */
+    asm_load(cb, 8, HOST_RAX, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, code)));
+    asm_insn_mem(cb, 8, 0x89, H_RAX, code);
+    asm_pop(cb, HOST_RSI);
+    asm_insn_reg(cb, 4, 0xff, 4, H_RAX); /* jmp rax */
 }
 
 /* Looks the address in rax, with bit 0 for 0, up in code->places. rcx and rdx are free. */
@@ -323,7 +481,7 @@ static const uint8_t *put_jump(struct codebuf *cb, unsigned mode, const uint8_t 
     asm_insn_mem(cb, 4, 0x8b, H_RDX, fetch);
     asm_insn_mem(cb, 4, OP_CMP_R_RM, H_RDX, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, id)));
     (void)asm_jcc(cb, CC_NE, stub_pc);
-    asm_insn_mem(cb, 4, 0xff, 4, host_mem(HOST_RCX, (int32_t)offsetof(struct riscv_place, code))); /* jmp [] */
+    put_fill_jump(cb, mode);
     return here;
 }
 
@@ -332,15 +490,16 @@ bool rvx_stubs(struct riscv_code *code)
     struct codebuf *cb = &code->cb;
     code->enter = put_enter(cb, false);
     code->enter_fp = put_enter(cb, true);
-    const uint8_t *leave = put_leave(cb);
+    const uint8_t *leave = put_leave(cb), *resume_stub = put_resume(cb, leave);
     for (unsigned fp = 0; fp < 2; fp++) {
         code->stub_exit[fp] = put_exit(cb, fp, leave);
         code->stub_link[fp] = put_exit_with(cb, FRAME(shared.link), RISCV_EXIT_LINK, code->stub_exit[fp]);
         code->stub_pc[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_NEXT, code->stub_exit[fp]);
         code->stub_step[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_STEP, code->stub_exit[fp]);
+        code->stub_plain[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_PLAIN, code->stub_exit[fp]);
         code->stub_fault[fp] = put_exit_with(cb, FRAME(shared.fault_pc), RISCV_EXIT_FAULT, code->stub_exit[fp]);
-        code->stub_callout[fp] = put_callout(cb, fp, leave);
-        code->stub_slow[fp] = put_slow(cb, fp, leave);
+        code->stub_callout[fp] = put_callout(cb, fp, resume_stub);
+        code->stub_slow[fp] = put_slow(cb, fp, leave, resume_stub);
         for (unsigned bank = 0; bank < RISCV_BANK_NR; bank++)
             for (unsigned access = 0; access < 2; access++)
                 code->stub_miss[bank][access][fp] = put_miss(cb, bank, (enum riscv_access)access, code->stub_slow[fp]);
