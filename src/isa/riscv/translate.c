@@ -418,6 +418,24 @@ static void put_request_check(struct rvx *x)
     asm_alu_mem_imm(x->cb, HOST_CMP, 4, host_mem(HOST_RAX, 0), 0);
 }
 
+/* Leaves when it has run as often as it was to. */
+static void count_run(struct rvx *x)
+{
+    x->code->frame[0]->shared.runs[x->run] = x->code->runs_many;
+    asm_alu_mem_imm(x->cb, HOST_SUB, 4, at_rbp(FRAME(shared.runs) + x->run * (int32_t)sizeof(int32_t)), 1);
+    (void)rvx_tail(x, RVX_OFTEN, asm_jcc(x->cb, CC_S, NULL));
+}
+
+/* How accesses are checked. A kernel's code meets other objects, in other pages, each time it runs: it never has sites. A program's
+ * has them where it runs all the time: they must be filled anew for each process. */
+static void choose_checks(struct rvx *x, gva_t pc)
+{
+    bool kernel = x->bank == RISCV_BANK_S || x->bank == RISCV_BANK_S_SUM;
+    bool counts = x->bank == RISCV_BANK_U && !x->plain && !rvx_pc_is_in(x->code->often, pc) && x->code->nr_runs < RISCV_RUNS;
+    x->sites = !kernel && !counts;
+    x->run = counts ? (int32_t)x->code->nr_runs++ : -1;
+}
+
 static void put_body(struct rvx *x)
 {
     codebuf_align(x->cb, 16);
@@ -426,6 +444,8 @@ static void put_body(struct rvx *x)
     struct rvx_tail *t = rvx_tail(x, RVX_PC, asm_jcc(x->cb, CC_NE, NULL));
     (void)t; /* with the pc of the first instruction, and nothing to count */
     x->entry = x->cb->pos;
+    if (x->run >= 0)
+        count_run(x);
     for (x->k = 0; x->k < x->nr; x->k += 1 + x->skip) {
         x->went_back = x->went_back || (x->k && x->insn[x->k].pc <= x->insn[x->k - 1].pc);
         x->at[x->k] = (uint16_t)(x->cb->pos - x->entry);
@@ -453,7 +473,8 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
     struct riscv_native *n = riscv_code_alloc(code, sizeof(*n) + x->nr * sizeof(n->start[0]));
     if (!n || x->failed || x->cb->failed)
         return NULL;
-    *n = (struct riscv_native){ .pc = x->insn[0].pc, .mode = (uint8_t)x->mode, .nr = (uint8_t)x->nr, .gone = gone, .end = end };
+    *n = (struct riscv_native){ .pc = x->insn[0].pc, .mode = (uint8_t)x->mode, .nr = (uint8_t)x->nr, .gone = gone, .end = end, .run = x->run };
+    n->since = __builtin_ia32_rdtsc();
     n->checked = x->cb->rx + x->checked;
     n->entry = x->cb->rx + x->entry;
     n->nr_pages = (uint8_t)x->nr_pages;
@@ -486,6 +507,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     x->bank = (mode & ~(unsigned)RISCV_MODE_PLAIN) / 2;
     x->fp = mode & RISCV_MODE_FP;
     x->plain = mode & RISCV_MODE_PLAIN;
+    choose_checks(x, pc);
     x->went_back = false;
     x->nr_pages = x->round = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
     x->failed = x->second = false;

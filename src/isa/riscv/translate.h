@@ -11,9 +11,9 @@
  * space the TLB knows (mmu.h); all show the same hart and the same `shared` part, and each has an `own` part: what was learnt of
  * the space.
  *
- * Memory accesses are checked at sites: each place in the code remembers the page it saw last. Accesses off one register are
- * checked together and keep its host address in a host register. What no site can do goes back to the interpreter
- * (RISCV_EXIT_STEP). Owned and used by the vCPU's thread.
+ * Memory accesses are checked by looks into the TLB, or, in U-mode's translations that run all the time, at sites: each place in
+ * the code remembers the page it saw last. Accesses off one register are checked together. What cannot be done so goes back to
+ * the interpreter (RISCV_EXIT_STEP). Owned and used by the vCPU's thread.
  */
 #ifndef DOPPEL_ISA_RISCV_TRANSLATE_H
 #define DOPPEL_ISA_RISCV_TRANSLATE_H
@@ -36,7 +36,8 @@ enum {
     RISCV_FETCHES = 1024,
     RISCV_TRACE_MAX = 96,
     RISCV_TRACE_PAGES = 2,
-    RISCV_WANDERERS = 1 << 16
+    RISCV_RUNS = 1 << 16,
+    RISCV_HASHED_PCS = 1 << 16
 };
 
 /* An entry of the jump caches. */
@@ -78,6 +79,7 @@ enum riscv_exit {
     RISCV_EXIT_STEP,  /* the instruction at pc is for the interpreter */
     RISCV_EXIT_PLAIN, /* the code at pc must go on without groups (RISCV_MODE_PLAIN): one lies across two pages */
     RISCV_EXIT_FAULT, /* host code at fault_pc faulted: the instruction there is for the interpreter */
+    RISCV_EXIT_OFTEN, /* the translation at pc has run as often as it was to: riscv_code_ran_often() */
     RISCV_EXITS,
 };
 
@@ -101,7 +103,8 @@ struct riscv_frame {
         uint64_t sign64[2], abs64[2]; /* constants for vector instructions, aligned */
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
-        uint64_t misses, callouts;
+        uint64_t misses, site_misses, callouts;
+        int32_t runs[RISCV_RUNS]; /* how often each translation without sites may still run until somebody looks */
         uint64_t resume;             /* where translated code goes on after C code has changed mode, pc or address space */
         uint64_t rbp;                /* and with which frame */
         uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */
@@ -139,7 +142,9 @@ struct riscv_start {
 struct riscv_native {
     gva_t pc;
     uint8_t mode, nr_pages, nr;
-    bool dead; /* its entries lead back to the loop */
+    bool dead;      /* its entries lead back to the loop */
+    int32_t run;    /* of runs[]; -1: it has none */
+    uint64_t since; /* TSC when that was set */
     struct riscv_code_page *page[RISCV_TRACE_PAGES];
     struct riscv_native *in_page[RISCV_TRACE_PAGES], *in_set; /* next of the same page, by hash */
     const uint8_t *checked, *entry, *end;                     /* entries: with a look at the requests, and without; of its code */
@@ -196,16 +201,20 @@ struct riscv_code {
         cold_base; /* where translations begin: behind the stubs; their code for rare cases, apart, so that the rest lies close */
     size_t cold;   /* where the next of that goes; the rest at cb.pos */
     struct rvx *work;                     /* owned: the translation in progress */
-    uint8_t wanders[RISCV_WANDERERS / 8]; /* bits, by hash of pc: the access there changes pages too often for a site */
+    uint8_t wanders[RISCV_HASHED_PCS / 8]; /* bits, by hash of pc: the access there changes pages too often for a site */
+    uint8_t often[RISCV_HASHED_PCS / 8];   /* the same: what begins there runs all the time, and gets sites */
+    uint32_t nr_runs;                      /* of runs[] that were given away */
+    int32_t runs_many;                     /* what they begin with */
+    bool eager;                            /* those that have run so often get sites, however long that took */
     void (*enter)(void *rbp, const void *code);
     void (*enter_fp)(void *rbp, const void *code);
     const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2],
-        *stub_plain[2];                                           /* by fp */
+        *stub_plain[2], *stub_often[2];                                           /* by fp */
     const uint8_t *stub_jump[RISCV_MODE_NR];                      /* to the address in rax, which the jump cache does not have */
     const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2]; /* [bank][access][fp] */
     bool running_fp;                                              /* what runs is of a mode with floating point */
     struct riscv_miss *crossed;                                   /* borrowed: RISCV_EXIT_PLAIN was its */
-    uint64_t translated, insns, called_out, nr_crossed, kills, wanderers, resumed, traps;
+    uint64_t translated, insns, called_out, nr_crossed, kills, wanderers, promoted, resumed, traps;
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks
@@ -246,6 +255,9 @@ void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n);
 const uint8_t *riscv_code_find(struct riscv_code *code, gva_t pc, unsigned mode);
 /* The access that led to n, which is of RISCV_MODE_PLAIN, goes there by itself from now on. */
 void riscv_code_go_plain(struct riscv_code *code, const struct riscv_native *n);
+/* After RISCV_EXIT_OFTEN, n being the translation at pc. True: it ran that often within a short time; it is dead, and is to be
+ * made anew. */
+bool riscv_code_ran_often(struct riscv_code *code, struct riscv_native *n);
 /* Nothing gets into n any more. */
 void riscv_code_kill(struct riscv_code *code, struct riscv_native *n);
 /* Whoever is led to `dead` gets to n from now on: the same code, translated anew. */

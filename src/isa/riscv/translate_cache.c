@@ -19,7 +19,9 @@ enum {
     CODE_SHARE = 35,
     ARENA_SHARE = 25,
     LINK_SHARE = 5,
-    KILL_BYTES = 5
+    KILL_BYTES = 5,
+    RUNS_MANY = 20000,
+    RUN_CYCLES = 1000
 }; /* per cent; code is mapped, and resident, twice */
 
 /* ---- host faults: what hits a site that knows nothing ---- */
@@ -122,6 +124,7 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
 {
     memset(code, 0, sizeof(*code));
     code->cpu = c;
+    code->runs_many = RUNS_MANY;
     if (!host_can())
         return error_set(err, -ENOTSUP, "the host CPU lacks AVX2, BMI2, FMA or LZCNT, which engine bt needs for riscv64");
     rvx_has_evex = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
@@ -371,7 +374,7 @@ void riscv_code_reset(struct riscv_code *code)
     code->cb.end = code->cold_base;
     code->cb.failed = false;
     code->arena_pos = 0;
-    code->nr_links = 0;
+    code->nr_links = code->nr_runs = 0;
     code->crossed = NULL;
     memset(code->next_site, 0, sizeof(code->next_site));
     memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
@@ -501,6 +504,21 @@ void riscv_code_kill(struct riscv_code *code, struct riscv_native *n)
     put_kill(code, n->checked, n->gone);
     put_kill(code, n->entry, n->gone);
     code->kills++;
+}
+
+bool riscv_code_ran_often(struct riscv_code *code, struct riscv_native *n)
+{
+    uint64_t now = __builtin_ia32_rdtsc(), took = now - n->since;
+    if (n->run < 0)
+        return false;
+    n->since = now;
+    code->frame[0]->shared.runs[n->run] = code->runs_many;
+    if (took > (uint64_t)RUNS_MANY * RUN_CYCLES && !code->eager)
+        return false;
+    rvx_pc_add(code->often, n->pc);
+    code->promoted++;
+    riscv_code_kill(code, n);
+    return true;
 }
 
 void riscv_code_redirect(struct riscv_code *code, const struct riscv_native *dead, const struct riscv_native *n)

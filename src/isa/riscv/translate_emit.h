@@ -53,7 +53,7 @@ struct rvx_group {
 
 /* Out-of-line code, emitted behind a translation. */
 struct rvx_tail {
-    enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_NAN, RVX_TURN } kind;
+    enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_OFTEN, RVX_NAN, RVX_TURN } kind;
     size_t from;       /* the rel32 that leads here */
     size_t again;      /* RVX_MISS: position of the check; RVX_NAN: where to go on */
     uint8_t reg;       /* RVX_NAN: vector register */
@@ -99,6 +99,8 @@ struct rvx {
     unsigned skip;            /* instructions behind the current one that were translated with it */
     bool failed;              /* there was no room */
     bool second;              /* page[1] was looked at */
+    bool sites;               /* accesses are checked at sites */
+    int32_t run;              /* see struct riscv_native */
     unsigned nr_misses;
     struct riscv_miss *miss[RVX_EXITS_MAX];
     unsigned nr_tails;
@@ -125,10 +127,20 @@ static inline struct host_mem f_mem(unsigned guest)
     return at_rbp(FRAME(cpu.f) + 8 * (int32_t)guest);
 }
 
-/* Of code->wanders. */
-static inline unsigned rvx_wander_hash(gva_t pc)
+/* Sets of pcs, by a hash: code->wanders, code->often. */
+static inline unsigned rvx_pc_hash(gva_t pc)
 {
-    return (unsigned)((pc >> 1 ^ pc >> 17) & (RISCV_WANDERERS - 1));
+    return (unsigned)((pc >> 1 ^ pc >> 17) & (RISCV_HASHED_PCS - 1));
+}
+
+static inline bool rvx_pc_is_in(const uint8_t *set, gva_t pc)
+{
+    return set[rvx_pc_hash(pc) / 8] >> rvx_pc_hash(pc) % 8 & 1;
+}
+
+static inline void rvx_pc_add(uint8_t *set, gva_t pc)
+{
+    set[rvx_pc_hash(pc) / 8] |= (uint8_t)(1U << rvx_pc_hash(pc) % 8);
 }
 
 /* Where an entry of the TLB has its site for an access. */

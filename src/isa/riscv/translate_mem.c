@@ -99,9 +99,7 @@ static void find_entry(struct rvx *x)
  * often. reg is then what leads from the guest's address to the host's. */
 static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
 {
-    unsigned h = rvx_wander_hash(x->insn[x->k].pc);
-    /* a kernel's code meets other objects, in other pages, each time it runs */
-    bool wanders = x->bank >= RISCV_BANK_S || (x->code->wanders[h / 8] >> (h % 8) & 1);
+    bool wanders = !x->sites || rvx_pc_is_in(x->code->wanders, x->insn[x->k].pc);
     int32_t site = wanders ? 0 : new_site(x, access);
     struct host_mem at = wanders ? host_mem(HOST_RAX, rvx_site_of_entry(access)) : at_rbp(site);
     size_t again = x->cb->pos;

@@ -58,8 +58,7 @@ static bool wanders(struct riscv_code *code, struct riscv_miss *m)
     m->left = SITE_MISSES;
     if (first || took > (uint64_t)SITE_MISSES * SITE_CYCLES)
         return false;
-    unsigned h = rvx_wander_hash(m->pc);
-    code->wanders[h / 8] |= (uint8_t)(1U << h % 8);
+    rvx_pc_add(code->wanders, m->pc);
     code->wanderers++;
     riscv_code_kill(code, m->from);
     return true;
@@ -391,6 +390,7 @@ static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_acc
     int32_t site = (int32_t)offsetof(struct riscv_tlb_entry, site) + (access == RISCV_WRITE) * (int32_t)sizeof(struct riscv_site);
     codebuf_align(cb, 16);
     const uint8_t *here = codebuf_here(cb);
+    asm_alu_mem_imm(cb, HOST_ADD, 8, at_rbp(FRAME(shared.site_misses)), 1);
     asm_push(cb, HOST_RDX);
     asm_push(cb, HOST_RSI);
     asm_mov(cb, 4, HOST_RDX, HOST_RCX);
@@ -497,6 +497,7 @@ bool rvx_stubs(struct riscv_code *code)
         code->stub_pc[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_NEXT, code->stub_exit[fp]);
         code->stub_step[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_STEP, code->stub_exit[fp]);
         code->stub_plain[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_PLAIN, code->stub_exit[fp]);
+        code->stub_often[fp] = put_exit_with(cb, FRAME(cpu.pc), RISCV_EXIT_OFTEN, code->stub_exit[fp]);
         code->stub_fault[fp] = put_exit_with(cb, FRAME(shared.fault_pc), RISCV_EXIT_FAULT, code->stub_exit[fp]);
         code->stub_callout[fp] = put_callout(cb, fp, resume_stub);
         code->stub_slow[fp] = put_slow(cb, fp, leave, resume_stub);
@@ -567,6 +568,13 @@ static void put_nan_tail(struct rvx *x, const struct rvx_tail *t)
     (void)asm_jmp(cb, cb->rx + t->again);
 }
 
+static void put_exit_tail(struct rvx *x, const struct rvx_tail *t, const uint8_t *stub)
+{
+    put_count(x->cb, t->insns);
+    asm_mov_imm(x->cb, HOST_RAX, t->pc);
+    (void)asm_jmp(x->cb, stub);
+}
+
 void rvx_tails(struct rvx *x)
 {
     for (unsigned k = 0; k < x->nr_tails; k++) {
@@ -580,12 +588,9 @@ void rvx_tails(struct rvx *x)
             put_count(x->cb, t->insns);
             rvx_turn(x, t);
             break;
-        case RVX_PC:
-        case RVX_STEP:
-            put_count(x->cb, t->insns);
-            asm_mov_imm(x->cb, HOST_RAX, t->pc);
-            (void)asm_jmp(x->cb, t->kind == RVX_PC ? x->code->stub_pc[x->fp] : x->code->stub_step[x->fp]);
-            break;
+        case RVX_PC: put_exit_tail(x, t, x->code->stub_pc[x->fp]); break;
+        case RVX_STEP: put_exit_tail(x, t, x->code->stub_step[x->fp]); break;
+        case RVX_OFTEN: put_exit_tail(x, t, x->code->stub_often[x->fp]); break;
         }
     }
 }
