@@ -141,6 +141,7 @@ void on_trap(struct frame *f)
 void kmain(void)
 {
     machine_init();
+    user_mode_init();
     outb(PIC_MASK, 0xff);
     measure(NULL, do_empty);
     measure("in", do_in);

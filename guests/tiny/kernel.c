@@ -224,11 +224,8 @@ void on_trap(struct frame *f)
     uint64_t cr2;
     irq_depth++;
     if (timer_interrupt(f)) {
-        if (f->cs == KERNEL_CS && thread[0].rsp) {
-            preempt_begin();
+        if (f->cs == KERNEL_CS && thread[0].rsp)
             schedule();
-            preempt_end();
-        }
     } else if (f->vector == PF) {
         __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
         if (!((f->error & 1) == 0 && demand(cr2, f->cs == USER_CS)) && !skip_in_user(f))
@@ -243,6 +240,7 @@ void on_trap(struct frame *f)
 void kmain(void)
 {
     machine_init();
+    user_mode_init();
     print("tiny: ");
     print(machine_kind);
     print("\n");

@@ -45,21 +45,23 @@ static inline uint64_t rdtsc(void)
 
 /* ---- machine.c, or machine_pv.c for those that differ ---- */
 extern const char machine_kind[];
-/* Tables, interrupt controller, timer, system calls; interrupts are off, and stay so until irq_on(). */
+extern const uint8_t machine_gate;   /* type of an IDT entry: interrupt or trap gate */
+extern const bool machine_ends_irqs; /* the 8259 waits to be told; else it ends each interrupt when the CPU takes it */
+/* Tables, interrupt controller, timer; interrupts are off, and stay so until irq_on(). */
 void machine_init(void);
+/* System calls, and a stack for what comes from user mode. */
+void user_mode_init(void);
 void machine_init_pv(void); /* machine_pv.c's part of it */
 void irq_off(void);
 void irq_on(void);
-/* Around what may switch threads in an interrupt's handler, which was entered with interrupts on: makes them off in the way that
- * irq_off() does. */
-void preempt_begin(void);
-void preempt_end(void);
 /* Interrupts on, and sleep until one came. Not within irq_off(). */
 void idle(void);
 /* Whether interrupts can come now, and the privilege level we run at, as the kernel sees them. */
 bool irq_enabled(void);
 unsigned mode(void);
+/* May keep it until idle(), power_off() or console_flush(). */
 void console(const char *text, size_t len);
+void console_flush(void);
 /* Since some moment; ns, about. */
 uint64_t clock_ns(void);
 /* Begins, collects and ends changes of page tables; value 0 unmaps. At most PTES_MAX between begin and end. */

@@ -11,7 +11,7 @@ enum { SYS_EXIT, SYS_WRITE, SYS_ADD, SYS_FAULTS };
 enum { USER_CALLS = 100, USER_HEAP_PAGES = 16 };
 #define USER_HEAP 0x40200000UL
 #define USER_STACK 0x40400000UL /* its end */
-#define KERNEL_ADDRESS 0x100000UL
+#define KERNEL_ADDRESS 0x200000UL
 
 void user_main(void);
 

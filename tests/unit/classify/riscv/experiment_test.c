@@ -18,13 +18,14 @@
 #include "core/state_desc.h"
 #include "isa/riscv/csr.h"
 
+#include "support/env_number.h"
 #include "support/sample.h"
 
 enum { P = CLASSIFY_PRIVILEGED, C = CLASSIFY_CONTROL, L = CLASSIFY_LOCATION, M = CLASSIFY_MODE, CSRS = 4096 };
 
 static struct experiment *start(uint64_t seed, bool open)
 {
-    struct experiment_options o = { .seed = seed, .option = open };
+    struct experiment_options o = { .seed = seed + env_number("CLASSIFY_SEED", 0), .option = open };
     struct experiment *e;
     struct error err = { 0 };
     if (experiment_new(&riscv_lab_isa, &o, &e, &err) < 0)

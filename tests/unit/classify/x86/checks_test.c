@@ -21,6 +21,7 @@
 #include "classify/x86/lab.h"
 #include "isa/x86/mmu.h"
 #include "support/deletable_checks.h"
+#include "support/env_number.h"
 
 enum { PLACES_MAX = 4096, PAIRS = 8, CHECKS_MIN = 35 };
 
@@ -80,7 +81,7 @@ bool deletable_raise(struct x86_cpu *c, const char *file, int line)
 
 static struct experiment *start(bool umip)
 {
-    struct experiment_options o = { .seed = 1, .pairs = PAIRS, .option = umip };
+    struct experiment_options o = { .seed = 1 + env_number("CLASSIFY_SEED", 0), .pairs = PAIRS, .option = umip };
     struct experiment *e;
     struct error err = { 0 };
     if (experiment_new(&x86_lab_isa, &o, &e, &err) < 0)

@@ -19,13 +19,14 @@
 #include "core/state_desc.h"
 #include "isa/x86/decode.h"
 
+#include "support/env_number.h"
 #include "support/sample.h"
 
 enum { P = CLASSIFY_PRIVILEGED, C = CLASSIFY_CONTROL, L = CLASSIFY_LOCATION, M = CLASSIFY_MODE };
 
 static struct experiment *start(uint64_t seed, bool umip)
 {
-    struct experiment_options o = { .seed = seed, .option = umip };
+    struct experiment_options o = { .seed = seed + env_number("CLASSIFY_SEED", 0), .option = umip };
     struct experiment *e;
     struct error err = { 0 };
     if (experiment_new(&x86_lab_isa, &o, &e, &err) < 0)
