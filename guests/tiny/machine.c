@@ -12,7 +12,6 @@ enum { POOL_PAGES = 256 };
 
 extern const uint64_t vectors[48];
 extern uint64_t gdt[], kernel_rsp, pd_high[512];
-extern void syscall_entry(void);
 
 static struct {
     uint64_t lo, hi;
@@ -37,7 +36,7 @@ static void tables_init(void)
 {
     for (unsigned v = 0; v < 48; v++) {
         uint64_t at = vectors[v];
-        uint64_t type = machine_gate | (v == 3 ? 0x60 : 0);
+        uint64_t type = machine_gate | (v == SYS_VECTOR ? 0x60 : 0);
         idt[v].lo = (at & 0xffff) | KERNEL_CS << 16 | type << 40 | (at >> 16 & 0xffff) << 48;
         idt[v].hi = at >> 32;
     }
@@ -89,6 +88,11 @@ bool timer_interrupt(const struct frame *f)
     if (machine_ends_irqs)
         outb(PIC1, EOI);
     return true;
+}
+
+bool syscall_stayed_in_user(const struct frame *f)
+{
+    return f->vector == PF && f->cs == USER_CS && f->rip == (uintptr_t)syscall_entry;
 }
 
 void *page_new(void)

@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PAGE = 4096, TIMER_HZ = 100, TIMER_VECTOR = 0x20 };
+enum { PAGE = 4096, TIMER_HZ = 100, TIMER_VECTOR = 0x20, SYS_VECTOR = 3 /* INT3 is a system call, too */ };
+enum { DE = 0, UD = 6, GP = 13, PF = 14 }; /* vectors */
 enum { KERNEL_CS = 0x08, TSS_SEL = 0x18, USER_DS = 0x43, USER_CS = 0x4b };
 #define USER 0x40000000UL /* where the user's part of the address space begins; all below is mapped one to one */
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4 };
@@ -84,10 +85,13 @@ void on_trap(struct frame *f);
 uint64_t on_syscall(uint64_t nr, uint64_t a, uint64_t b);
 /* From on_trap(): it is the timer, and was served. */
 bool timer_interrupt(const struct frame *f);
+/* It is a SYSCALL that did not enter ring 0, as under some host's KVM. RCX is lost, so the program cannot go on. */
+bool syscall_stayed_in_user(const struct frame *f);
 /* Irq nesting of the running thread. */
 extern unsigned irq_depth;
 
 /* boot.S */
+void syscall_entry(void); /* where SYSCALL goes, in ring 0 if the machine does it right */
 int run_user(uintptr_t entry, uintptr_t stack);
 _Noreturn void end_user(int status);
 void switch_stack(void **save_rsp, void *rsp);

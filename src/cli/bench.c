@@ -104,7 +104,10 @@ static int measure_build(struct column *c, unsigned round, bool paravirtual, str
     int r = own_guest_run(&guest, c->name, SECONDS, result, err);
     if (r < 0)
         return error_prefix(err, "engine %s", c->name);
-    if (result->end != VM_END_EXIT || result->status != 1) /* what it said before is good */
+    unsigned long no_syscall;
+    if (own_guest_value(result->console, "no_syscall", &no_syscall))
+        (void)snprintf(c->failed, sizeof(c->failed), "SYSCALL does not enter ring 0");
+    else if (result->end != VM_END_EXIT || result->status != 1) /* what it said before is good */
         (void)snprintf(c->failed, sizeof(c->failed), "%s did not get to its end: %s", guest.name,
                        result->why[0] ? result->why : "it failed");
     for (unsigned k = 0; k < ROWS; k++)

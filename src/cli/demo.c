@@ -22,7 +22,8 @@ static const char help_text[] =
     "usage: doppel demo popf|tiny\n\n"
     "Runs a kernel of ours, native and paravirtualized, under each engine for x86-64 that works here, and prints what became of\n"
     "it, how often it trapped, and the time.\n\n"
-    "  popf   turns interrupts off with POPF and reads its mode from CS. Exits with 0 when each engine was as right, or as wrong,\n"
+    "  popf   turns interrupts off with POPF and reads its mode from CS. Exits with 0 when each engine was as right, or as "
+    "wrong,\n"
     "         as the theorem predicts (docs/direct.md), else with 1\n"
     "  tiny   threads, a timer, page tables, page faults, a user program with system calls. Exits with 0 when all was right\n"
     "         under each engine that doppel doctor does not call poor\n";
@@ -93,7 +94,7 @@ static const struct demo demos[] = {
         { "popf (paravirtual)", guest_popf_pv, &guest_popf_pv_len } },
       judge_popf },
     { "tiny",
-      "3 threads and a timer, 2560 changes of page tables, 24 pages on demand, a program with 104 system calls:\n"
+      "3 threads and a timer, 2560 changes of page tables, 24 pages on demand, a program with 105 system calls:\n"
       "engine   build       it is                            traps hypercalls    time\n",
       { { "tiny (native)", guest_tiny_native, &guest_tiny_native_len },
         { "tiny (paravirtual)", guest_tiny_pv, &guest_tiny_pv_len } },
