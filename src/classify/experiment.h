@@ -4,7 +4,7 @@
  * did with pairs of states that are equal but for one thing.
  *
  * An ISA gives a laboratory: small machines, the instructions, how pairs are made and run, and which parts of the state are
- * resources. One thread. Spec: Popek and Goldberg, CACM 17(7), 1974, sections 4 and 5; docs/theory.md
+ * resources. One thread. Spec: Popek and Goldberg, CACM 17(7), 1974, section 3; docs/theory.md
  */
 #ifndef DOPPEL_CLASSIFY_EXPERIMENT_H
 #define DOPPEL_CLASSIFY_EXPERIMENT_H
