@@ -109,6 +109,43 @@ vector\n:
         .set n, n + 1
         .endr
 
+#ifdef PARAVIRT
+/* What was interrupted has RFLAGS.IF set, and the gate left it so: the shared page's flag is put off and back. Where no privilege
+ * level changes the way back needs no IRET, which traps: POPF is enough for the flags that an instruction can see. */
+        .set FRAME_VECTOR, 120
+        .set FRAME_RIP, 136
+        .set FRAME_CS, 144
+        .set FRAME_RFLAGS, 152
+        .set FRAME_RSP, 160
+common: save
+        cld
+        movzbl shared, %ebx
+        movb $0, shared
+        mov %rsp, %rdi
+        call on_trap
+        test %bl, %bl
+        jz 1f
+        movb $1, shared
+        cmpb $0, shared + 1
+        je 1f
+        call irq_take_pending
+1:      cmpl $KERNEL_CS, FRAME_CS(%rsp)
+        jne 2f
+        mov FRAME_RSP(%rsp), %rax
+        mov FRAME_RIP(%rsp), %rcx
+        mov FRAME_RFLAGS(%rsp), %rdx
+        sub $16, %rax /* above the part of the frame that is still needed */
+        mov %rcx, 8(%rax)
+        mov %rdx, (%rax)
+        mov %rax, FRAME_VECTOR(%rsp)
+        restore
+        pop %rsp
+        popfq
+        ret
+2:      restore
+        add $16, %rsp
+        iretq
+#else
 common: save
         cld
         mov %rsp, %rdi
@@ -116,6 +153,7 @@ common: save
         restore
         add $16, %rsp
         iretq
+#endif
 
 /* ---- system calls: number in rax, arguments in rdi, rsi; result in rax ---- */
         .globl syscall_entry

@@ -9,7 +9,6 @@
 #include "user.h"
 
 enum { THREADS = 3, THREAD_STACK = 8192, WORK = 1000, WINDOW_ROUNDS = 20, WINDOW_PAGES = 64, DEMAND_PAGES = 24 };
-enum { DE = 0, UD = 6, GP = 13, PF = 14 };
 #define WINDOW 0x48000000UL
 #define DEMAND 0x50000000UL
 
@@ -177,7 +176,7 @@ uint64_t on_syscall(uint64_t nr, uint64_t a, uint64_t b)
     irq_depth++;
     uint64_t result = ~0ULL;
     switch (nr) {
-    case SYS_EXIT: irq_depth--; end_user((int)a);
+    case SYS_EXIT: irq_on(); end_user((int)a);
     case SYS_WRITE:
         if (a >= USER && b < PAGE && a - USER < (uint64_t)user_size) {
             console((const char *)((uintptr_t)user_pages + (a - USER)), b);
@@ -198,6 +197,11 @@ static void run_program(void)
         pte_set(pte_of(USER + at), ((uintptr_t)user_pages + at) | PTE_P | PTE_W | PTE_U, USER + at);
     pte_flush();
     int status = run_user((uintptr_t)user_main, USER_STACK - 8);
+    if (status == STATUS_NO_SYSCALL) {
+        print("user: this machine's SYSCALL stays in ring 3, so INT3 serves\n");
+        user_pages[(uintptr_t)&user_without_syscall - USER] = 1;
+        status = run_user((uintptr_t)user_main, USER_STACK - 8);
+    }
     if (status)
         fail("the user program");
     print("user: ");
@@ -222,13 +226,17 @@ static bool skip_in_user(struct frame *f)
 void on_trap(struct frame *f)
 {
     uint64_t cr2;
+    if (f->vector == SYS_VECTOR) {
+        f->rax = on_syscall(f->rax, f->rdi, f->rsi);
+        return;
+    }
     irq_depth++;
     if (timer_interrupt(f)) {
-        if (f->cs == KERNEL_CS && thread[0].rsp) {
-            preempt_begin();
+        if (f->cs == KERNEL_CS && thread[0].rsp)
             schedule();
-            preempt_end();
-        }
+    } else if (syscall_stayed_in_user(f)) {
+        irq_on();
+        end_user(STATUS_NO_SYSCALL);
     } else if (f->vector == PF) {
         __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
         if (!((f->error & 1) == 0 && demand(cr2, f->cs == USER_CS)) && !skip_in_user(f))
@@ -243,6 +251,7 @@ void on_trap(struct frame *f)
 void kmain(void)
 {
     machine_init();
+    user_mode_init();
     print("tiny: ");
     print(machine_kind);
     print("\n");

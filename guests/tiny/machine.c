@@ -6,13 +6,12 @@
  */
 #include "tiny.h"
 
-enum { PIC1 = 0x20, PIC2 = 0xa0, PIT = 0x40, PIT_HZ = 1193182, EOI = 0x20, DEBUG_EXIT = 0xf4 };
+enum { PIC1 = 0x20, PIT = 0x40, PIT_HZ = 1193182, EOI = 0x20, DEBUG_EXIT = 0xf4, ICW4_8086 = 1, ICW4_AEOI = 2 };
 enum { MSR_STAR = 0xc0000081, MSR_LSTAR, MSR_CSTAR, MSR_FMASK };
 enum { POOL_PAGES = 256 };
 
 extern const uint64_t vectors[48];
 extern uint64_t gdt[], kernel_rsp, pd_high[512];
-extern void syscall_entry(void);
 
 static struct {
     uint64_t lo, hi;
@@ -37,7 +36,7 @@ static void tables_init(void)
 {
     for (unsigned v = 0; v < 48; v++) {
         uint64_t at = vectors[v];
-        uint64_t type = v == 3 ? 0xee : 0x8e; /* interrupt gates */
+        uint64_t type = machine_gate | (v == SYS_VECTOR ? 0x60 : 0);
         idt[v].lo = (at & 0xffff) | KERNEL_CS << 16 | type << 40 | (at >> 16 & 0xffff) << 48;
         idt[v].hi = at >> 32;
     }
@@ -46,6 +45,10 @@ static void tables_init(void)
         uint64_t base;
     } __attribute__((packed)) pointer = { sizeof(idt) - 1, (uint64_t)idt };
     __asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+void user_mode_init(void)
+{
     uint64_t at = (uint64_t)&tss;
     tss.rsp[0] = kernel_rsp;
     tss.io_map = sizeof(tss);
@@ -59,17 +62,14 @@ static void tables_init(void)
 
 static void timer_init(void)
 {
-    static const uint8_t program[][2] = { { PIC1, 0x11 },
-                                          { PIC1 + 1, TIMER_VECTOR },
-                                          { PIC1 + 1, 4 },
-                                          { PIC1 + 1, 1 },
-                                          { PIC1 + 1, 0xfe },
-                                          { PIC2 + 1, 0xff },
-                                          { PIT + 3, 0x34 },
-                                          { PIT, (PIT_HZ / TIMER_HZ) & 0xff },
-                                          { PIT, PIT_HZ / TIMER_HZ >> 8 } };
-    for (unsigned k = 0; k < sizeof(program) / sizeof(program[0]); k++)
-        outb(program[k][0], program[k][1]);
+    outb(PIC1, 0x11);
+    outb(PIC1 + 1, TIMER_VECTOR);
+    outb(PIC1 + 1, 4);
+    outb(PIC1 + 1, machine_ends_irqs ? ICW4_8086 : ICW4_8086 | ICW4_AEOI);
+    outb(PIC1 + 1, 0xfe); /* the timer alone, and none of the second chip's */
+    outb(PIT + 3, 0x34);
+    outb(PIT, (PIT_HZ / TIMER_HZ) & 0xff);
+    outb(PIT, PIT_HZ / TIMER_HZ >> 8);
 }
 
 void machine_init(void)
@@ -85,8 +85,14 @@ bool timer_interrupt(const struct frame *f)
     if (f->vector != TIMER_VECTOR)
         return false;
     ticks++;
-    outb(PIC1, EOI);
+    if (machine_ends_irqs)
+        outb(PIC1, EOI);
     return true;
+}
+
+bool syscall_stayed_in_user(const struct frame *f)
+{
+    return f->vector == PF && f->cs == USER_CS && f->rip == (uintptr_t)syscall_entry;
 }
 
 void *page_new(void)
@@ -127,6 +133,7 @@ void print_number(uint64_t v)
 
 _Noreturn void power_off(uint32_t status)
 {
+    console_flush();
     for (;;)
         __asm__ volatile("outl %0, %w1" : : "a"(status), "Nd"(DEBUG_EXIT));
 }

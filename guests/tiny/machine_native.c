@@ -7,6 +7,8 @@
 enum { COM1 = 0x3f8, LSR = 5, LSR_THRE = 0x20, PIT = 0x40, PIT_HZ = 1193182, FLAG_IF = 1 << 9 };
 
 const char machine_kind[] = "native";
+const uint8_t machine_gate = 0x8e; /* interrupt gate: turns interrupts off, IRET turns them on */
+const bool machine_ends_irqs = true;
 
 void machine_init_pv(void)
 {
@@ -22,14 +24,6 @@ void irq_on(void)
 {
     if (--irq_depth == 0)
         __asm__ volatile("sti" : : : "memory");
-}
-
-void preempt_begin(void)
-{
-}
-
-void preempt_end(void)
-{
 }
 
 void idle(void)
@@ -58,6 +52,10 @@ void console(const char *text, size_t len)
             ;
         outb(COM1, (uint8_t)text[k]);
     }
+}
+
+void console_flush(void)
+{
 }
 
 uint64_t clock_ns(void)

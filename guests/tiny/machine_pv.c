@@ -7,18 +7,23 @@
 #include "tiny.h"
 
 enum { HC_IDENTIFY, HC_CONSOLE_WRITE, HC_YIELD, HC_CLOCK, HC_MMU_UPDATE, HC_SHARED_PAGE, HC_MODE };
-enum { CONSOLE_MAX = 4096 };
 #define MAGIC 0x6c706f64ULL
 
 const char machine_kind[] = "paravirtual";
+const uint8_t machine_gate = 0x8f; /* trap gate: RFLAGS.IF stays set for good, the shared flag decides (boot.S) */
+const bool machine_ends_irqs = false;
 
-static volatile struct {
+volatile struct {
     uint8_t irq_enabled, irq_pending, reserved[PAGE - 2];
 } shared __attribute__((aligned(PAGE)));
 static struct {
     uint64_t entry, value, va;
 } batch[PTES_MAX];
 static unsigned batched;
+static char said[256]; /* and not written yet */
+static unsigned said_used;
+
+void irq_take_pending(void); /* for boot.S */
 
 static int64_t hypercall(uint64_t nr, uint64_t a, uint64_t b, uint64_t c)
 {
@@ -39,36 +44,19 @@ void irq_off(void)
     irq_depth++;
 }
 
-static void enable(void)
+void irq_take_pending(void)
 {
-    shared.irq_enabled = 1;
-    if (shared.irq_pending) {
-        shared.irq_pending = 0;
-        (void)hypercall(HC_YIELD, 0, 0, 0);
-    }
+    shared.irq_pending = 0;
+    (void)hypercall(HC_YIELD, 0, 0, 0);
 }
 
 void irq_on(void)
 {
-    if (--irq_depth == 0)
-        enable();
-}
-
-/* The gate has cleared RFLAGS.IF, which is this frame's; the flag is the CPU's. */
-void preempt_begin(void)
-{
-    shared.irq_enabled = 0;
-    __asm__ volatile("sti" : : : "memory");
-}
-
-void preempt_end(void)
-{
-    enable();
-}
-
-void idle(void)
-{
-    (void)hypercall(HC_YIELD, 1, 0, 0);
+    if (--irq_depth != 0)
+        return;
+    shared.irq_enabled = 1;
+    if (shared.irq_pending)
+        irq_take_pending();
 }
 
 bool irq_enabled(void)
@@ -81,17 +69,33 @@ unsigned mode(void)
     return (unsigned)hypercall(HC_MODE, 0, 0, 0);
 }
 
-void console(const char *text, size_t len)
+void console_flush(void)
 {
-    while (len > 0) {
-        int64_t n = hypercall(HC_CONSOLE_WRITE, (uintptr_t)text, len < CONSOLE_MAX ? len : CONSOLE_MAX, 0);
+    for (unsigned at = 0, left = said_used; left > 0;) {
+        int64_t n = hypercall(HC_CONSOLE_WRITE, (uintptr_t)said + at, left, 0);
+        said_used = 0; /* power_off() comes here, too */
         if (n < 0)
             power_off(97);
         if (n == 0)
             (void)hypercall(HC_YIELD, 0, 0, 0);
-        text += n;
-        len -= (size_t)n;
+        at += (unsigned)n;
+        left -= (unsigned)n;
     }
+}
+
+void console(const char *text, size_t len)
+{
+    for (size_t k = 0; k < len; k++) {
+        if (said_used == sizeof(said))
+            console_flush();
+        said[said_used++] = text[k];
+    }
+}
+
+void idle(void)
+{
+    console_flush();
+    (void)hypercall(HC_YIELD, 1, 0, 0);
 }
 
 uint64_t clock_ns(void)

@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PAGE = 4096, TIMER_HZ = 100, TIMER_VECTOR = 0x20 };
+enum { PAGE = 4096, TIMER_HZ = 100, TIMER_VECTOR = 0x20, SYS_VECTOR = 3 /* INT3 is a system call, too */ };
+enum { DE = 0, UD = 6, GP = 13, PF = 14 }; /* vectors */
 enum { KERNEL_CS = 0x08, TSS_SEL = 0x18, USER_DS = 0x43, USER_CS = 0x4b };
 #define USER 0x40000000UL /* where the user's part of the address space begins; all below is mapped one to one */
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4 };
@@ -45,21 +46,23 @@ static inline uint64_t rdtsc(void)
 
 /* ---- machine.c, or machine_pv.c for those that differ ---- */
 extern const char machine_kind[];
-/* Tables, interrupt controller, timer, system calls; interrupts are off, and stay so until irq_on(). */
+extern const uint8_t machine_gate;   /* type of an IDT entry: interrupt or trap gate */
+extern const bool machine_ends_irqs; /* the 8259 waits to be told; else it ends each interrupt when the CPU takes it */
+/* Tables, interrupt controller, timer; interrupts are off, and stay so until irq_on(). */
 void machine_init(void);
+/* System calls, and a stack for what comes from user mode. */
+void user_mode_init(void);
 void machine_init_pv(void); /* machine_pv.c's part of it */
 void irq_off(void);
 void irq_on(void);
-/* Around what may switch threads in an interrupt's handler, which was entered with interrupts on: makes them off in the way that
- * irq_off() does. */
-void preempt_begin(void);
-void preempt_end(void);
 /* Interrupts on, and sleep until one came. Not within irq_off(). */
 void idle(void);
 /* Whether interrupts can come now, and the privilege level we run at, as the kernel sees them. */
 bool irq_enabled(void);
 unsigned mode(void);
+/* May keep it until idle(), power_off() or console_flush(). */
 void console(const char *text, size_t len);
+void console_flush(void);
 /* Since some moment; ns, about. */
 uint64_t clock_ns(void);
 /* Begins, collects and ends changes of page tables; value 0 unmaps. At most PTES_MAX between begin and end. */
@@ -82,10 +85,13 @@ void on_trap(struct frame *f);
 uint64_t on_syscall(uint64_t nr, uint64_t a, uint64_t b);
 /* From on_trap(): it is the timer, and was served. */
 bool timer_interrupt(const struct frame *f);
+/* It is a SYSCALL that did not enter ring 0, as under some host's KVM. RCX is lost, so the program cannot go on. */
+bool syscall_stayed_in_user(const struct frame *f);
 /* Irq nesting of the running thread. */
 extern unsigned irq_depth;
 
 /* boot.S */
+void syscall_entry(void); /* where SYSCALL goes, in ring 0 if the machine does it right */
 int run_user(uintptr_t entry, uintptr_t stack);
 _Noreturn void end_user(int status);
 void switch_stack(void **save_rsp, void *rsp);

@@ -267,14 +267,22 @@ void experiment_subject(struct experiment *e, unsigned n, struct classify_insn *
     v->notes &= !(v->classes & CLASSIFY_CONTROL); /* else it is nothing apart */
 }
 
-int experiment_all(struct experiment *e, struct classify_result *r, struct error *err)
+static bool is_called(struct experiment *e, unsigned n, const char *name)
 {
-    unsigned nr = experiment_subjects(e);
-    struct classify_insn *insn = calloc(nr, sizeof(*insn));
+    struct classify_insn known = { .row = 0 };
+    e->isa->subject(e->lab, n, &known);
+    return classify_is_called(&known, name);
+}
+
+int experiment_all(struct experiment *e, const char *only, struct classify_result *r, struct error *err)
+{
+    unsigned subjects = experiment_subjects(e), nr = 0;
+    struct classify_insn *insn = calloc(subjects, sizeof(*insn));
     if (!insn)
-        return error_set(err, -ENOMEM, "out of memory for %u verdicts", nr);
-    for (unsigned n = 0; n < nr; n++)
-        experiment_subject(e, n, &insn[n]);
+        return error_set(err, -ENOMEM, "out of memory for %u verdicts", subjects);
+    for (unsigned n = 0; n < subjects; n++)
+        if (!only || is_called(e, n, only))
+            experiment_subject(e, n, &insn[nr++]);
     *r = (struct classify_result){ .isa = e->isa->name,
                                    .seed = e->options.seed,
                                    .option = e->isa->option,

@@ -4,7 +4,7 @@
  * did with pairs of states that are equal but for one thing.
  *
  * An ISA gives a laboratory: small machines, the instructions, how pairs are made and run, and which parts of the state are
- * resources. One thread. Spec: Popek and Goldberg, CACM 17(7), 1974, sections 4 and 5; docs/theory.md
+ * resources. One thread. Spec: Popek and Goldberg, CACM 17(7), 1974, section 3; docs/theory.md
  */
 #ifndef DOPPEL_CLASSIFY_EXPERIMENT_H
 #define DOPPEL_CLASSIFY_EXPERIMENT_H
@@ -84,8 +84,9 @@ void *experiment_lab(struct experiment *e);
 unsigned experiment_subjects(struct experiment *e);
 /* The verdict on one of them. */
 void experiment_subject(struct experiment *e, unsigned n, struct classify_insn *ret_insn);
-/* The verdicts on all; to be ended by classify_result_done(). -ENOMEM. */
-MUST_CHECK int experiment_all(struct experiment *e, struct classify_result *ret_result, struct error *err);
+/* The verdicts on those that are called `only` (classify_is_called()), which may be none; NULL: on all. To be ended by
+ * classify_result_done(). -ENOMEM. */
+MUST_CHECK int experiment_all(struct experiment *e, const char *only, struct classify_result *ret_result, struct error *err);
 /* Replays the pair that decided class n (0 .. CLASSIFY_CLASSES - 1) of an instruction that has it: a classify_replay_fn. -ENOMEM,
  * -EINVAL when the instruction is not in that class. */
 MUST_CHECK int experiment_witness(void *e, const struct classify_insn *insn, unsigned n, struct classify_witness *ret_witness,

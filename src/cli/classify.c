@@ -172,7 +172,7 @@ int verb_classify(int argc, char **argv)
         return cli_usage(&err, "classify");
     int r = experiment_new(o.isa->isa, &o.experiment, &e, &err);
     if (r >= 0)
-        r = experiment_all(e, &result, &err);
+        r = experiment_all(e, o.witness, &result, &err);
     if (r >= 0)
         r = report(&o, &result, e, &err);
     classify_result_done(&result);

@@ -11,8 +11,10 @@
 #include "base/error.h"
 #include "core/vm.h"
 
-extern const unsigned char guest_popf_native[], guest_popf_pv[], guest_exits_native[], guest_exits_pv[];
-extern const unsigned long guest_popf_native_len, guest_popf_pv_len, guest_exits_native_len, guest_exits_pv_len;
+extern const unsigned char guest_popf_native[], guest_popf_pv[], guest_exits_native[], guest_exits_pv[], guest_tiny_native[],
+    guest_tiny_pv[];
+extern const unsigned long guest_popf_native_len, guest_popf_pv_len, guest_exits_native_len, guest_exits_pv_len,
+    guest_tiny_native_len, guest_tiny_pv_len;
 
 enum { OWN_GUEST_CONSOLE_MAX = 8192, OWN_GUEST_STATS_MAX = 32768 };
 

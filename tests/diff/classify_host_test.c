@@ -18,16 +18,7 @@
 #include "classify/x86/host.h"
 #include "classify/x86/lab.h"
 #include "isa/x86/decode.h"
-
-static struct experiment *start(void)
-{
-    struct experiment_options o = { .seed = 1 };
-    struct experiment *e;
-    struct error err = { 0 };
-    if (experiment_new(&x86_lab_isa, &o, &e, &err) < 0)
-        fail_msg("%s", err.msg);
-    return e;
-}
+#include "support/experiments.h"
 
 /* All rows of that name together. */
 static struct host_row try_name(struct experiment *e, const char *name)
@@ -56,7 +47,7 @@ static void privileged_instructions_trap(void **state)
 {
     static const char *const names[] = { "HLT",   "CLI",   "STI", "LGDT", "LIDT",   "LLDT",   "LTR",   "CLTS",
                                          "WRMSR", "RDMSR", "OUT", "IN",   "INVLPG", "WBINVD", "SYSRET" };
-    struct experiment *e = start();
+    struct experiment *e = experiments_start(&x86_lab_isa, 1, 0, false);
     (void)state;
     for (unsigned n = 0; n < ARRAY_SIZE(names); n++)
         if (try_name(e, names[n]).host_completed)
@@ -69,7 +60,7 @@ static void offenders_complete(void **state)
     static const char *const names[] = {
         "POPF/POPFD/POPFQ", "PUSHF/PUSHFD/PUSHFQ", "LAR", "LSL", "VERR", "VERW", "CPUID", "SYSCALL", "INT"
     };
-    struct experiment *e = start();
+    struct experiment *e = experiments_start(&x86_lab_isa, 1, 0, false);
     (void)state;
     for (unsigned n = 0; n < ARRAY_SIZE(names); n++)
         if (!try_name(e, names[n]).host_completed)
@@ -82,7 +73,7 @@ static void innocuous_instructions_have_the_same_results(void **state)
     static const char *const names[] = {
         "ADD", "SBB", "LEA", "MOVSB", "XCHG", "CMPXCHG", "BSWAP", "JZ", "ADDPS", "PSHUFD", "PAND"
     };
-    struct experiment *e = start();
+    struct experiment *e = experiments_start(&x86_lab_isa, 1, 0, false);
     (void)state;
     for (unsigned n = 0; n < ARRAY_SIZE(names); n++) {
         struct host_row h = try_name(e, names[n]);

@@ -25,6 +25,7 @@
 #include <cmocka.h>
 
 #include "machine/bzimage.h"
+#include "support/env_number.h"
 #include "zydis_compare.h"
 
 enum {
@@ -80,12 +81,6 @@ static uint64_t rnd(struct run *r)
 static bool one_in(struct run *r, unsigned n)
 {
     return (rnd(r) >> 32) % n == 0;
-}
-
-static uint64_t env_number(const char *name, uint64_t normal)
-{
-    const char *s = getenv(name);
-    return s && *s ? strtoull(s, NULL, 0) : normal;
 }
 
 static void keep_sample(struct row_stat *st, const struct zc *z)

@@ -31,6 +31,7 @@
 #include "isa/x86/mmu.h"
 #include "isa/x86/profile.h"
 #include "isa/x86/step.h"
+#include "support/env_number.h"
 #include "support/shared_ram.h"
 
 enum { DEFAULT_CASES = 1200000, DEFAULT_REPORTS = 20, TABLES = 0x1000 };
@@ -202,12 +203,6 @@ static bool one_case(struct bench *b, struct rng *r, unsigned row, uint64_t numb
     return true;
 }
 
-static uint64_t from_env(const char *name, uint64_t otherwise)
-{
-    const char *v = getenv(name);
-    return v ? strtoull(v, NULL, 0) : otherwise;
-}
-
 /* The rows to test, by their number in gen: those called `only`, or all. */
 static unsigned choose_rows(struct bench *b, const char *only)
 {
@@ -220,7 +215,7 @@ static unsigned choose_rows(struct bench *b, const char *only)
 
 static void step_functions_agree_with_the_host_cpu(void **state)
 {
-    uint64_t cases = from_env("HOST_TEST_CASES", DEFAULT_CASES), seed = from_env("HOST_TEST_SEED", (uint64_t)time(NULL));
+    uint64_t cases = env_number("HOST_TEST_CASES", DEFAULT_CASES), seed = env_number("HOST_TEST_SEED", (uint64_t)time(NULL));
     const char *only = getenv("HOST_TEST_ROW");
     struct bench *b = malloc(sizeof(*b));
     struct rng r = { .state = seed };
@@ -229,7 +224,7 @@ static void step_functions_agree_with_the_host_cpu(void **state)
     (void)state;
     assert_non_null(b);
     set_up(b);
-    b->max_reports = (unsigned)from_env("HOST_TEST_REPORTS", DEFAULT_REPORTS);
+    b->max_reports = (unsigned)env_number("HOST_TEST_REPORTS", DEFAULT_REPORTS);
     printf("HOST_TEST_SEED=%lu HOST_TEST_CASES=%lu, %u rows of %u\n", seed, cases, gen_rows(b->gen), x86_nr_rows);
     unsigned nr_rows = choose_rows(b, only);
     for (uint64_t n = 0; nr_rows && done < cases && n < 4 * cases + 1000000; n++) {

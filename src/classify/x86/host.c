@@ -11,12 +11,14 @@
 
 #include <asm/prctl.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,6 +31,7 @@
 
 #include "classify/x86/lab.h"
 #include "classify/x86/states.h"
+#include "isa/x86/disasm.h"
 #include "isa/x86/trap.h"
 
 enum { CODE_PAGE = 4096, SECONDS = 2, VECTOR_NONE = 0xff, XMM = 16 };
@@ -230,6 +233,41 @@ static bool same_result(const struct host_case *c, const struct reference *o, co
     return true;
 }
 
+/* The first part of the result that differs, first 8 bytes of memory at a time. */
+static void describe_difference(const struct host_case *c, const struct reference *o, char *text, size_t cap)
+{
+    const struct x86_cpu *cpu = &o->state.cpu;
+    const uint8_t *here = c->program.data, *there = o->state.program.data;
+    struct x86_insn i;
+    char words[64] = "?";
+    if (x86_decode(c->program.code, X86_INSN_MAX, X86_MODE_64, &i) > 0)
+        x86_disasm(&i, WORLD_RIP, words, sizeof(words));
+    for (unsigned n = 0; n < 16; n++)
+        if (c->gpr[n] != cpu->gpr[n]) {
+            (void)snprintf(text, cap, "%s: register %u is %#" PRIx64 " here, %#" PRIx64 " there", words, n, c->gpr[n],
+                           cpu->gpr[n]);
+            return;
+        }
+    for (unsigned n = 0; n + 8 <= WORLD_DATA_SIZE; n += 8) {
+        uint64_t x, y;
+        memcpy(&x, here + n, 8);
+        memcpy(&y, there + n, 8);
+        if (x != y) {
+            (void)snprintf(text, cap, "%s: memory %#x is %#" PRIx64 " here, %#" PRIx64 " there; rcx %#" PRIx64, words,
+                           WORLD_DATA + n, x, y, c->gpr[RCX]);
+            return;
+        }
+    }
+    (void)snprintf(text, cap, "%s: rip %#" PRIx64 ", flags %#" PRIx64 " here; rip %#" PRIx64 ", flags %#" PRIx64 " there", words,
+                   c->rip, c->rflags, cpu->rip, cpu->rflags);
+}
+
+static void note_difference(const struct host_case *c, const struct reference *o, struct host_row *r)
+{
+    if (r->result_differs++ == 0)
+        describe_difference(c, o, r->example, sizeof(r->example));
+}
+
 static void compare(const struct host_case *c, const struct reference *o, const struct x86_row *row, struct host_row *r)
 {
     r->cases++;
@@ -243,7 +281,7 @@ static void compare(const struct host_case *c, const struct reference *o, const 
     if (completed == o->outcome.trapped)
         r->trap_differs++;
     else if (completed && !(row->flags & (ROW_AVX | ROW_AVX512 | ROW_X87 | ROW_MMX)) && !same_result(c, o, row))
-        r->result_differs++; /* of the registers that contexts of signals hold in one place on all CPUs */
+        note_difference(c, o, r); /* of the registers that contexts of signals hold in one place on all CPUs */
 }
 
 /* Makes cases of a row, and what the reference machine makes of them. Returns how many. */

@@ -19,6 +19,7 @@ struct host_row {
     uint16_t trap_differs;                        /* one trapped, the other did not */
     uint16_t result_differs;                      /* both completed, with other registers or memory */
     uint16_t lost;                                /* the child ended, or did not come back */
+    char example[160];                            /* of results that differ, the first: in words; else empty */
 };
 
 enum { HOST_CASES = 12 };

@@ -36,7 +36,7 @@ static void put_row(const struct classify_insn *i, const struct host_row *h, FIL
     (void)fprintf(out, "  %-16s row %4u: of %u cases the host completed %u, the reference machine %u", i->name, i->row, h->cases,
                   h->host_completed, h->reference_completed);
     if (h->result_differs)
-        (void)fprintf(out, "; %u results differ", h->result_differs);
+        (void)fprintf(out, "; %u results differ, first %s", h->result_differs, h->example);
     if (h->lost)
         (void)fprintf(out, "; %u lost", h->lost);
     (void)fprintf(out, "\n");

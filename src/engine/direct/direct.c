@@ -26,6 +26,7 @@
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "engine/direct/shadow.h"
+#include "isa/x86/gpr_names.h"
 #include "isa/x86/hypercall.h"
 #include "isa/x86/insn_steps.h"
 #include "isa/x86/isa.h"
@@ -218,37 +219,17 @@ static void on_stop(struct direct_cpu *e, struct x86_cpu *c, struct space *s, en
 
 static void load_regs(const struct x86_cpu *c, struct user_regs_struct *r)
 {
-    const uint64_t *g = c->gpr;
-    *r = (struct user_regs_struct){
-        .rax = g[RAX],
-        .rcx = g[RCX],
-        .rdx = g[RDX],
-        .rbx = g[RBX],
-        .rsp = g[RSP],
-        .rbp = g[RBP],
-        .rsi = g[RSI],
-        .rdi = g[RDI],
-        .r8 = g[R8],
-        .r9 = g[R9],
-        .r10 = g[R10],
-        .r11 = g[R11],
-        .r12 = g[R12],
-        .r13 = g[R13],
-        .r14 = g[R14],
-        .r15 = g[R15],
-        .rip = c->rip,
-        .fs_base = c->seg[SEG_FS].base,
-        .gs_base = c->seg[SEG_GS].base,
-    };
+#define OUT(number, name) .name = c->gpr[number],
+    *r = (struct user_regs_struct){ X86_GPRS(OUT).rip = c->rip, .fs_base = c->seg[SEG_FS].base, .gs_base = c->seg[SEG_GS].base };
+#undef OUT
     r->eflags = (c->rflags & NATIVE_FLAGS) | FLAG_ONE | FLAG_IF | (c->align_check ? FLAG_AC : 0);
 }
 
 static void store_regs(struct x86_cpu *c, const struct user_regs_struct *r, enum process_stop stop)
 {
-    const uint64_t g[16] = { [RAX] = r->rax, [RCX] = r->rcx, [RDX] = r->rdx, [RBX] = r->rbx, [RSP] = r->rsp, [RBP] = r->rbp,
-                             [RSI] = r->rsi, [RDI] = r->rdi, [R8] = r->r8,   [R9] = r->r9,   [R10] = r->r10, [R11] = r->r11,
-                             [R12] = r->r12, [R13] = r->r13, [R14] = r->r14, [R15] = r->r15 };
-    memcpy(c->gpr, g, sizeof(g));
+#define IN(number, name) c->gpr[number] = r->name;
+    X86_GPRS(IN)
+#undef IN
     if (stop == PROCESS_SYSCALL)
         c->gpr[RAX] = r->orig_rax;
     c->rip = c->next_rip = r->rip;

@@ -19,6 +19,7 @@
 #include "base/checked.h"
 #include "core/vcpu.h"
 #include "core/vm.h"
+#include "isa/x86/gpr_names.h"
 #include "isa/x86/mmu.h"
 #include "isa/x86/sysreg.h"
 #include "isa/x86/tlb.h"
@@ -159,27 +160,9 @@ static int get_sregs(const struct kvm_cpu *e, struct x86_cpu *c)
 
 static int put_regs(const struct kvm_cpu *e, const struct x86_cpu *c)
 {
-    const uint64_t *g = c->gpr;
-    struct kvm_regs r = {
-        .rax = g[RAX],
-        .rcx = g[RCX],
-        .rdx = g[RDX],
-        .rbx = g[RBX],
-        .rsp = g[RSP],
-        .rbp = g[RBP],
-        .rsi = g[RSI],
-        .rdi = g[RDI],
-        .r8 = g[R8],
-        .r9 = g[R9],
-        .r10 = g[R10],
-        .r11 = g[R11],
-        .r12 = g[R12],
-        .r13 = g[R13],
-        .r14 = g[R14],
-        .r15 = g[R15],
-        .rip = c->rip,
-        .rflags = c->rflags,
-    };
+#define OUT(number, name) .name = c->gpr[number],
+    struct kvm_regs r = { X86_GPRS(OUT).rip = c->rip, .rflags = c->rflags };
+#undef OUT
     return kvm_cpu_ioctl(e, KVM_SET_REGS, &r);
 }
 
@@ -189,11 +172,9 @@ static int get_regs(const struct kvm_cpu *e, struct x86_cpu *c)
     int err = kvm_cpu_ioctl(e, KVM_GET_REGS, &r);
     if (err < 0)
         return err;
-    const uint64_t g[16] = {
-        [RAX] = r.rax, [RCX] = r.rcx, [RDX] = r.rdx, [RBX] = r.rbx, [RSP] = r.rsp, [RBP] = r.rbp, [RSI] = r.rsi, [RDI] = r.rdi,
-        [R8] = r.r8,   [R9] = r.r9,   [R10] = r.r10, [R11] = r.r11, [R12] = r.r12, [R13] = r.r13, [R14] = r.r14, [R15] = r.r15
-    };
-    memcpy(c->gpr, g, sizeof(g));
+#define IN(number, name) c->gpr[number] = r.name;
+    X86_GPRS(IN)
+#undef IN
     c->rip = c->next_rip = r.rip;
     c->rflags = r.rflags;
     return 0;

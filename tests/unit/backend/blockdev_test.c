@@ -21,33 +21,7 @@
 #include "backend/hostfile.h"
 #include "backend/overlay.h"
 #include "base/checked.h"
-#include "base/loop.h"
-#include "support/disk_model.h"
-
-static char folder[64], disk_path[128], overlay_path[128];
-static struct loop *loop;
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/doppel-test-XXXXXX");
-    if (!mkdtemp(folder) || loop_new(&loop, NULL) < 0)
-        return -1;
-    snprintf(disk_path, sizeof(disk_path), "%s/disk", folder);
-    snprintf(overlay_path, sizeof(overlay_path), "%s/overlay", folder);
-    model_make_file(disk_path, MODEL_SIZE);
-    model_ended = 0;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    loop_free(loop);
-    unlink(disk_path);
-    unlink(overlay_path);
-    return rmdir(folder);
-}
+#include "support/disk_folder.h"
 
 static struct blockdev *open_disk(bool read_only, bool overlay, const char *over)
 {
@@ -310,7 +284,7 @@ static void bad_overlays_are_refused_in_words(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, disk_folder_setup, disk_folder_teardown)
     const struct CMUnitTest tests[] = {
         T(files_behave_like_memory),
         T(many_requests_at_once_all_end),

@@ -21,24 +21,16 @@
 #include <cmocka.h>
 
 #include "backend/blockdev.h"
-#include "base/loop.h"
-#include "support/disk_model.h"
+#include "support/disk_folder.h"
 
-static char folder[64], disk_path[128], program[128], overlay_path[128], log_path[128], search[8192], *usual_path;
-static struct loop *loop;
+static char program[128], log_path[128], search[8192], *usual_path;
 
 static int setup(void **state)
 {
-    (void)state;
-    strcpy(folder, "/tmp/doppel-test-XXXXXX");
-    if (!mkdtemp(folder) || loop_new(&loop, NULL) < 0)
+    if (disk_folder_setup(state) < 0)
         return -1;
-    snprintf(disk_path, sizeof(disk_path), "%s/disk", folder);
     snprintf(program, sizeof(program), "%s/qemu-nbd", folder);
-    snprintf(overlay_path, sizeof(overlay_path), "%s/overlay", folder);
     snprintf(log_path, sizeof(log_path), "%s/log", folder);
-    model_make_file(disk_path, MODEL_SIZE);
-    model_ended = 0;
     snprintf(search, sizeof(search), "%s:%s", folder, usual_path);
     setenv("PATH", search, 1);
     unsetenv("NBD_FAULT");
@@ -51,14 +43,11 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
-    loop_free(loop);
-    unlink(disk_path);
-    unlink(overlay_path);
     unlink(log_path);
     unlink(program);
+    int r = disk_folder_teardown(state);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left, not even a dead one */
-    return rmdir(folder);
+    return r;
 }
 
 static struct blockdev *open_served(const char *fault, bool overlay, const char *over)

@@ -4,49 +4,20 @@
  */
 #include <errno.h>
 
-#include "device/lapic.h"
-#include "support/chip.h"
+#include "support/lapics.h"
 
-enum { CPUS = 3, MAY_SKIP = 1 };
+enum { MAY_SKIP = 1 };
 enum { ICR_NMI = LAPIC_NMI << 8, ICR_LOWEST = LAPIC_LOWEST << 8, ICR_INIT = LAPIC_INIT << 8 };
 
-static struct vm_clock vclock;
-static struct lapic_bus bus;
-static struct lapic apic[CPUS];
-static struct vcpu cpu[CPUS];
-static _Atomic uint8_t word[CPUS];
-static unsigned eois;
-
-static void eoi_seen(void *opaque, uint8_t vector)
-{
-    (void)opaque, (void)vector;
-    eois++;
-}
+static _Atomic uint8_t word[LAPICS];
 
 static int setup(void **state)
 {
-    (void)state;
-    test_clock(&vclock);
-    lapic_bus_init(&bus);
-    bus.eoi = eoi_seen;
-    eois = 0;
-    for (unsigned i = 0; i < CPUS; i++) {
-        memset(&cpu[i], 0, sizeof(cpu[i]));
-        cpu[i].id = i;
+    (void)lapics_setup(state);
+    for (unsigned i = 0; i < LAPICS; i++) {
         word[i] = 0;
         cpu[i].eoi_word = &word[i];
-        lapic_init(&apic[i], &bus, i, &cpu[i], &vclock);
-        lapic_class.reset(&apic[i]);
-        lapic_write(&apic[i], LAPIC_SVR, LAPIC_SVR_ENABLE | 0xff);
     }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < CPUS; i++)
-        lapic_class.done(&apic[i]);
     return 0;
 }
 
@@ -324,7 +295,7 @@ static int ipis(uint64_t first, uint64_t low, uint64_t high, uint32_t icr)
 static unsigned who_has(uint8_t vector)
 {
     unsigned set = 0;
-    for (unsigned i = 0; i < CPUS; i++)
+    for (unsigned i = 0; i < LAPICS; i++)
         set |= (lapic_read(&apic[i], LAPIC_IRR + 0x10 * (vector / 32)) >> vector % 32 & 1) << i;
     return set;
 }
@@ -337,10 +308,10 @@ static void ipis_go_to_the_set_and_are_counted(void **state)
     assert_true(asked(0) && !asked(1) && asked(2));
     assert_int_equal(ipis(1, 3, 0, 0x62), 2); /* bit 0 is the first */
     assert_int_equal(who_has(0x62), 6);
-    assert_int_equal(ipis(0, ~0ULL, ~0ULL, ICR_LOWEST | 0x63), 3);
-    assert_int_equal(who_has(0x63), 7);
+    assert_int_equal(ipis(0, ~0ULL, ~0ULL, ICR_LOWEST | 0x63), LAPICS);
+    assert_int_equal(who_has(0x63), (1 << LAPICS) - 1);
     assert_int_equal(ipis(0, 0, 0, 0x64), 0);
-    assert_int_equal(ipis(CPUS, ~0ULL, ~0ULL, 0x64), 0);
+    assert_int_equal(ipis(LAPICS, ~0ULL, ~0ULL, 0x64), 0);
     assert_int_equal(ipis(~0ULL, ~0ULL, ~0ULL, 0x64), 0); /* does not wrap round */
     assert_int_equal(who_has(0x64), 0);
 }
@@ -378,7 +349,7 @@ static void what_only_one_destination_has_is_refused(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, lapics_teardown)
     const struct CMUnitTest tests[] = {
         T(an_edge_alone_may_be_ended_by_the_word),
         T(what_comes_before_the_end_is_not_lost),

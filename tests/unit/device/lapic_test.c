@@ -3,51 +3,10 @@
  * Laws of the local APIC, from SDM 3A chapter 11.
  */
 #include "device/i8259.h"
-#include "device/lapic.h"
-#include "support/chip.h"
+#include "support/lapics.h"
 
-enum { CPUS = 4 };
 enum { ICR_ASSERT = 1 << 14, ICR_LOGICAL = 1 << 11, TO_SELF = 1 << 18, TO_ALL = 2 << 18, TO_OTHERS = 3 << 18 };
 enum { LVT_LINT0_REG = 0x350, LVT_LINT1_REG = 0x360 };
-
-static struct vm_clock vclock;
-static struct lapic_bus bus;
-static struct lapic apic[CPUS];
-static struct vcpu cpu[CPUS];
-static unsigned eois;
-static uint8_t last_eoi;
-
-static void eoi_seen(void *opaque, uint8_t vector)
-{
-    (void)opaque;
-    eois++;
-    last_eoi = vector;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    test_clock(&vclock);
-    lapic_bus_init(&bus);
-    bus.eoi = eoi_seen;
-    eois = 0;
-    for (unsigned i = 0; i < CPUS; i++) {
-        memset(&cpu[i], 0, sizeof(cpu[i]));
-        cpu[i].id = i;
-        lapic_init(&apic[i], &bus, i, &cpu[i], &vclock);
-        lapic_class.reset(&apic[i]);
-        lapic_write(&apic[i], LAPIC_SVR, LAPIC_SVR_ENABLE | 0xff);
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < CPUS; i++)
-        lapic_class.done(&apic[i]);
-    return 0;
-}
 
 static int poll(unsigned i)
 {
@@ -89,7 +48,7 @@ static void enter_x2(unsigned i)
 static unsigned who_has(uint8_t vector)
 {
     unsigned set = 0;
-    for (unsigned i = 0; i < CPUS; i++)
+    for (unsigned i = 0; i < LAPICS; i++)
         set |= (lapic_read(&apic[i], LAPIC_IRR + 0x10 * (vector / 32)) >> vector % 32 & 1) << i;
     return set;
 }
@@ -201,7 +160,7 @@ static void shorthands(void **state)
 static void flat_logical_destinations_are_masks(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < CPUS; i++)
+    for (unsigned i = 0; i < LAPICS; i++)
         lapic_write(&apic[i], LAPIC_LDR, 1U << (24 + i));
     for (unsigned mask = 0; mask < 16; mask++) {
         ipi(0, mask, ICR_LOGICAL | (0x50 + mask));
@@ -212,8 +171,8 @@ static void flat_logical_destinations_are_masks(void **state)
 static void cluster_logical_destinations_name_cluster_and_members(void **state)
 {
     (void)state;
-    static const uint8_t ids[CPUS] = { 0x01, 0x02, 0x11, 0x12 };
-    for (unsigned i = 0; i < CPUS; i++) {
+    static const uint8_t ids[LAPICS] = { 0x01, 0x02, 0x11, 0x12 };
+    for (unsigned i = 0; i < LAPICS; i++) {
         lapic_write(&apic[i], LAPIC_DFR, 0x0fffffff);
         lapic_write(&apic[i], LAPIC_LDR, (uint32_t)ids[i] << 24);
     }
@@ -248,7 +207,7 @@ static void x2apic_logical_id_follows_from_the_id(void **state)
 static void x2apic_broadcast_needs_all_32_bits(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < CPUS; i++)
+    for (unsigned i = 0; i < LAPICS; i++)
         enter_x2(i);
     assert_true(wrmsr(0, 0x830, 0x000000ff00000000 | 0x71));
     assert_int_equal(who_has(0x71), 0);
@@ -411,7 +370,7 @@ static void msi_addresses_select_cpus(void **state)
     assert_int_equal(who_has(0x44), 1 << 3);
     lapic_bus_deliver(&bus, 0x1234, 0x45); /* not the interrupt window */
     assert_int_equal(who_has(0x45), 0);
-    for (unsigned i = 0; i < CPUS; i++)
+    for (unsigned i = 0; i < LAPICS; i++)
         lapic_write(&apic[i], LAPIC_LDR, 1U << (24 + i));
     lapic_bus_deliver(&bus, 0xfee06004, 0x46); /* logical, mask 6 */
     assert_int_equal(who_has(0x46), 6);
@@ -636,7 +595,7 @@ static void state_survives_save_and_load(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, lapics_setup, lapics_teardown)
     const struct CMUnitTest tests[] = {
         T(reset_state_is_the_manuals),
         T(acceptance_moves_irr_to_isr),

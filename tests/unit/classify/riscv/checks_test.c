@@ -25,6 +25,7 @@
 #include "isa/riscv/trap.h"
 
 #include "support/deletable_riscv_checks.h"
+#include "support/experiments.h"
 #include "support/sample.h"
 #undef riscv_csr_read
 #undef riscv_csr_write
@@ -137,11 +138,7 @@ bool deletable_csr_write(struct riscv_cpu *c, const struct riscv_insn *i, unsign
 
 static struct experiment *start(void)
 {
-    struct experiment_options o = { .seed = 1, .pairs = PAIRS };
-    struct experiment *e;
-    struct error err = { 0 };
-    if (experiment_new(&riscv_lab_isa, &o, &e, &err) < 0)
-        fail_msg("%s", err.msg);
+    struct experiment *e = experiments_start(&riscv_lab_isa, 1, PAIRS, false);
     memset(&mutant, 0, sizeof(mutant));
     mutant.nr_subjects = experiment_subjects(e);
     mutant.verdict = calloc(mutant.nr_subjects, sizeof(*mutant.verdict));

@@ -18,18 +18,14 @@
 #include "core/state_desc.h"
 #include "isa/riscv/csr.h"
 
+#include "support/experiments.h"
 #include "support/sample.h"
 
 enum { P = CLASSIFY_PRIVILEGED, C = CLASSIFY_CONTROL, L = CLASSIFY_LOCATION, M = CLASSIFY_MODE, CSRS = 4096 };
 
 static struct experiment *start(uint64_t seed, bool open)
 {
-    struct experiment_options o = { .seed = seed, .option = open };
-    struct experiment *e;
-    struct error err = { 0 };
-    if (experiment_new(&riscv_lab_isa, &o, &e, &err) < 0)
-        fail_msg("%s", err.msg);
-    return e;
+    return experiments_start(&riscv_lab_isa, seed, 0, open);
 }
 
 /* The verdict on the instruction of exactly that name. */
@@ -246,22 +242,10 @@ static void each_control_register_of_the_machine_has_a_name(void **state)
     free(w);
 }
 
-/* Whether the byte at `at` is in some line of the table of parts. */
-static bool is_part(size_t at)
-{
-    at += offsetof(struct riscv_world_state, cpu);
-    for (const struct field *f = riscv_parts.field; f->name; f++)
-        if (at >= f->at && at < f->at + (size_t)f->size * f->count)
-            return true;
-    return false;
-}
-
 static void each_declared_part_of_the_state_is_the_programs_or_a_resource(void **state)
 {
     (void)state;
-    for (const struct state_field *f = riscv_state_desc.fields; f->name; f++)
-        if (!is_part(f->offset))
-            fail_msg("parts.c does not say what '%s' is", f->name);
+    experiments_know_all_parts(&riscv_state_desc, &riscv_parts, offsetof(struct riscv_world_state, cpu));
 }
 
 int main(void)

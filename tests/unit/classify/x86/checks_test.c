@@ -21,6 +21,7 @@
 #include "classify/x86/lab.h"
 #include "isa/x86/mmu.h"
 #include "support/deletable_checks.h"
+#include "support/experiments.h"
 
 enum { PLACES_MAX = 4096, PAIRS = 8, CHECKS_MIN = 35 };
 
@@ -78,16 +79,6 @@ bool deletable_raise(struct x86_cpu *c, const char *file, int line)
     return true;
 }
 
-static struct experiment *start(bool umip)
-{
-    struct experiment_options o = { .seed = 1, .pairs = PAIRS, .option = umip };
-    struct experiment *e;
-    struct error err = { 0 };
-    if (experiment_new(&x86_lab_isa, &o, &e, &err) < 0)
-        fail_msg("%s", err.msg);
-    return e;
-}
-
 /* Verdicts on all rows but those the host executes (they check no privilege: their step function is one). */
 static struct classify_insn *all_verdicts(struct experiment *e)
 {
@@ -121,7 +112,7 @@ static void others_keep_theirs(struct experiment *e, const struct place *p, cons
 
 static unsigned delete_each(bool umip)
 {
-    struct experiment *e = start(umip);
+    struct experiment *e = experiments_start(&x86_lab_isa, 1, PAIRS, umip);
     unsigned checks = 0;
     memset(&mutant, 0, sizeof(mutant));
     mutant.watching = true;

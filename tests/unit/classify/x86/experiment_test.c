@@ -19,18 +19,14 @@
 #include "core/state_desc.h"
 #include "isa/x86/decode.h"
 
+#include "support/experiments.h"
 #include "support/sample.h"
 
 enum { P = CLASSIFY_PRIVILEGED, C = CLASSIFY_CONTROL, L = CLASSIFY_LOCATION, M = CLASSIFY_MODE };
 
 static struct experiment *start(uint64_t seed, bool umip)
 {
-    struct experiment_options o = { .seed = seed, .option = umip };
-    struct experiment *e;
-    struct error err = { 0 };
-    if (experiment_new(&x86_lab_isa, &o, &e, &err) < 0)
-        fail_msg("%s", err.msg);
-    return e;
+    return experiments_start(&x86_lab_isa, seed, 0, umip);
 }
 
 /* The first word of the row's name, in lower case, is `name`. */
@@ -231,22 +227,10 @@ static void the_translator_copies_no_offender(void **state)
     experiment_free(e);
 }
 
-/* Whether the bytes at `at` are in some line of the table of fields. */
-static bool is_listed(size_t at)
-{
-    at += offsetof(struct x86_world_state, cpu);
-    for (const struct field *f = x86_parts.field; f->name; f++)
-        if (at >= f->at && at < f->at + (size_t)f->size * f->count)
-            return true;
-    return false;
-}
-
 static void each_declared_part_of_the_state_is_the_programs_or_a_resource(void **state)
 {
     (void)state;
-    for (const struct state_field *f = x86_state_desc.fields; f->name; f++)
-        if (!is_listed(f->offset))
-            fail_msg("parts.c does not say what '%s' is", f->name);
+    experiments_know_all_parts(&x86_state_desc, &x86_parts, offsetof(struct x86_world_state, cpu));
 }
 
 int main(void)
