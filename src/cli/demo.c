@@ -96,7 +96,7 @@ static int demo_popf(void)
                  "engine   build         mode  IF reads  ticks   it is      traps hypercalls    time\n");
     for (const struct engine_ops *const *e = arch->engines; *e; e++) {
         struct engine_probe probe = { .usable = false };
-        (*e)->probe(&probe);
+        (*e)->probe(arch->isa, &probe);
         if (!probe.usable) {
             (void)printf("%-8s does not work here: %s\n", (*e)->name, probe.why);
             continue;
