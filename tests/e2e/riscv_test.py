@@ -6,6 +6,7 @@ names. Each law is a function; its name is printed with the verdict.
 """
 import gzip
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -251,6 +252,23 @@ def a_guest_that_locks_itself_out_by_pmp_harms_only_itself():
         expect((code, out), (124, 'locked out\n'), engine)
 
 
+def traced_code_names_guest_and_host_instructions():
+    folder = os.path.join(TMP.name, 'code')
+    code, out, err = run(POWEROFF, '--cpus', '2', '--engine', 'bt', f'--trace-code={folder}')
+    expect((code, err), (0, ''), 'end')
+    check_laws(out, 20)
+    expect(sorted(os.listdir(folder)), ['cpu0.lst', 'cpu1.lst'], 'files')
+    with open(os.path.join(folder, 'cpu0.lst'), encoding='ascii') as f:
+        listing = f.read()
+    made = re.findall(r'^#(\d+) guest [a-z -]+ 0x[0-9a-f]+ ram 0x[0-9a-f]+: (\d+) instructions', listing, re.M)
+    expect((len(made) > 2, [int(m[0]) for m in made]), (True, list(range(len(made)))), 'numbers of translations')
+    guest = re.findall(r'^    0x[0-9a-f]+  [a-z]', listing, re.M)
+    expect(len(guest), sum(int(m[1]) for m in made), 'guest instructions')
+    expect(len(re.findall(r'^ {8}0x[0-9a-f]+  [0-9a-f]+[ +]+ [a-z]', listing, re.M)) > len(guest), True, 'host code')
+    expect(('(bad)' in listing, listing.count('doppel stub ')), (False, 10), 'host code that Zydis does not know, stubs')
+    expect(run(POWEROFF, '--engine', 'interp', '--trace-code')[0], 1, 'interp')
+
+
 def what_the_board_lacks_is_said():
     refused('at most 8', 2, POWEROFF, '--cpus', '9')
     refused('has its devices on PCI', 2, X86, '--bus', 'mmio', arch='x86-64')
@@ -265,7 +283,7 @@ LAWS = [one_hart_keeps_the_laws_and_powers_off, two_harts_start_stop_and_interru
         what_does_not_fit_into_memory_is_said, broken_zboot_images_get_one_clear_line, firmware_runs_first_and_is_told_of_the_kernel, bad_firmware_gets_one_clear_line,
         the_users_device_tree_is_given_and_a_bad_one_gets_one_clear_line, every_csr_is_read_and_written_as_the_specification_has_it,
         a_misused_sbi_answers_as_the_specification_has_it, a_guest_that_locks_itself_out_by_pmp_harms_only_itself,
-        what_the_board_lacks_is_said]
+        traced_code_names_guest_and_host_instructions, what_the_board_lacks_is_said]
 FAILED = 0
 for law in LAWS:
     try:

@@ -74,6 +74,7 @@ enum riscv_exit {
     RISCV_EXITS,
 };
 
+struct codelog;
 struct riscv_code;
 struct rvx;
 
@@ -190,6 +191,7 @@ struct riscv_code {
     bool running_fp;                                              /* what runs is of a mode with floating point */
     unsigned running_mode;                                        /* and that mode */
     uint64_t translated, insns, called_out, nr_crossed, kills, wanderers;
+    struct codelog *log; /* owned; NULL unless the vm's trace_code is set */
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks
