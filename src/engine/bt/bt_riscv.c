@@ -308,6 +308,10 @@ static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_na
         find_fault(e, c);
         f->shared.exit = RISCV_EXIT_STEP;
     }
+    if (f->shared.exit == RISCV_EXIT_STEP) { /* at once: what was tried of it may show in fflags */
+        f->shared.exit = RISCV_EXIT_NEXT;
+        riscv_run_one(e->run, c);
+    }
 }
 
 /* ---- the loop ---- */
@@ -334,11 +338,6 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
     riscv_code_follow(&e->code);
     struct riscv_frame *f = e->code.now;
     unsigned mode = riscv_code_mode(c), plain = f->shared.exit == RISCV_EXIT_PLAIN ? RISCV_MODE_PLAIN : 0;
-    if (f->shared.exit == RISCV_EXIT_STEP) {
-        f->shared.exit = RISCV_EXIT_NEXT;
-        riscv_run_one(e->run, c);
-        return;
-    }
     const uint8_t *host = riscv_fetch_page(c, c->pc);
     if (mode == RISCV_MODE_NONE || !riscv_tlb_hit(c, c->pc, 1, c->fetch_bank, RISCV_FETCH)) {
         interpret(e, c);
