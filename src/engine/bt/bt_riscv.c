@@ -196,29 +196,10 @@ static void keep_up_writes(struct bt_riscv *e, struct riscv_cpu *c)
 
 /* ---- stores ---- */
 
-static void drop_marked(struct bt_riscv *e, uint64_t marks)
+/* A gmem_forget_fn. */
+static void forget_stores(void *opaque, const uint8_t *page)
 {
-    enum { FEW = 4 };
-    uint64_t seen = atomic_load_explicit(&e->storer.seen, memory_order_relaxed), page[FEW]; /* our own: nobody else stores it */
-    unsigned n = 0;
-    while (n < FEW && seen + n < marks && gmem_recent(e->gmem->marked, seen + n + 1, &page[n]))
-        n++;
-    if (seen + n != marks) {
-        riscv_code_drop_stores(&e->code, NULL);
-        return;
-    }
-    while (n-- > 0)
-        riscv_code_drop_stores(&e->code, e->gmem->host + (page[n] << GPAGE_SHIFT));
-}
-
-/* Enters the part where stores are made by sites; no page may have got its first code since its rights were looked at. */
-static void begin_storing(struct bt_riscv *e)
-{
-    while (!gmem_storer_enter(e->gmem, &e->storer)) {
-        uint64_t marks = atomic_load_explicit(&e->gmem->nr_marks, memory_order_acquire);
-        drop_marked(e, marks);
-        atomic_store_explicit(&e->storer.seen, marks, memory_order_release); /* pairs with the load in gmem_mark_code */
-    }
+    riscv_code_drop_stores(&((struct bt_riscv *)opaque)->code, page);
 }
 
 /* ---- translations ---- */
@@ -298,7 +279,7 @@ static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_na
     e->entries++;
     if (e->eager)
         vcpu_request(c->vcpu, VCPU_REQ_CODE);
-    begin_storing(e);
+    gmem_storer_begin(e->gmem, &e->storer, forget_stores, e);
     riscv_code_run(&e->code, n);
     gmem_storer_leave(&e->storer);
     e->exits[f->shared.exit]++;
