@@ -404,7 +404,7 @@ static gpa_t first_ram(const struct virt *v, const struct virt_kernel *first)
 /* All that is to be in memory. */
 static int load(struct virt *v, gpa_t *ret_entry, struct error *err)
 {
-    struct virt_kernel first;
+    struct virt_kernel first = { 0 };
     struct load_extent initrd;
     int r = read_files(v, err);
     if (r == 0)

@@ -323,6 +323,36 @@ static void flags_come_with_the_instruction(void **state)
     }
 }
 
+/* A function that is written anew, by stores, each time before it is called: by one that is linked to it, and by a jump. */
+static void callers_of_rewritten_code_reach_the_newest(void **state)
+{
+    enum { TIMES = 300, FENCE_I = 0x0000100f, RET = 0x00008067, RA = 1, A4 = 14 };
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    leaf(SUPER + 0x1000, 0x11000, V | R | X | AD);
+    leaf(DATA, 0x11000, V | R | W | AD);
+    const uint32_t caller[] = {
+        0x00b52023,                 /* sw a1, 0(a0): the function's first instruction */
+        FENCE_I,                    /* */
+        0x7f9000ef,                 /* jal ra, +0xff8: the function */
+        i_type(0x67, 0, RA, A4, 0), /* jalr ra, 0(a4): it again */
+        i_type(0x67, 0, RA, A4, 0), /* */
+        ECALL,
+    };
+    for (unsigned k = 0; k < sizeof(caller) / sizeof(caller[0]); k++)
+        rv_poke(&m, RV_RAM + 0x10000 + 4 * k, caller[k], 4);
+    rv_poke(&m, RV_RAM + 0x11004, RET, 4);
+    m.c->x[A0] = DATA;
+    m.c->x[A4] = SUPER + 0x1000;
+    for (int k = 1; k <= TIMES; k++) {
+        m.c->x[A1] = i_type(0x13, 0, A2, A2, k); /* addi a2, a2, k */
+        m.c->x[A2] = 0;
+        assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ECALL_S);
+        assert_int_equal(m.c->x[A2], 3 * k);
+    }
+    assert_true(stat("bt_kills ") > TIMES / 2); /* it was translated most of the times */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +361,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(stores_are_fast_again_where_code_was, setup, teardown),
         cmocka_unit_test_setup_teardown(a_loop_closed_by_a_forward_branch_serves_requests, setup, teardown),
         cmocka_unit_test_setup_teardown(the_page_of_no_page_faults, setup, teardown),
+        cmocka_unit_test_setup_teardown(callers_of_rewritten_code_reach_the_newest, setup, teardown),
         cmocka_unit_test_setup_teardown(flags_come_with_the_instruction, setup, teardown),
         cmocka_unit_test_setup_teardown(firmware_is_called_outside_translated_code, setup, teardown),
         cmocka_unit_test_setup_teardown(stores_are_fast_again_after_code_was_marked, setup, teardown),

@@ -228,6 +228,40 @@ static bool mostly_taken(void *opaque, gva_t pc)
     return e->taken[taken_hash(pc)] > 0;
 }
 
+/* Takes n out of the lists. */
+static void unlist(struct bt_riscv *e, struct riscv_native *n)
+{
+    struct riscv_native **at = &e->native[hash(n->pc, n->mode)];
+    while (*at != n)
+        at = &(*at)->in_set;
+    *at = n->in_set;
+    for (unsigned k = 0; k < n->nr_pages; k++) {
+        for (at = &n->page[k]->first; *at != n;)
+            at = &(*at)->in_page[(*at)->page[0] != n->page[k]];
+        *at = n->in_page[k];
+    }
+}
+
+/* Whoever is led to n's predecessors, which were killed, is led to n. All but the first go by way of that, for ever, so that code
+ * that is rewritten all the time does not have them all looked at each time. */
+static void lead_on(struct bt_riscv *e, const struct riscv_native *n)
+{
+    struct riscv_native *dead = NULL, *newer, *next;
+    for (next = e->native[hash(n->pc, n->mode)]; next; next = next->in_set)
+        if (next->dead && next->pc == n->pc && next->mode == n->mode && next->page[0] == n->page[0])
+            dead = next; /* the last is the first that was made */
+    if (!dead)
+        return;
+    riscv_code_redirect(&e->code, dead, n);
+    for (newer = e->native[hash(n->pc, n->mode)]; newer != dead; newer = next) {
+        next = newer->in_set;
+        if (!newer->dead || newer->pc != n->pc || newer->mode != n->mode || newer->page[0] != n->page[0])
+            continue;
+        riscv_code_redirect(&e->code, newer, dead);
+        unlist(e, newer);
+    }
+}
+
 static struct riscv_native *translate(struct bt_riscv *e, gva_t pc, unsigned mode)
 {
     struct riscv_finder finder = { .page = page_at, .taken = mostly_taken, .opaque = e };
@@ -236,9 +270,7 @@ static struct riscv_native *translate(struct bt_riscv *e, gva_t pc, unsigned mod
     struct riscv_native *n = riscv_translate(&e->code, pc, mode, &finder);
     if (!n)
         return NULL;
-    for (struct riscv_native *old = e->native[hash(pc, mode)]; old; old = old->in_set)
-        if (old->dead && old->pc == pc && old->mode == mode && old->page[0] == n->page[0])
-            riscv_code_redirect(&e->code, old, n);
+    lead_on(e, n);
     n->in_set = e->native[hash(pc, mode)];
     e->native[hash(pc, mode)] = n;
     for (unsigned k = 0; k < n->nr_pages; k++) {
