@@ -8,6 +8,7 @@
  */
 #include "engine/bt/bt_x86.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,7 @@ int bt_x86_new(struct x86_cpu *c, size_t bytes, struct bt_x86 **ret_bt, struct e
         bt_x86_free(e);
         return r;
     }
+    assert(e->code.frame && e->run);
     e->code.frame->blocks = e->run->blocks;
     x86_blocks_on_evict(e->run->blocks, evict, e);
     e->gmem = c->gmem;
