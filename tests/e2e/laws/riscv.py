@@ -150,6 +150,16 @@ def compressed_kernels_boot():
             expect(guest('uname -m', '--kernel', path), (0, b'riscv64\n', b''), data[:8])
 
 
+def the_tree_of_a_guest_boots_it_again():
+    status, tree, err = guest('cat /sys/firmware/fdt', '--cpus', '2')
+    expect((status, tree[:4], err), (0, b'\xd0\r\xfe\xed', b''), 'what the guest was given')
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, 'tree')
+        with open(path, 'wb') as f:
+            f.write(tree)
+        expect(guest('nproc', '--cpus', '2', '--dtb', path), (0, b'2\n', b''), 'with it')
+
+
 def every_end_is_told_apart():
     for script, words in (('poweroff -f', b'powered the machine off'), ('reboot -f', b'reset the machine'),
                           ('echo c >/proc/sysrq-trigger', b'panicked')):
