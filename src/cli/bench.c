@@ -189,7 +189,7 @@ static int bench_exits(void)
     t.column[t.nr++].name = "host";
     for (const struct engine_ops *const *e = arch->engines; *e && t.nr <= ENGINES_MAX; e++) {
         struct engine_probe probe = { .usable = false };
-        (*e)->probe(&probe);
+        (*e)->probe(arch->isa, &probe);
         if (probe.usable) {
             t.column[t.nr].avoid = probe.avoid;
             t.column[t.nr++].name = (*e)->name;

@@ -154,10 +154,11 @@ struct tally {
     unsigned long traps[2]; /* under direct: native, paravirtual */
 };
 
-static int run_engine(const struct demo *d, const struct engine_ops *engine, struct tally *t, struct error *err)
+static int run_engine(const struct demo *d, const struct isa_ops *isa, const struct engine_ops *engine, struct tally *t,
+                      struct error *err)
 {
     struct engine_probe probe = { .usable = false };
-    engine->probe(&probe);
+    engine->probe(isa, &probe);
     if (!probe.usable) {
         (void)printf("%-8s does not work here: %s\n", engine->name, probe.why);
         return 0;
@@ -185,7 +186,7 @@ static int run_demo(const struct demo *d)
         return cli_fail(&err);
     (void)printf("%s", d->heading);
     for (const struct engine_ops *const *e = arch->engines; *e; e++)
-        if (run_engine(d, *e, &t, &err) < 0)
+        if (run_engine(d, arch->isa, *e, &t, &err) < 0)
             return cli_fail(&err);
     if (t.traps[0] && t.traps[1])
         (void)printf("Under direct the paravirtual build trapped %.1f times less often.\n",

@@ -25,7 +25,7 @@ static void each_engine(void (*fn)(void *opaque, const char *arch, const char *e
     for (const struct registry_arch *a = registry_archs(); a->name; a++)
         for (const struct engine_ops *const *e = a->engines; *e; e++) {
             struct engine_probe probe = { .usable = false };
-            (*e)->probe(&probe);
+            (*e)->probe(a->isa, &probe);
             fn(opaque, a->name, (*e)->name, &probe);
         }
 }

@@ -26,6 +26,7 @@ enum option_id {
     OPT_FIRMWARE,
     OPT_KERNEL,
     OPT_INITRD,
+    OPT_DTB,
     OPT_APPEND,
     OPT_DISK,
     OPT_NET,
@@ -68,6 +69,7 @@ static const struct option_row rows[] = {
     { "--kernel", OPT_KERNEL, "FILE",
       "bzImage, vmlinux or Multiboot kernel; riscv64: Image or vmlinux (what is on the first disk, or `make guests` fetched)" },
     { "--initrd", OPT_INITRD, "FILE", "initial RAM disk" },
+    { "--dtb", OPT_DTB, "FILE", "riscv64: the device tree (one that describes the machine)" },
     { "--append", OPT_APPEND, "TEXT", "more kernel command line" },
     { "--disk", OPT_DISK, "FILE[,ro][,overlay[=FILE]][,format=F]",
       "a disk, raw or qcow2, or nbd://...; ro: read-only; overlay: writes go to another file, or are forgotten (up to 16 "
@@ -321,6 +323,7 @@ static int set_option(struct run_options *o, enum option_id id, const char *valu
     case OPT_FIRMWARE: o->vm.firmware = value; break;
     case OPT_KERNEL: o->vm.kernel = value; break;
     case OPT_INITRD: o->vm.initrd = value; break;
+    case OPT_DTB: o->vm.dtb = value; break;
     case OPT_APPEND: o->append = value; break;
     case OPT_DISK: return parse_disk(value, o, err);
     case OPT_NET: return netdev_config_parse(value, &o->vm.net, err);

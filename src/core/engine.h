@@ -28,8 +28,8 @@ struct engine_probe {
 struct engine_ops {
     const char *name; /* "interp", "bt", ... */
     bool translates;  /* makes host code, and logs it where the vm's trace_code is set */
-    /* Mandatory. Tries the engine on this host; may take up to 0.2 s. */
-    void (*probe)(struct engine_probe *ret_probe);
+    /* Mandatory. Tries the engine on this host with an instruction set that it runs; may take up to 0.2 s. */
+    void (*probe)(const struct isa_ops *isa, struct engine_probe *ret_probe);
     /* Mandatory. Makes vcpu->engine_cpu. Control thread, vCPU not running. */
     int (*vcpu_init)(struct vcpu *vcpu, struct error *err);
     /* Mandatory. Takes half-made ones. */

@@ -355,6 +355,23 @@ void gmem_wrote_code(struct gmem *gm, uint64_t page)
         call(gm->storer[k]); /* also who is outside: it may be about to enter */
 }
 
+void gmem_storer_catch_up(const struct gmem *gm, struct gmem_storer *s, gmem_forget_fn forget, void *opaque)
+{
+    enum { FEW = 4 };
+    const uint64_t marks = atomic_load_explicit(&gm->nr_marks, memory_order_acquire);
+    const uint64_t seen = atomic_load_explicit(&s->seen, memory_order_relaxed); /* our own: nobody else stores it */
+    uint64_t page[FEW];
+    unsigned n = 0;
+    while (n < FEW && seen + n < marks && gmem_recent(gm->marked, seen + n + 1, &page[n]))
+        n++;
+    if (seen + n != marks)
+        forget(opaque, NULL);
+    else
+        while (n-- > 0)
+            forget(opaque, gm->host + (page[n] << GPAGE_SHIFT));
+    atomic_store_explicit(&s->seen, marks, memory_order_release); /* pairs with the load in gmem_mark_code */
+}
+
 void gmem_add_storer(struct gmem *gm, struct gmem_storer *s)
 {
     assert(gm->nr_storers < GMEM_STORERS);

@@ -142,6 +142,19 @@ static inline void gmem_storer_leave(struct gmem_storer *s)
                           memory_order_release); /* pairs with the load in gmem_mark_code: our stores are out */
 }
 
+/* Forgets that a page (its host address; NULL: any) had no mark: what is remembered may store to it no more. */
+typedef void (*gmem_forget_fn)(void *opaque, const uint8_t *page);
+
+/* For one that may not enter: has what was marked since `seen` forgotten, page by page where those are few and still known. */
+void gmem_storer_catch_up(const struct gmem *gm, struct gmem_storer *s, gmem_forget_fn forget, void *opaque);
+
+/* Enters, when what was marked is forgotten: no page has got its first code since its rights were looked at. */
+static inline void gmem_storer_begin(const struct gmem *gm, struct gmem_storer *s, gmem_forget_fn forget, void *opaque)
+{
+    while (!gmem_storer_enter(gm, s))
+        gmem_storer_catch_up(gm, s, forget, opaque);
+}
+
 /* The page of the number-th entry of gm->marked or gm->written; false: it was overwritten, or is not there yet. */
 static inline bool gmem_recent(const _Atomic uint64_t *ring, uint64_t number, uint64_t *ret_page)
 {

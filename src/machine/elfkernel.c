@@ -68,6 +68,8 @@ static int check_ident(const uint8_t *data, size_t len, const char *ours, struct
 {
     if (len < sizeof(Elf32_Ehdr))
         return error_set(err, -ENOEXEC, "truncated: an ELF header cut off after %zu bytes", len);
+    if (data[EI_DATA] == ELFDATA2MSB && data[18] == 0 && data[19] == EM_RISCV)
+        return error_set(err, -ENOEXEC, "an ELF file for big-endian RISC-V, this machine is %s", ours);
     if (data[EI_DATA] == ELFDATA2MSB)
         return wrong_machine(data[18] << 8 | data[19], ours, err);
     if (data[EI_DATA] != ELFDATA2LSB || (data[EI_CLASS] != ELFCLASS32 && data[EI_CLASS] != ELFCLASS64))

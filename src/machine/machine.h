@@ -60,6 +60,7 @@ struct vm_config {
     const void *initramfs; /* a cpio in memory, put behind initrd; NULL: none */
     size_t initramfs_len;
     const char *cmdline; /* the whole kernel command line */
+    const char *dtb;     /* path of the device tree, NULL: the board makes one. riscv64 only */
     struct disk_config disk[VM_DISKS_MAX];
     unsigned nr_disks;
     struct share_config share[VM_SHARES_MAX];

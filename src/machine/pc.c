@@ -244,6 +244,8 @@ static int pc_check(const struct vm_config *config, struct error *err)
     struct x86_profile profile;
     if (config->firmware)
         return error_set(err, -EINVAL, "firmware '%s': an x86-64 machine starts its kernel without any", config->firmware);
+    if (config->dtb)
+        return error_set(err, -EINVAL, "dtb '%s': an x86-64 machine has no device tree", config->dtb);
     if (config->bus == VM_BUS_MMIO)
         return error_set(err, -EINVAL, "virtio-mmio: an x86-64 machine has its devices on PCI");
     return config->cpu_model ? x86_profile_make(config->cpu_model, &profile, err) : 0;

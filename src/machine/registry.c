@@ -63,7 +63,7 @@ static int pick_auto(const struct registry_arch *arch, const struct engine_ops *
     }
     for (const struct engine_ops *const *e = arch->engines; *e; e++) {
         probe = (struct engine_probe){ .usable = false };
-        (*e)->probe(&probe);
+        (*e)->probe(arch->isa, &probe);
         if (!probe.usable || probe.avoid) {
             int n = snprintf(why + at, cap - at, "%s %s: %s; ", (*e)->name,
                              probe.usable ? "is passed over" : "does not work here", probe.why);

@@ -18,6 +18,7 @@ enum sbi_error {
     SBI_FAILED = -1,
     SBI_NOT_SUPPORTED = -2,
     SBI_INVALID_PARAM = -3,
+    SBI_INVALID_ADDRESS = -5,
     SBI_ALREADY_AVAILABLE = -6,
 };
 
@@ -146,6 +147,8 @@ static struct answer hart_start(struct sbi *s, const struct riscv_cpu *c)
     uint8_t expected = RISCV_HART_STOPPED;
     if (!t)
         return fail(SBI_INVALID_PARAM);
+    if (!gmem_pin(&s->vm->gmem, arg(c, 1) & ~1ULL, 2)) /* where no instruction can be fetched from */
+        return fail(SBI_INVALID_ADDRESS);
     vm_lock(s->vm);
     bool ours = atomic_compare_exchange_strong(&t->hart_state, &expected, RISCV_HART_START_PENDING);
     if (ours) {
@@ -210,12 +213,20 @@ static struct answer reset(struct sbi *s, struct riscv_cpu *c, uint64_t fid)
 
 /* ---- debug console. Spec: chapter 12 ---- */
 
+/* Whether all of the caller's bytes lie in memory, also those behind what one call moves. */
+static bool is_memory(const struct sbi *s, const struct riscv_cpu *c)
+{
+    return arg(c, 2) == 0 && (arg(c, 0) == 0 || gmem_pin(&s->vm->gmem, arg(c, 1), arg(c, 0)));
+}
+
 static struct answer console_write(struct sbi *s, const struct riscv_cpu *c)
 {
     uint8_t bytes[CONSOLE_BYTES_MAX];
     uint64_t len = MIN(arg(c, 0), (uint64_t)CONSOLE_BYTES_MAX);
-    if (arg(c, 2) || gmem_read(&s->vm->gmem, arg(c, 1), bytes, len) < 0)
+    if (!is_memory(s, c))
         return fail(SBI_INVALID_PARAM);
+    if (gmem_read(&s->vm->gmem, arg(c, 1), bytes, len) < 0)
+        return fail(SBI_FAILED); /* not so: it is memory */
     vm_lock(s->vm);
     uint64_t taken = chardev_write(s->console, bytes, len);
     vm_unlock(s->vm);
@@ -226,7 +237,7 @@ static struct answer console_read(struct sbi *s, const struct riscv_cpu *c)
 {
     uint8_t bytes[CONSOLE_BYTES_MAX];
     uint64_t len = MIN(arg(c, 0), (uint64_t)CONSOLE_BYTES_MAX);
-    if (arg(c, 2) || (len && !gmem_pin(&s->vm->gmem, arg(c, 1), len)))
+    if (!is_memory(s, c))
         return fail(SBI_INVALID_PARAM);
     vm_lock(s->vm);
     uint64_t got = chardev_read(s->console, bytes, len);

@@ -36,12 +36,13 @@
 #include "machine/pci_slots.h"
 #include "machine/sbi.h"
 #include "machine/virt_boot.h"
+#include "machine/virt_dtb.h"
 #include "machine/virt_fdt.h"
 #include "machine/virtio_devices.h"
 
 enum { FIXED_CHIPS = 7, CHIPS_MAX = FIXED_CHIPS + PCI_SLOTS_CHIPS + VIRTIO_DEVICES_MAX + VIRT_VIRTIO_SLOTS };
 enum { CMDLINE_MAX = 1023 }; /* Spec: Linux arch/riscv/include/uapi/asm/setup.h COMMAND_LINE_SIZE */
-enum { FIRMWARE_MAX = 64 << 20, FIRMWARE_INFO = 64 };
+enum { FIRMWARE_MAX = 64 << 20, FIRMWARE_INFO = 64, KERNEL_ALIGN = 2 << 20 };
 #define INITRD_MAX (4UL << 30)
 static_assert((int)VIRTIO_DEVICES_MAX <= (int)VIRT_VIRTIO_SLOTS, "each device has a place");
 
@@ -62,8 +63,8 @@ struct virt {
     struct virtio_mmio slot[VIRT_VIRTIO_SLOTS];
     struct board_chip chip[CHIPS_MAX];
     unsigned nr_chips;
-    struct blob firmware, kernel,
-        initrd; /* owned: the files, kept for a restart, when none can be opened any more (control/sandbox.h) */
+    struct blob firmware, kernel, initrd,
+        dtb; /* owned: the files, kept for a restart, when none can be opened any more (control/sandbox.h) */
 };
 
 static void finish(void *opaque, enum sifive_test_end end, unsigned status)
@@ -253,6 +254,7 @@ static void virt_free(void *board)
     blob_done(&v->firmware);
     blob_done(&v->kernel);
     blob_done(&v->initrd);
+    blob_done(&v->dtb);
     free(v);
 }
 
@@ -267,6 +269,8 @@ static int read_files(struct virt *v, struct error *err)
         return error_prefix(err, "kernel");
     if (v->config->firmware && !v->firmware.data && blob_read_file(v->config->firmware, FIRMWARE_MAX, &v->firmware, err) < 0)
         return error_prefix(err, "firmware");
+    if (v->config->dtb && !v->dtb.data && blob_read_file(v->config->dtb, VIRT_FDT_MAX, &v->dtb, err) < 0)
+        return error_prefix(err, "dtb");
     return 0;
 }
 
@@ -301,17 +305,29 @@ static void make_random(void *buf, size_t len)
         memset(buf, 0, len);                    /* the kernel has other sources */
 }
 
-static int write_tree(struct virt *v, const struct load_extent *initrd, struct error *err)
+/* The board's own tree, or the user's. */
+static int make_tree(struct virt *v, const struct virt_fdt_args *args, void *buf, size_t *ret_size, struct error *err)
+{
+    const size_t cap = VIRT_FDT_MAX - FIRMWARE_INFO;
+    if (!v->config->dtb)
+        return virt_fdt_build(args, buf, cap, ret_size, err);
+    int r = virt_dtb_complete(v->dtb.data, v->dtb.len, args, buf, cap, ret_size, err);
+    return r < 0 ? error_prefix(err, "dtb '%s'", v->config->dtb) : 0;
+}
+
+static int write_tree(struct virt *v, gpa_t ram, const struct load_extent *initrd, struct error *err)
 {
     struct virt_fdt_args args = {
         .profile = &v->profile,
         .harts = v->vm->nr_vcpus,
-        .memory = v->vm->gmem.size,
+        .ram = ram,
+        .memory = VIRT_RAM + v->vm->gmem.size - ram,
         .cmdline = v->config->cmdline ? v->config->cmdline : "",
         .initrd = initrd->start,
         .initrd_end = initrd->end,
         .virtio = v->nr_slots,
         .pci = v->config->bus == VM_BUS_PCI,
+        .switches = v->config->firmware,
     };
     size_t size;
     if (strlen(args.cmdline) > CMDLINE_MAX)
@@ -322,7 +338,7 @@ static int write_tree(struct virt *v, const struct load_extent *initrd, struct e
     AUTO_FREE uint8_t *tree = malloc(VIRT_FDT_MAX);
     if (!tree)
         return error_set(err, -ENOMEM, "out of memory for the device tree");
-    int r = virt_fdt_build(&args, tree, VIRT_FDT_MAX - FIRMWARE_INFO, &size, err);
+    int r = make_tree(v, &args, tree, &size, err);
     if (r == 0 && gmem_write(&v->vm->gmem, place_tree(v), tree, size) < 0)
         r = error_set(err, -EFAULT, "the device tree does not lie in memory");
     return r;
@@ -378,10 +394,17 @@ static int load_programs(struct virt *v, struct virt_kernel *ret_first, struct e
     return r;
 }
 
+/* Where the memory begins that the guest is told of. Linux has no use for what lies below it, and versions before 6.4 complain.
+ */
+static gpa_t first_ram(const struct virt *v, const struct virt_kernel *first)
+{
+    return first->is_linux && !v->config->firmware ? ALIGN_DOWN(first->extent.start, (gpa_t)KERNEL_ALIGN) : VIRT_RAM;
+}
+
 /* All that is to be in memory. */
 static int load(struct virt *v, gpa_t *ret_entry, struct error *err)
 {
-    struct virt_kernel first;
+    struct virt_kernel first = { 0 };
     struct load_extent initrd;
     int r = read_files(v, err);
     if (r == 0)
@@ -394,11 +417,12 @@ static int load(struct virt *v, gpa_t *ret_entry, struct error *err)
                          v->config->kernel ? v->config->kernel : v->config->firmware, first.extent.end);
     r = load_initrd(v, &first.extent, &initrd, err);
     if (r == 0)
-        r = write_tree(v, &initrd, err);
+        r = write_tree(v, first_ram(v, &first), &initrd, err);
     if (!v->config->reboot) {
         blob_done(&v->firmware);
         blob_done(&v->kernel);
         blob_done(&v->initrd);
+        blob_done(&v->dtb);
     }
     *ret_entry = first.entry;
     return r;

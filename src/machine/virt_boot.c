@@ -79,6 +79,7 @@ static int load_elf(struct gmem *gm, gpa_t ram, const void *image, size_t len, s
         return r;
     const uint64_t shift = elf_shift(&elf, ram);
     kernel.entry += shift;
+    kernel.is_linux = shift != 0;
     for (unsigned i = 0; r == 0 && i < elf.nr_segments; i++) {
         const struct elfkernel_segment *s = &elf.segment[i];
         r = place(gm, s->paddr + shift, elf.data + s->offset, s->file_size, s->mem_size, err);
@@ -107,7 +108,7 @@ static int load_image(struct gmem *gm, gpa_t ram, const void *image, size_t len,
     const uint64_t size = MAX(h.image_size, (uint64_t)len);
     int r = place(gm, at, image, len, size, err);
     if (r == 0)
-        *ret_kernel = (struct virt_kernel){ .entry = at, .extent = { .start = at, .end = at + size } };
+        *ret_kernel = (struct virt_kernel){ .entry = at, .extent = { .start = at, .end = at + size }, .is_linux = true };
     return r;
 }
 
@@ -120,6 +121,16 @@ static int load_raw(struct gmem *gm, gpa_t at, const void *image, size_t len, st
     return r;
 }
 
+/* Kernels of other instruction sets that have no ELF header. */
+static int check_foreign(const void *image, size_t len, const char *wanted, struct error *err)
+{
+    if (bzimage_detect(image, len))
+        return error_set(err, -ENOEXEC, "an x86 Linux bzImage, not %s for riscv64", wanted);
+    if (len >= 60 && memcmp((const char *)image + 56, "ARM\x64", 4) == 0)
+        return error_set(err, -ENOEXEC, "an AArch64 Linux Image, not %s for riscv64", wanted);
+    return 0;
+}
+
 static int load_plain(struct gmem *gm, gpa_t ram, bool firmware, const void *image, size_t len, struct virt_kernel *ret_kernel,
                       struct error *err)
 {
@@ -127,10 +138,9 @@ static int load_plain(struct gmem *gm, gpa_t ram, bool firmware, const void *ima
         return load_elf(gm, ram, image, len, ret_kernel, err);
     if (is_image(image, len))
         return load_image(gm, ram, image, len, ret_kernel, err);
-    if (bzimage_detect(image, len))
-        return error_set(err, -ENOEXEC, "an x86 Linux bzImage, not a kernel for riscv64");
-    if (len >= 60 && memcmp((const char *)image + 56, "ARM\x64", 4) == 0)
-        return error_set(err, -ENOEXEC, "an AArch64 Linux Image, not a kernel for riscv64");
+    int r = check_foreign(image, len, "a kernel", err);
+    if (r < 0)
+        return r;
     if (firmware)
         return load_raw(gm, ram + IMAGE_OFFSET, image, len, ret_kernel, err);
     return error_set(err, -ENOEXEC, "not a kernel for riscv64: neither ELF nor a Linux Image, in %zu bytes", len);
@@ -186,7 +196,8 @@ int virt_load_firmware(struct gmem *gm, gpa_t ram, const void *image, size_t len
 {
     if (elfkernel_detect(image, len))
         return load_elf(gm, ram, image, len, ret_firmware, err);
-    if (len == 0 || compression_detect(image, len) != COMPRESSION_NONE || bzimage_detect(image, len))
+    if (len == 0 || compression_detect(image, len) != COMPRESSION_NONE)
         return error_set(err, -ENOEXEC, "not firmware for riscv64: neither ELF nor plain code");
-    return load_raw(gm, ram, image, len, ret_firmware, err);
+    int r = check_foreign(image, len, "firmware", err);
+    return r < 0 ? r : load_raw(gm, ram, image, len, ret_firmware, err);
 }

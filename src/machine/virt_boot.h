@@ -15,6 +15,7 @@
 struct virt_kernel {
     gpa_t entry;
     struct load_extent extent; /* with what it clears behind its bytes */
+    bool is_linux;             /* no memory below it is of use to it: kernels before 6.4 complain about such */
 };
 
 /*

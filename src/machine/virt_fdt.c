@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <libfdt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -320,6 +321,8 @@ static void add_soc(struct tree *t, const struct virt_fdt_args *args)
     if (args->pci)
         add_pci(t);
     end(t);
+    if (!args->switches)
+        return;
     add_syscon(t, "poweroff", "syscon-poweroff", SIFIVE_TEST_PASS);
     add_syscon(t, "reboot", "syscon-reboot", SIFIVE_TEST_RESET);
 }
@@ -353,11 +356,11 @@ static void add_chosen(struct tree *t, const struct virt_fdt_args *args)
     end(t);
 }
 
-static void add_memory(struct tree *t, uint64_t size)
+static void add_memory(struct tree *t, gpa_t base, uint64_t size)
 {
-    begin(t, "memory@%lx", VIRT_RAM);
+    begin(t, "memory@%" PRIx64, base);
     text(t, "device_type", "memory");
-    range(t, VIRT_RAM, size);
+    range(t, base, size);
     end(t);
 }
 
@@ -374,7 +377,7 @@ int virt_fdt_build(const struct virt_fdt_args *args, void *buf, size_t cap, size
     text(&t, "model", "riscv-virtio,doppel");
     add_aliases(&t);
     add_chosen(&t, args);
-    add_memory(&t, args->memory);
+    add_memory(&t, args->ram, args->memory);
     add_harts(&t, args);
     add_soc(&t, args);
     end(&t);

@@ -181,7 +181,7 @@ static uint64_t from_env(const char *name, uint64_t otherwise)
 static void check_law(const char *law, bool stopping)
 {
     struct engine_probe probe;
-    kvm_engine_ops.probe(&probe);
+    kvm_engine_ops.probe(&x86_isa_ops, &probe);
     if (!probe.usable) {
         print_message("skipped: %s\n", probe.why);
         skip();

@@ -281,6 +281,78 @@ static void the_page_of_no_page_faults(void **state)
     }
 }
 
+/* What translated code tries, and leaves to the interpreter because the host does it otherwise, may have set the host's flags:
+ * the guest's are not to be seen before the instruction is done. */
+static void flags_come_with_the_instruction(void **state)
+{
+    enum { NV = 16, FA0 = 10, FA1 };
+    static const struct {
+        uint32_t insn;
+        uint64_t a;
+    } rows[] = {
+        { 0xc20575d3, 0x46293e5939a08cea }, /* fcvt.w.d a1, fa0: 1e30 */
+        { 0xc22575d3, 0x7ff8000000000000 }, /* fcvt.l.d a1, fa0: NaN */
+        { 0xc00575d3, 0xffffffff7f800000 }, /* fcvt.w.s a1, fa0: infinity */
+        { 0x5ab575c3, 0x7ff0000000000000 }, /* fmadd.d fa1, fa0, fa1, fa1: infinity times 0 */
+        { 0x58b575c3, 0xffffffff7fa00000 }, /* fmadd.s fa1, fa0, fa1, fa1: a signalling NaN */
+    };
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    for (unsigned k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+        const uint64_t at = SUPER + 0x40 * k;
+        rv_poke(&m, RV_RAM + 0x10000 + 0x40 * k, i_type(0x13, 0, A2, A2, 1), 4);
+        rv_poke(&m, RV_RAM + 0x10004 + 0x40 * k, rows[k].insn, 4);
+        rv_poke(&m, RV_RAM + 0x10008 + 0x40 * k, ECALL, 4);
+        m.c->priv = RISCV_S;
+        m.c->mstatus = MSTATUS_XL64 | MSTATUS_FS;
+        m.c->fflags = m.c->frm = 0;
+        m.c->f[FA0] = rows[k].a;
+        m.c->f[FA1] = k == 4 ? 0xffffffff00000000 : 0;
+        m.c->pc = at;
+        riscv_mode_update(m.c);
+        uint64_t before = stat("bt_entries ");
+        for (unsigned turns = 0; turns < 100 && m.c->pc != HANDLER; turns++) {
+            if (m.c->pc == at || m.c->pc == at + 4)
+                assert_int_equal(m.c->fflags, 0); /* as an interrupt would find it, or who stops the machine here */
+            (void)bt_riscv_run(m.vcpu->engine_cpu, m.c, 1);
+        }
+        assert_int_equal(m.c->pc, HANDLER);
+        assert_int_equal(m.c->mepc, at + 8);
+        assert_int_equal(m.c->fflags, NV);
+        assert_true(stat("bt_entries ") > before); /* it was translated */
+    }
+}
+
+/* A function that is written anew, by stores, each time before it is called: by one that is linked to it, and by a jump. */
+static void callers_of_rewritten_code_reach_the_newest(void **state)
+{
+    enum { TIMES = 300, FENCE_I = 0x0000100f, RET = 0x00008067, RA = 1, A4 = 14 };
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    leaf(SUPER + 0x1000, 0x11000, V | R | X | AD);
+    leaf(DATA, 0x11000, V | R | W | AD);
+    const uint32_t caller[] = {
+        0x00b52023,                 /* sw a1, 0(a0): the function's first instruction */
+        FENCE_I,                    /* */
+        0x7f9000ef,                 /* jal ra, +0xff8: the function */
+        i_type(0x67, 0, RA, A4, 0), /* jalr ra, 0(a4): it again */
+        i_type(0x67, 0, RA, A4, 0), /* */
+        ECALL,
+    };
+    for (unsigned k = 0; k < sizeof(caller) / sizeof(caller[0]); k++)
+        rv_poke(&m, RV_RAM + 0x10000 + 4 * k, caller[k], 4);
+    rv_poke(&m, RV_RAM + 0x11004, RET, 4);
+    m.c->x[A0] = DATA;
+    m.c->x[A4] = SUPER + 0x1000;
+    for (int k = 1; k <= TIMES; k++) {
+        m.c->x[A1] = i_type(0x13, 0, A2, A2, k); /* addi a2, a2, k */
+        m.c->x[A2] = 0;
+        assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ECALL_S);
+        assert_int_equal(m.c->x[A2], 3 * k);
+    }
+    assert_true(stat("bt_kills ") > TIMES / 2); /* it was translated most of the times */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +361,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(stores_are_fast_again_where_code_was, setup, teardown),
         cmocka_unit_test_setup_teardown(a_loop_closed_by_a_forward_branch_serves_requests, setup, teardown),
         cmocka_unit_test_setup_teardown(the_page_of_no_page_faults, setup, teardown),
+        cmocka_unit_test_setup_teardown(callers_of_rewritten_code_reach_the_newest, setup, teardown),
+        cmocka_unit_test_setup_teardown(flags_come_with_the_instruction, setup, teardown),
         cmocka_unit_test_setup_teardown(firmware_is_called_outside_translated_code, setup, teardown),
         cmocka_unit_test_setup_teardown(stores_are_fast_again_after_code_was_marked, setup, teardown),
     };

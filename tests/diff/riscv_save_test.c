@@ -167,7 +167,7 @@ static unsigned engines(const char *names[ENGINES_MAX])
     assert_int_equal(registry_find_arch("riscv64", &arch, NULL), 0);
     for (const struct engine_ops *const *e = arch->engines; *e && nr < ENGINES_MAX; e++) {
         struct engine_probe probe = { .usable = false };
-        (*e)->probe(&probe);
+        (*e)->probe(arch->isa, &probe);
         if (probe.usable)
             names[nr++] = (*e)->name;
     }

@@ -39,6 +39,7 @@ enum { CPUS = 3, ROUND = 256, HANG_S = 20, RANGES_MAX = 28, PARTS_MAX = 21, CONT
 #define SIFIVE_TEST 0x100000ULL
 #define GOLDFISH 0x101000ULL
 #define LATEST (1LL << 61)
+enum { GOLDFISH_IRQ = 11 };
 
 /* Where the actions come from. */
 struct dice {
@@ -70,6 +71,7 @@ struct rig {
     struct clint clint;
     struct sifive_test test;
     bool line[CONTEXTS + 2 * CPUS]; /* of plic, then of clint */
+    bool alarm;                     /* the line of goldfish, which goes to the plic as on board virt */
     unsigned ends;                  /* that sifive_test told of */
 };
 
@@ -151,6 +153,14 @@ static void isa_irq(void *opaque, unsigned irq, bool level)
 static void riscv_line(void *opaque, unsigned pin, bool level)
 {
     ((struct rig *)opaque)->line[pin] = level;
+}
+
+/* An irq_fn. */
+static void goldfish_line(void *opaque, unsigned pin, bool level)
+{
+    struct rig *r = opaque;
+    r->alarm = level;
+    plic_set_irq(&r->plic, pin, level);
 }
 
 static void on_test(void *opaque, enum sifive_test_end end, unsigned status)
@@ -250,7 +260,7 @@ static void rig_init(struct rig *r)
     i8042_init(&r->kbc, IRQ(1), NULL, NULL);
     uart16550_init(&r->uart, &r->clock, r->host, IRQ(4));
     debugexit_init(&r->debugexit, NULL, NULL);
-    goldfish_rtc_init(&r->goldfish, &r->clock, NULL); /* no source of the plic: those are driven at random */
+    goldfish_rtc_init(&r->goldfish, &r->clock, &(const struct irq_line){ .fn = goldfish_line, .opaque = r, .pin = GOLDFISH_IRQ });
     acpipm_init(&r->pm, &r->clock, false, IRQ(9), NULL);
     pcihost_init(&r->pci, &r->mmio, &r->pio, NULL);
     pci_func_init(&r->func, 0x1af4, 0x1042, 0x010000, 1);
@@ -374,7 +384,12 @@ static void access_riscv(struct rig *r, struct dice *d)
             bus_write(&r->mmio, claim, below(d, 4) ? source : v, 4);
         break;
     }
-    case 4: plic_set_irq(&r->plic, 1 + (unsigned)below(d, PLIC_SOURCES - 1), v & 1); break;
+    case 4: {
+        unsigned source = 1 + (unsigned)below(d, PLIC_SOURCES - 1);
+        if (source != GOLDFISH_IRQ)
+            plic_set_irq(&r->plic, source, v & 1);
+        break;
+    }
     case 5: bus_write(&r->mmio, PLIC + below(d, PLIC_IO_SIZE), v, size); break;
     case 6: (void)bus_read(&r->mmio, (below(d, 2) ? PLIC : CLINT) + below(d, CLINT_IO_SIZE), size); break;
     case 7: bus_write(&r->mmio, CLINT + below(d, CPUS + 1) * 4, v, 4); break;
@@ -384,6 +399,8 @@ static void access_riscv(struct rig *r, struct dice *d)
     for (unsigned i = 0; i < CPUS; i++)
         if (r->line[CONTEXTS + 2 * i] != (r->clint.msip[i] & 1))
             finding("a software interrupt's line is not its bit");
+    if (r->alarm != (r->goldfish.pending && r->goldfish.enabled))
+        finding("the clock's line is not its bits");
 }
 
 static void pass_time(struct rig *r, struct dice *d)
@@ -421,6 +438,8 @@ static void reset_one(struct rig *r, struct dice *d)
     unsigned i = (unsigned)below(d, nr);
     if (p[i].reset)
         p[i].reset((uint8_t *)r + p[i].offset);
+    if (p[i].desc == plic_class.state) /* it forgets the levels of its sources, so they begin anew, too */
+        goldfish_rtc_class.reset(&r->goldfish);
 }
 
 static void act(struct rig *r, struct dice *d)

@@ -102,7 +102,7 @@ static void check(const uint64_t *before, uint64_t next)
             finding("a register has changed");
     if (again)
         return;
-    if (error != 0 && error != -1 && error != -2 && error != -3 && error != -6)
+    if (error != 0 && error != -1 && error != -2 && error != -3 && error != -5 && error != -6)
         finding("no such error");
     if (!known_extension(before[A7]) && error != -2)
         finding("an extension that there is not answers");

@@ -11,6 +11,7 @@
 #include "engine/bt/bt_riscv.h"
 #include "engine/bt/bt_x86.h"
 #include "isa/riscv/isa.h"
+#include "isa/riscv/probe.h"
 #include "isa/x86/isa.h"
 #include "isa/x86/probe.h"
 
@@ -68,9 +69,13 @@ static size_t bt_stats(const struct vcpu *vcpu, char *text, size_t cap)
                         : bt_riscv_stats(vcpu->engine_cpu, vcpu->cpu, text, cap);
 }
 
-static void bt_probe(struct engine_probe *ret_probe)
+static void bt_probe(const struct isa_ops *isa, struct engine_probe *ret_probe)
 {
-    x86_probe(&bt_engine_ops, "needs BMI2, AVX and SSE4.2, which the host CPU has", X86_PROBE_ROUNDS, ret_probe);
+    if (isa == &riscv_isa_ops)
+        riscv_probe_engine(&bt_engine_ops, "needs AVX2, FMA, BMI2 and LZCNT, which the host CPU has", RISCV_PROBE_ROUNDS,
+                           ret_probe);
+    else
+        x86_probe(&bt_engine_ops, "needs BMI2, AVX and SSE4.2, which the host CPU has", X86_PROBE_ROUNDS, ret_probe);
 }
 
 const struct engine_ops bt_engine_ops = {

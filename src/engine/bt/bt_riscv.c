@@ -197,29 +197,10 @@ static void keep_up_writes(struct bt_riscv *e, struct riscv_cpu *c)
 
 /* ---- stores ---- */
 
-static void drop_marked(struct bt_riscv *e, uint64_t marks)
+/* A gmem_forget_fn. */
+static void forget_stores(void *opaque, const uint8_t *page)
 {
-    enum { FEW = 4 };
-    uint64_t seen = atomic_load_explicit(&e->storer.seen, memory_order_relaxed), page[FEW]; /* our own: nobody else stores it */
-    unsigned n = 0;
-    while (n < FEW && seen + n < marks && gmem_recent(e->gmem->marked, seen + n + 1, &page[n]))
-        n++;
-    if (seen + n != marks) {
-        riscv_code_drop_stores(&e->code, NULL);
-        return;
-    }
-    while (n-- > 0)
-        riscv_code_drop_stores(&e->code, e->gmem->host + (page[n] << GPAGE_SHIFT));
-}
-
-/* Enters the part where stores are made by sites; no page may have got its first code since its rights were looked at. */
-static void begin_storing(struct bt_riscv *e)
-{
-    while (!gmem_storer_enter(e->gmem, &e->storer)) {
-        uint64_t marks = atomic_load_explicit(&e->gmem->nr_marks, memory_order_acquire);
-        drop_marked(e, marks);
-        atomic_store_explicit(&e->storer.seen, marks, memory_order_release); /* pairs with the load in gmem_mark_code */
-    }
+    riscv_code_drop_stores(&((struct bt_riscv *)opaque)->code, page);
 }
 
 /* ---- translations ---- */
@@ -248,6 +229,40 @@ static bool mostly_taken(void *opaque, gva_t pc)
     return e->taken[taken_hash(pc)] > 0;
 }
 
+/* Takes n out of the lists. */
+static void unlist(struct bt_riscv *e, struct riscv_native *n)
+{
+    struct riscv_native **at = &e->native[hash(n->pc, n->mode)];
+    while (*at != n)
+        at = &(*at)->in_set;
+    *at = n->in_set;
+    for (unsigned k = 0; k < n->nr_pages; k++) {
+        for (at = &n->page[k]->first; *at != n;)
+            at = &(*at)->in_page[(*at)->page[0] != n->page[k]];
+        *at = n->in_page[k];
+    }
+}
+
+/* Whoever is led to n's predecessors, which were killed, is led to n. All but the first go by way of that, for ever, so that code
+ * that is rewritten all the time does not have them all looked at each time. */
+static void lead_on(struct bt_riscv *e, const struct riscv_native *n)
+{
+    struct riscv_native *dead = NULL, *newer, *next;
+    for (next = e->native[hash(n->pc, n->mode)]; next; next = next->in_set)
+        if (next->dead && next->pc == n->pc && next->mode == n->mode && next->page[0] == n->page[0])
+            dead = next; /* the last is the first that was made */
+    if (!dead)
+        return;
+    riscv_code_redirect(&e->code, dead, n);
+    for (newer = e->native[hash(n->pc, n->mode)]; newer != dead; newer = next) {
+        next = newer->in_set;
+        if (!newer->dead || newer->pc != n->pc || newer->mode != n->mode || newer->page[0] != n->page[0])
+            continue;
+        riscv_code_redirect(&e->code, newer, dead);
+        unlist(e, newer);
+    }
+}
+
 static struct riscv_native *translate(struct bt_riscv *e, gva_t pc, unsigned mode)
 {
     struct riscv_finder finder = { .page = page_at, .taken = mostly_taken, .opaque = e };
@@ -256,9 +271,7 @@ static struct riscv_native *translate(struct bt_riscv *e, gva_t pc, unsigned mod
     struct riscv_native *n = riscv_translate(&e->code, pc, mode, &finder);
     if (!n)
         return NULL;
-    for (struct riscv_native *old = e->native[hash(pc, mode)]; old; old = old->in_set)
-        if (old->dead && old->pc == pc && old->mode == mode && old->page[0] == n->page[0])
-            riscv_code_redirect(&e->code, old, n);
+    lead_on(e, n);
     n->in_set = e->native[hash(pc, mode)];
     e->native[hash(pc, mode)] = n;
     for (unsigned k = 0; k < n->nr_pages; k++) {
@@ -301,7 +314,7 @@ static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_na
     e->entries++;
     if (e->eager)
         vcpu_request(c->vcpu, VCPU_REQ_CODE);
-    begin_storing(e);
+    gmem_storer_begin(e->gmem, &e->storer, forget_stores, e);
     riscv_code_run(&e->code, n);
     gmem_storer_leave(&e->storer);
     e->exits[f->shared.exit]++;
@@ -310,6 +323,10 @@ static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_na
     if (f->shared.exit == RISCV_EXIT_FAULT) {
         find_fault(e, c);
         f->shared.exit = RISCV_EXIT_STEP;
+    }
+    if (f->shared.exit == RISCV_EXIT_STEP) { /* at once: what was tried of it may show in fflags */
+        f->shared.exit = RISCV_EXIT_NEXT;
+        riscv_run_one(e->run, c);
     }
 }
 
@@ -337,11 +354,6 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
     riscv_code_follow(&e->code);
     struct riscv_frame *f = e->code.now;
     unsigned mode = riscv_code_mode(c), plain = f->shared.exit == RISCV_EXIT_PLAIN ? RISCV_MODE_PLAIN : 0;
-    if (f->shared.exit == RISCV_EXIT_STEP) {
-        f->shared.exit = RISCV_EXIT_NEXT;
-        riscv_run_one(e->run, c);
-        return;
-    }
     const uint8_t *host = riscv_fetch_page(c, c->pc);
     if (mode == RISCV_MODE_NONE || !riscv_tlb_hit(c, c->pc, 1, c->fetch_bank, RISCV_FETCH)) {
         interpret(e, c);

@@ -8,6 +8,7 @@
  */
 #include "engine/bt/bt_x86.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,7 @@ int bt_x86_new(struct x86_cpu *c, size_t bytes, struct bt_x86 **ret_bt, struct e
         bt_x86_free(e);
         return r;
     }
+    assert(e->code.frame && e->run);
     e->code.frame->blocks = e->run->blocks;
     x86_blocks_on_evict(e->run->blocks, evict, e);
     e->gmem = c->gmem;
@@ -263,31 +265,14 @@ static void keep_up(struct bt_x86 *e, struct x86_cpu *c)
         keep_up_writes(e, c, writes);
 }
 
-/* No page marked up to the mark of that number may be written by what is remembered. */
-static void drop_marked(struct bt_x86 *e, uint64_t marks)
+/* A gmem_forget_fn. */
+static void forget_stores(void *opaque, const uint8_t *page)
 {
-    enum { FEW = 4 };
-    uint64_t seen = atomic_load_explicit(&e->storer.seen, memory_order_relaxed), page[FEW]; /* our own: nobody else stores it */
-    unsigned n = 0;
-    while (n < FEW && seen + n < marks && gmem_recent(e->gmem->marked, seen + n + 1, &page[n]))
-        n++;
-    if (seen + n != marks) {
+    struct bt_x86 *e = opaque;
+    if (page)
+        x86_frames_drop_writes_of(&e->code.frames, page);
+    else
         x86_frames_drop_writes(&e->code.frames);
-        return;
-    }
-    while (n-- > 0)
-        x86_frames_drop_writes_of(&e->code.frames, e->gmem->host + (page[n] << GPAGE_SHIFT));
-}
-
-/* Enters the part where stores are made by the inline TLB; no page may have got its first code since its rights were looked at.
- */
-static void begin_storing(struct bt_x86 *e)
-{
-    while (!gmem_storer_enter(e->gmem, &e->storer)) {
-        uint64_t marks = atomic_load_explicit(&e->gmem->nr_marks, memory_order_acquire);
-        drop_marked(e, marks);
-        atomic_store_explicit(&e->storer.seen, marks, memory_order_release); /* pairs with the load in gmem_mark_code */
-    }
 }
 
 /* ---- translating ---- */
@@ -469,7 +454,7 @@ static void enter(struct bt_x86 *e, struct x86_cpu *c, const struct x86_block *b
     }
     f->exit = FRAME_EXIT_NEXT;
     e->entries++;
-    begin_storing(e);
+    gmem_storer_begin(e->gmem, &e->storer, forget_stores, e);
     if (e->single)
         x86_code_run_block(&e->code, c, n);
     else

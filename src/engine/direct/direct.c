@@ -413,8 +413,9 @@ static size_t direct_stats(const struct vcpu *vcpu, char *text, size_t cap)
     return at < cap ? at : cap ? cap - 1 : 0;
 }
 
-static void direct_probe(struct engine_probe *ret_probe)
+static void direct_probe(const struct isa_ops *isa, struct engine_probe *ret_probe)
 {
+    (void)isa; /* x86's */
     x86_probe(&direct_engine_ops, "only for guests of the lower half: not Linux", X86_PROBE_ROUNDS, ret_probe);
 }
 

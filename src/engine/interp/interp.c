@@ -13,6 +13,7 @@
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "isa/riscv/isa.h"
+#include "isa/riscv/probe.h"
 #include "isa/riscv/run.h"
 #include "isa/x86/isa.h"
 #include "isa/x86/probe.h"
@@ -128,9 +129,12 @@ static size_t interp_stats(const struct vcpu *vcpu, char *text, size_t cap)
     return isa_of(vcpu)->stats(vcpu->engine_cpu, vcpu->cpu, text, cap);
 }
 
-static void interp_probe(struct engine_probe *ret_probe)
+static void interp_probe(const struct isa_ops *isa, struct engine_probe *ret_probe)
 {
-    x86_probe(&interp_engine_ops, "needs nothing from the host", X86_PROBE_ROUNDS, ret_probe);
+    if (isa == &riscv_isa_ops)
+        riscv_probe_engine(&interp_engine_ops, "needs nothing from the host", RISCV_PROBE_ROUNDS, ret_probe);
+    else
+        x86_probe(&interp_engine_ops, "needs nothing from the host", X86_PROBE_ROUNDS, ret_probe);
 }
 
 const struct engine_ops interp_engine_ops = {

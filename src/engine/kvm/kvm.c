@@ -365,8 +365,9 @@ static size_t kvm_stats(const struct vcpu *vcpu, char *text, size_t cap)
     return at < cap ? at : cap ? cap - 1 : 0;
 }
 
-static void kvm_probe(struct engine_probe *ret_probe)
+static void kvm_probe(const struct isa_ops *isa, struct engine_probe *ret_probe)
 {
+    (void)isa; /* x86's */
     struct error err = { 0 };
     struct kvm_vm *vm = NULL;
     *ret_probe = (struct engine_probe){ .usable = false };

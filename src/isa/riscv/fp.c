@@ -247,7 +247,7 @@ uint64_t fp_constant(enum fp_format format, unsigned n)
 {
     /* sixteenths, then a power of two; 1 is the smallest normal number, 30 infinity, 31 the NaN. Spec: volume I table 24.1 */
     static const struct {
-        int8_t sixteenths, exp;
+        int16_t sixteenths, exp;
     } value[32] = { { -16, 0 }, { 0, 0 },  { 16, -16 }, { 16, -15 }, { 16, -8 }, { 16, -7 }, { 1, 0 },  { 2, 0 },
                     { 4, 0 },   { 5, 0 },  { 6, 0 },    { 7, 0 },    { 8, 0 },   { 10, 0 },  { 12, 0 }, { 14, 0 },
                     { 16, 0 },  { 20, 0 }, { 24, 0 },   { 28, 0 },   { 32, 0 },  { 40, 0 },  { 48, 0 }, { 64, 0 },

@@ -81,7 +81,7 @@ static uint64_t pack_finite(enum fp_format format, struct fp_num n, enum riscv_r
     uint64_t bits = (uint64_t)sig;
     if (e >= l->emin)
         bits += (uint64_t)(e - l->emin) << l->fraction; /* sig's leading one is the exponent's 1; a carry goes where it belongs */
-    if (bits >> l->fraction >= (uint64_t)(2 * (1 - l->emin) + 1))
+    if (bits >> l->fraction >= 2 * (uint64_t)(1 - l->emin) + 1)
         return overflow(format, n.sign, rm, flags);
     if (inexact) {
         bool tiny = e < l->emin;

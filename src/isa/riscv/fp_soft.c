@@ -122,29 +122,30 @@ static struct fp_num madd(struct fp_num a, struct fp_num b, struct fp_num d, enu
     return fp_is_nan(product) ? product : add(product, d, rm, flags);
 }
 
+/* Of no NaNs. */
+static struct fp_num compute(enum fp_op op, struct fp_num a, struct fp_num b, struct fp_num d, enum riscv_rm rm, uint8_t *flags)
+{
+    switch (op) {
+    case FP_SUB: b.sign = !b.sign; return add(a, b, rm, flags);
+    case FP_ADD: return add(a, b, rm, flags);
+    case FP_MUL: return multiply(a, b, flags);
+    case FP_DIV: return divide(a, b, flags);
+    case FP_SQRT: return square_root(a, flags);
+    case FP_MADD: return madd(a, b, d, rm, flags);
+    }
+    return a; /* there is no other */
+}
+
 uint64_t fp_soft(enum fp_format format, enum fp_op op, uint64_t a, uint64_t b, uint64_t d, enum riscv_rm rm, uint8_t *flags)
 {
     static const uint8_t operands[] = { [FP_ADD] = 2, [FP_SUB] = 2, [FP_MUL] = 2, [FP_DIV] = 2, [FP_SQRT] = 1, [FP_MADD] = 3 };
-    struct fp_num n[3] = { fp_unpack(format, a), fp_unpack(format, b), fp_unpack(format, d) }, r = n[0];
+    const struct fp_num n[3] = { fp_unpack(format, a), fp_unpack(format, b), fp_unpack(format, d) };
     bool nan = false;
     for (unsigned k = 0; k < operands[op]; k++)
         nan |= fp_is_nan(n[k]);
-    if (nan) {
-        if (op == FP_MADD && !fp_is_nan(n[0]) && !fp_is_nan(n[1]))
-            (void)multiply(n[0], n[1], flags); /* infinity * 0 is invalid whatever is added. Spec: volume I 20.6 */
-        r = nan_of(n, operands[op], flags);
-        return fp_pack(format, r, rm, flags);
-    }
-    switch (op) {
-    case FP_SUB:
-        n[1].sign = !n[1].sign;
-        r = add(n[0], n[1], rm, flags);
-        break;
-    case FP_ADD: r = add(n[0], n[1], rm, flags); break;
-    case FP_MUL: r = multiply(n[0], n[1], flags); break;
-    case FP_DIV: r = divide(n[0], n[1], flags); break;
-    case FP_SQRT: r = square_root(n[0], flags); break;
-    case FP_MADD: r = madd(n[0], n[1], n[2], rm, flags); break;
-    }
-    return fp_pack(format, r, rm, flags);
+    if (!nan)
+        return fp_pack(format, compute(op, n[0], n[1], n[2], rm, flags), rm, flags);
+    if (op == FP_MADD && !fp_is_nan(n[0]) && !fp_is_nan(n[1]))
+        (void)multiply(n[0], n[1], flags); /* infinity * 0 is invalid whatever is added. Spec: volume I 20.6 */
+    return fp_pack(format, nan_of(n, operands[op], flags), rm, flags);
 }

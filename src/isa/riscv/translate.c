@@ -10,6 +10,7 @@
 #include "core/vcpu.h"
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
+#include "isa/riscv/translate_log.h"
 
 enum { ROUND_MAX = 32, ROUNDS_MAX = 64 };
 enum { CODE_AN_INSN_MAX = 160, ROOM = 2 * RISCV_TRACE_MAX * CODE_AN_INSN_MAX };
@@ -463,7 +464,7 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
 {
     struct riscv_code *code = x->code;
     const uint8_t *end = codebuf_here(x->cb);
-    size_t hot = riscv_code_to_cold(code);
+    const size_t cold = code->cold, hot = riscv_code_to_cold(code);
     rvx_tails(x);
     const uint8_t *gone = codebuf_here(x->cb);
     asm_mov_imm(x->cb, HOST_RAX, x->insn[0].pc);
@@ -490,6 +491,8 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
         x->miss[k]->from = n;
     for (uint32_t k = first_link; k < code->nr_links; k++)
         code->link[k].from = n;
+    if (code->log)
+        riscv_code_log(x, n, cold);
     code->translated++;
     code->insns += x->nr;
     return n;

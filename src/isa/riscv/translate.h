@@ -83,6 +83,7 @@ enum riscv_exit {
     RISCV_EXITS,
 };
 
+struct codelog;
 struct riscv_code;
 struct rvx;
 
@@ -215,6 +216,7 @@ struct riscv_code {
     bool running_fp;                                              /* what runs is of a mode with floating point */
     struct riscv_miss *crossed;                                   /* borrowed: RISCV_EXIT_PLAIN was its */
     uint64_t translated, insns, called_out, nr_crossed, kills, wanderers, promoted, resumed, traps;
+    struct codelog *log; /* owned; NULL unless the vm's trace_code is set */
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks

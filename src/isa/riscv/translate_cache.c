@@ -12,8 +12,10 @@
 
 #include "base/checked.h"
 #include "core/vcpu.h"
+#include "core/vm.h"
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
+#include "isa/riscv/translate_log.h"
 
 enum {
     CODE_SHARE = 35,
@@ -136,9 +138,11 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     code->places = calloc(RISCV_PLACES, sizeof(*code->places));
     if (!code->places || !code->arena || !code->link || !code->work)
         return error_set(err, -ENOMEM, "no memory for engine bt");
+    const char *trace = c->vcpu->vm->trace_code;
     int r = catch_faults(err);
     if (r == 0)
-        r = codebuf_init(&code->cb, bytes / 100 * CODE_SHARE, &c->vcpu->requests, err);
+        r = trace ? codebuf_init_named(&code->cb, bytes / 100 * CODE_SHARE, err)
+                  : codebuf_init(&code->cb, bytes / 100 * CODE_SHARE, &c->vcpu->requests, err);
     if (r == 0)
         r = make_frames(code, err);
     if (r < 0)
@@ -147,7 +151,7 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     if (!rvx_stubs(code))
         return error_set(err, -EINVAL, "the code cache has no room for engine bt");
     riscv_code_reset(code);
-    return 0;
+    return trace ? riscv_code_log_new(code, trace, c->vcpu->id, err) : 0;
 }
 
 void riscv_code_done(struct riscv_code *code)
@@ -160,6 +164,7 @@ void riscv_code_done(struct riscv_code *code)
     free(code->link);
     free(code->places);
     free(code->work);
+    codelog_free(code->log);
 }
 
 size_t riscv_code_to_cold(struct riscv_code *code)
@@ -376,6 +381,8 @@ void riscv_code_reset(struct riscv_code *code)
     code->arena_pos = 0;
     code->nr_links = code->nr_runs = 0;
     code->crossed = NULL;
+    if (code->log)
+        codelog_reset(code->log);
     memset(code->next_site, 0, sizeof(code->next_site));
     memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
     code->seen_shared = code->seen_all = UINT64_MAX;

@@ -200,7 +200,7 @@ struct x86_frames {
 };
 
 struct xl;
-struct x86_code_log;
+struct codelog;
 struct x86_clock;
 struct x86_counts;
 enum { XL_SITE_KINDS = 9 };
@@ -234,7 +234,7 @@ struct x86_code {
     struct xl *work;                         /* owned; the block in progress */
     bool traces;                             /* translations go on behind the end of a block */
     bool loops;                              /* the host's LOOP is a branch like others and its BEXTR takes one cycle: AMD's */
-    struct x86_code_log *log;                /* owned; NULL unless the vm's trace_code is set */
+    struct codelog *log;                     /* owned; NULL unless the vm's trace_code is set */
     struct x86_counts *counts;               /* owned; NULL unless that or `stats` is set */
     struct x86_clock *clock;                 /* owned; NULL unless the vm's `stats` is set */
     bool check_all;                          /* every entry looks for requests, so that blocks can be run one by one */

@@ -557,9 +557,10 @@ static int log_new(struct x86_code *code, const struct vcpu *vcpu, struct error 
                   { "vector load", code->stub_fpu_load },
                   { "far jumps", code->stub_jump[0] } };
     const unsigned nr = sizeof(stubs) / sizeof(stubs[0]);
-    int r = x86_code_log_new(vcpu->vm->trace_code, vcpu->id, &code->log, err);
+    int r = codelog_new(vcpu->vm->trace_code, vcpu->id, true, &code->log, err);
     for (unsigned k = 0; r == 0 && k < nr; k++)
-        x86_code_log_stub(code, stubs[k].name, stubs[k].begin, k + 1 < nr ? stubs[k + 1].begin : codebuf_here(&code->cb));
+        codelog_stub(code->log, &code->cb, stubs[k].name, stubs[k].begin,
+                     k + 1 < nr ? stubs[k + 1].begin : codebuf_here(&code->cb));
     return r;
 }
 
@@ -668,7 +669,7 @@ void x86_code_reset(struct x86_code *code)
     xl_forget_code(code);
     code->assumed = 0;
     if (code->log)
-        x86_code_log_reset(code->log);
+        codelog_reset(code->log);
     x86_frames_drop_jumps(&code->frames);
     flush_places(code);
 }

@@ -167,6 +167,48 @@ static void a_storer_enters_only_when_it_has_seen_all_marks(void **state)
     gmem_remove_storer(gm, &s);
 }
 
+struct forgotten {
+    const uint8_t *page[8];
+    unsigned nr;
+};
+
+static void note_forgotten(void *opaque, const uint8_t *page)
+{
+    struct forgotten *f = opaque;
+    assert_true(f->nr < 8);
+    f->page[f->nr++] = page;
+}
+
+/* Few pages one by one, many at once; then nothing is left to forget. */
+static void who_begins_to_store_forgets_what_was_marked(void **state)
+{
+    struct gmem *gm = *state;
+    _Atomic uint32_t attention = 0;
+    struct gmem_storer s = storer_of(&attention);
+    struct forgotten f = { .nr = 0 };
+    gmem_add_storer(gm, &s);
+    for (uint64_t page = 1; page <= 3; page++)
+        assert_true(gmem_mark_code(gm, page, &(uint32_t){ 0 }));
+    gmem_storer_begin(gm, &s, note_forgotten, &f);
+    assert_true(s.inside);
+    gmem_storer_leave(&s);
+    assert_int_equal(f.nr, 3);
+    for (unsigned k = 0; k < 3; k++)
+        assert_true(f.page[0] == gm->host + ((k + 1) << GPAGE_SHIFT) || f.page[1] == gm->host + ((k + 1) << GPAGE_SHIFT)
+                    || f.page[2] == gm->host + ((k + 1) << GPAGE_SHIFT));
+    f.nr = 0;
+    gmem_storer_begin(gm, &s, note_forgotten, &f);
+    gmem_storer_leave(&s);
+    assert_int_equal(f.nr, 0);
+    for (uint64_t page = 4; page <= 10; page++)
+        assert_true(gmem_mark_code(gm, page, &(uint32_t){ 0 }));
+    gmem_storer_begin(gm, &s, note_forgotten, &f);
+    gmem_storer_leave(&s);
+    assert_int_equal(f.nr, 1);
+    assert_null(f.page[0]);
+    gmem_remove_storer(gm, &s);
+}
+
 static void a_mark_is_in_force_when_no_storer_is_inside_from_before(void **state)
 {
     struct gmem *gm = *state;
@@ -275,6 +317,7 @@ int main(void)
         T(reset_zeroes_and_makes_old_code_stale),
         T(discarded_pages_read_as_zeroes_and_make_old_code_stale),
         T(a_storer_enters_only_when_it_has_seen_all_marks),
+        T(who_begins_to_store_forgets_what_was_marked),
         T(a_mark_is_in_force_when_no_storer_is_inside_from_before),
         T(a_write_to_a_marked_page_calls_every_storer),
         T(the_last_marks_and_writes_can_be_told),

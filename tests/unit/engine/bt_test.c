@@ -38,7 +38,7 @@ static int setup(void **state)
 {
     static struct bare b;
     struct engine_probe probe;
-    bt_engine_ops.probe(&probe);
+    bt_engine_ops.probe(&x86_isa_ops, &probe);
     if (!probe.usable)
         return 0;
     bare_init_engine(&b, &bt_engine_ops);

@@ -22,7 +22,7 @@ static int setup(void **state)
 {
     static struct bare b;
     struct engine_probe probe;
-    direct_engine_ops.probe(&probe);
+    direct_engine_ops.probe(&x86_isa_ops, &probe);
     if (!probe.usable) {
         print_message("skipped: %s\n", probe.why);
         return 0;

@@ -113,7 +113,7 @@ static int setup(void **state)
 {
     static struct board p;
     struct engine_probe probe;
-    kvm_engine_ops.probe(&probe);
+    kvm_engine_ops.probe(&x86_isa_ops, &probe);
     if (!probe.usable) {
         print_message("skipped: %s\n", probe.why);
         return 0;

@@ -14,18 +14,21 @@
 
 #include <cmocka.h>
 
-static void works(struct engine_probe *ret_probe)
+static void works(const struct isa_ops *isa, struct engine_probe *ret_probe)
 {
+    (void)isa;
     *ret_probe = (struct engine_probe){ .usable = true, .mips = 123 };
 }
 
-static void lacks_a_feature(struct engine_probe *ret_probe)
+static void lacks_a_feature(const struct isa_ops *isa, struct engine_probe *ret_probe)
 {
+    (void)isa;
     *ret_probe = (struct engine_probe){ .usable = false, .why = "the host CPU lacks BMI2, AVX or SSE4.2" };
 }
 
-static void crawls(struct engine_probe *ret_probe)
+static void crawls(const struct isa_ops *isa, struct engine_probe *ret_probe)
 {
+    (void)isa;
     *ret_probe = (struct engine_probe){ .usable = true, .avoid = true, .mips = 2, .why = "ring 0 is emulated" };
 }
 
@@ -76,7 +79,7 @@ static void every_engine_there_is_works_here_or_says_why_not(void **state)
     for (const struct registry_arch *a = registry_archs(); a->name; a++)
         for (const struct engine_ops *const *e = a->engines; *e; e++) {
             struct engine_probe probe;
-            (*e)->probe(&probe);
+            (*e)->probe(a->isa, &probe);
             assert_true(probe.usable ? probe.avoid || probe.mips > 1 : probe.why[0] != '\0');
             if (strcmp((*e)->name, "interp") == 0)
                 assert_true(probe.usable);

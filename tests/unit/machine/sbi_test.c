@@ -111,6 +111,9 @@ static void the_console_takes_what_it_has_room_for(void **state)
     assert_int_equal(rv_peek(&m, RV_RAM, 2), 'i' | 'n' << 8);
     assert_int_equal(call(DBCN, 0, 4, 0x1000, 0), -3);
     assert_int_equal(call(DBCN, 0, 4, RV_RAM, 1), -3);
+    assert_int_equal(call(DBCN, 0, RV_RAM_SIZE + 1, RV_RAM, 0), -3); /* though one call moves fewer */
+    assert_int_equal(call(DBCN, 1, UINT64_MAX, RV_RAM, 0), -3);
+    assert_int_equal(call(DBCN, 0, 0, 0x1000, 0), 0);
     assert_int_equal(call(DBCN, 1, 4, RV_RAM + RV_RAM_SIZE - 2, 0), -3);
     assert_int_equal(call(DBCN, 0, 4, UINT64_MAX - 1, 0), -3);
 }
@@ -122,6 +125,9 @@ static void harts_and_the_machine_end_as_told(void **state)
     assert_int_equal(m.c->x[11], RISCV_HART_STARTED);
     assert_int_equal(call(HSM, 0, 0, RV_RAM, 0), -6);
     assert_int_equal(call(HSM, 0, 1, RV_RAM, 0), -3);
+    assert_int_equal(call(HSM, 0, 0, 0x1000, 0), -5);
+    assert_int_equal(call(HSM, 0, 0, RV_RAM + RV_RAM_SIZE, 0), -5);
+    assert_int_equal(call(HSM, 0, 0, UINT64_MAX, 0), -5);
     assert_int_equal(call(HSM, 3, 0x80000000, 0, 0), -2);
     assert_int_equal(call(HSM, 3, 7, 0, 0), -3);
     assert_int_equal(call(SRST, 0, 9, 0, 0), -3);

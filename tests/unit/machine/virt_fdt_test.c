@@ -24,11 +24,13 @@ static struct virt_fdt_args some_args(void)
     struct virt_fdt_args args = {
         .profile = riscv_profile_default(),
         .harts = 3,
+        .ram = VIRT_RAM,
         .memory = 8ULL << 30,
         .cmdline = "console=ttyS0 quiet",
         .initrd = 0xf0000000,
         .initrd_end = 0xf0012345,
         .virtio = 10,
+        .switches = true,
         .kaslr = 0x1122334455667788,
     };
     for (unsigned i = 0; i < sizeof(args.seed); i++)
@@ -112,6 +114,22 @@ static void chips_are_where_the_board_has_them(void **state)
     assert_int_equal(fdt_node_offset_by_phandle(tree, cell("/poweroff", "regmap")), node("/soc/test@100000"));
     assert_int_equal(cell("/poweroff", "value"), 0x5555);
     assert_int_equal(cell("/reboot", "value"), 0x7777);
+}
+
+/* Linux before 6.7 complains when both the SBI and the finisher can power off, and before 6.4 of memory below the kernel. */
+static void only_what_is_of_use_is_said(void **state)
+{
+    struct virt_fdt_args args = some_args();
+    (void)state;
+    args.switches = false;
+    args.ram = VIRT_RAM + (2 << 20);
+    build(&args);
+    assert_int_equal(fdt_path_offset(tree, "/poweroff"), -FDT_ERR_NOTFOUND);
+    assert_int_equal(fdt_path_offset(tree, "/reboot"), -FDT_ERR_NOTFOUND);
+    assert_int_equal(fdt_path_offset(tree, "/memory@80000000"), -FDT_ERR_NOTFOUND);
+    const fdt64_t *reg = property("/memory@80200000", "reg", 16);
+    assert_int_equal(fdt64_ld(reg), 0x80200000);
+    assert_int_equal(fdt64_ld(reg + 1), 8ULL << 30);
 }
 
 static void no_two_interrupts_are_the_same(void **state)
@@ -236,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chips_are_where_the_board_has_them),
+        cmocka_unit_test(only_what_is_of_use_is_said),
         cmocka_unit_test(no_two_interrupts_are_the_same),
         cmocka_unit_test(what_was_asked_for_is_chosen),
         cmocka_unit_test(harts_say_what_they_can),
