@@ -346,11 +346,14 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
         interpret(e, c);
         return;
     }
-    struct riscv_native *n = find(e, c->pc, mode | plain, gmem_page_index(e->gmem, host));
     uint8_t *heat = &e->heat[(c->pc >> 1 ^ c->pc >> 17) & (HEATS - 1)];
-    if (!n && !plain && *heat < e->hot)
+    if (!plain && *heat < e->hot) { /* it was never translated */
         ++*heat;
-    else if (!n)
+        interpret(e, c);
+        return;
+    }
+    struct riscv_native *n = find(e, c->pc, mode | plain, gmem_page_index(e->gmem, host));
+    if (!n)
         n = translate(e, c->pc, mode | plain);
     if (n)
         enter(e, c, n);
