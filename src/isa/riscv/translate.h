@@ -101,7 +101,7 @@ struct riscv_frame {
         uint64_t sign64[2], abs64[2]; /* constants for vector instructions, aligned */
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
-        uint64_t misses, callouts;
+        uint64_t misses, callouts, ecalls;
         uint64_t resume;             /* where translated code goes on after C code has changed mode, pc or address space */
         uint64_t rbp;                /* and with which frame */
         uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */

@@ -180,6 +180,16 @@ bool rvx_compare(struct rvx *x, const struct riscv_insn *i, enum host_cc *ret_cc
 void rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access, unsigned *ret_base,
                 int32_t *ret_disp);
 
+/* ---- translate.c ---- */
+/* Calls the step function. */
+void rvx_callout(struct rvx *x, const struct riscv_insn *i);
+/* Goes to the address in rax, in that mode, by the jump cache. */
+void rvx_jump_to_rax(struct rvx *x, unsigned mode);
+
+/* ---- translate_sys.c ---- */
+/* ECALL from U-mode, SRET to U-mode; what is rare about them is the interpreter's. False: it is to be called out. */
+bool rvx_switch(struct rvx *x, const struct riscv_insn *i);
+
 /* ---- translate_cache.c ---- */
 /* Frame offset of the entry of known.fetch for va. */
 int32_t rvx_fetch_at(unsigned bank, gva_t va);
