@@ -171,6 +171,7 @@ static void leave_by(struct rvx *x, size_t from, gva_t pc, uint32_t insns)
     const struct rvx_insn *now = &x->insn[x->k];
     if (pc == x->insn[0].pc && !insns && !x->plain) {
         asm_patch(x->cb, from, x->cb->rx + x->checked);
+        x->loops = true;
         return;
     }
     struct rvx_tail *t = rvx_tail(x, RVX_LINK, from);
@@ -355,8 +356,10 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
                                             .uncounted = x->counts[k],
                                             .off = (uint16_t)(x->insn[k].pc & ~GPAGE_MASK),
                                             .second = x->insn[k].page };
-    for (unsigned k = 0; k < x->nr_misses; k++)
+    for (unsigned k = 0; k < x->nr_misses; k++) {
         x->miss[k]->from = n;
+        x->miss[k]->loops = x->loops;
+    }
     for (uint32_t k = first_link; k < code->nr_links; k++)
         code->link[k].from = n;
     code->translated++;
@@ -378,7 +381,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     x->plain = mode & RISCV_MODE_PLAIN;
     x->went_back = false;
     x->nr_pages = x->round = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
-    x->failed = x->second = false;
+    x->failed = x->second = x->loops = false;
     memset(x->group, 0, sizeof(x->group));
     if (!collect(x, pc, finder))
         return NULL;

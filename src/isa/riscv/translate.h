@@ -164,6 +164,7 @@ struct riscv_miss {
     uint32_t insns; /* done since they were last counted */
     uint8_t access; /* enum riscv_access */
     bool group;     /* of several accesses */
+    bool loops;     /* its translation goes back to its own beginning */
     gva_t pc;
     uint32_t left;  /* misses until somebody looks how often they happen */
     uint64_t since; /* TSC when that was set */

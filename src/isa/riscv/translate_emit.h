@@ -95,6 +95,7 @@ struct rvx {
     uint32_t boxed;           /* f registers known to hold NaN-boxed binary32 */
     unsigned skip;            /* instructions behind the current one that were translated with it */
     bool failed;              /* there was no room */
+    bool loops;               /* it goes back to its own beginning */
     bool second;              /* page[1] was looked at */
     unsigned nr_misses;
     struct riscv_miss *miss[RVX_EXITS_MAX];

@@ -18,7 +18,7 @@ enum {
     RESUME,
     RESUME_FP
 }; /* what C code answers: leave; go on at shared.resume, in a mode with floating point */
-enum { SITE_MISSES = 32, SITE_CYCLES = 3000 };
+enum { SITE_MISSES = 32, SITE_CYCLES_LOOP = 3000, SITE_CYCLES = 200000 };
 enum { MXCSR_DEFAULT = 0x1f80, MXCSR_RC_SHIFT = 13, MXCSR_FLAGS = 0x3f };
 enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_MOVSXD = 0x63, OP_CMP_R_RM = 0x3b };
 static const uint8_t SAVED[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
@@ -49,14 +49,14 @@ static uint64_t leave(struct riscv_code *code, const struct riscv_miss *m, enum 
 }
 
 /* A site has used up its misses. True if that was within a short time: a look into the TLB each time would have cost less, and
- * the code is to be made anew. */
+ * the code is to be made anew. How often the site hit meanwhile is not known, but outside of loops it cannot be often. */
 static bool wanders(struct riscv_code *code, struct riscv_miss *m)
 {
     uint64_t now = __builtin_ia32_rdtsc(), took = now - m->since;
     bool first = m->since == 0;
     m->since = now;
     m->left = SITE_MISSES;
-    if (first || took > (uint64_t)SITE_MISSES * SITE_CYCLES)
+    if (first || took > (uint64_t)SITE_MISSES * (m->loops ? SITE_CYCLES_LOOP : SITE_CYCLES))
         return false;
     unsigned h = rvx_wander_hash(m->pc);
     code->wanders[h / 8] |= (uint8_t)(1U << h % 8);
