@@ -5,8 +5,10 @@
  *
  * Decoded instructions are kept by guest physical page, each at its offset, and decoded when first met. A page's generation
  * (core/gmem.h) is compared whenever the loop enters it, which it does after FENCE.I and at least every SLICE instructions; what
- * was written then is found by comparing bytes. FENCE.I is all that the architecture asks for. Spec: volume II 3.1.9 (when
- * interrupts are taken), 3.3.3 (WFI)
+ * was written then is found by comparing bytes. FENCE.I is all that the architecture asks for.
+ *
+ * What engine `bt` executes a few times (riscv_run_block(), riscv_run_one()) is kept by the instruction's bits alone: nothing of
+ * guest memory is remembered, and no page marked. Spec: volume II 3.1.9 (when interrupts are taken), 3.3.3 (WFI)
  */
 #include "isa/riscv/run.h"
 
@@ -21,7 +23,7 @@
 #include "isa/riscv/mmu.h"
 #include "isa/riscv/trap.h"
 
-enum { SLICE = 256, PARCELS = GPAGE_SIZE / 2, PAGES_MAX = 2048 };
+enum { SLICE = 256, PARCELS = GPAGE_SIZE / 2, PAGES_MAX = 2048, MET = 1 << 12 };
 
 struct code_page {
     uint64_t page; /* index in guest memory, PAGE_NONE */
@@ -35,6 +37,7 @@ struct riscv_run {
     unsigned nr_pages;       /* a power of two */
     jmp_buf env;             /* where raised exceptions come back to */
     struct riscv_insn one;   /* an instruction that is kept nowhere */
+    struct riscv_insn *met;  /* owned, MET of them: by hash of their bits */
     uint64_t nr_traps, nr_irqs, decoded, revalidated, dropped;
 };
 
@@ -47,7 +50,10 @@ struct riscv_run *riscv_run_new(size_t bytes)
     while (r->nr_pages < PAGES_MAX && 2 * r->nr_pages * sizeof(struct code_page) <= bytes)
         r->nr_pages *= 2;
     r->page = calloc(r->nr_pages, sizeof(*r->page));
-    if (!r->page) {
+    r->met = calloc(MET, sizeof(*r->met));
+    if (!r->page || !r->met) {
+        free(r->page);
+        free(r->met);
         free(r);
         return NULL;
     }
@@ -61,6 +67,7 @@ void riscv_run_free(struct riscv_run *r)
     for (unsigned k = 0; k < r->nr_pages; k++)
         free(r->page[k]);
     free(r->page);
+    free(r->met);
     free(r);
 }
 
@@ -139,6 +146,22 @@ static const struct riscv_insn *fetch(struct riscv_run *r, struct riscv_cpu *c, 
     struct riscv_insn *i = &p->insn[offset / 2];
     riscv_decode(fetch_bits(host + offset, (unsigned)GPAGE_SIZE - offset), c->profile, i);
     r->decoded++;
+    return i;
+}
+
+/* The instruction at pc, as it is in memory now; for who executes it a few times only. host: its page, which can be fetched from
+ * as a whole. */
+static const struct riscv_insn *fetch_once(struct riscv_run *r, struct riscv_cpu *c, const uint8_t *host)
+{
+    unsigned offset = (unsigned)(c->pc & ~GPAGE_MASK);
+    uint32_t bits = fetch_bits(host + offset, (unsigned)GPAGE_SIZE - offset);
+    if (offset + riscv_insn_len((uint16_t)bits) > GPAGE_SIZE)
+        return fetch_halves(r, c, host);
+    struct riscv_insn *i = &r->met[(bits ^ bits >> 12 ^ bits >> 20) & (MET - 1)];
+    if (!i->step || i->bits != bits) {
+        riscv_decode(bits, c->profile, i);
+        r->decoded++;
+    }
     return i;
 }
 
@@ -254,30 +277,38 @@ void riscv_run_trap(struct riscv_run *r, struct riscv_cpu *c)
     riscv_enter_trap(c, c->trap.cause, c->trap.tval);
 }
 
+/* pc's page as its code can be fetched: all of it, or (PMP differs within the page) each instruction by itself. */
+static const uint8_t *enter_page(struct riscv_cpu *c, bool *ret_whole)
+{
+    const uint8_t *host = riscv_fetch_page(c, c->pc);
+    *ret_whole = riscv_tlb_hit(c, c->pc, 1, c->fetch_bank, RISCV_FETCH) != NULL;
+    return host;
+}
+
 void riscv_run_one(struct riscv_run *r, struct riscv_cpu *c)
 {
-    run_page(r, c, 1);
+    bool whole;
+    const uint8_t *host = enter_page(c, &whole);
+    execute(c, whole ? fetch_once(r, c, host) : fetch_halves(r, c, host));
 }
 
 void riscv_run_block(struct riscv_run *r, struct riscv_cpu *c, gva_t *ret_pc, int *ret_taken)
 {
     gva_t page = c->pc & GPAGE_MASK;
     unsigned left = SLICE;
+    bool whole;
     *ret_taken = -1;
     c->leave = false;
-    const uint8_t *host = riscv_fetch_page(c, c->pc);
-    struct code_page *p = riscv_tlb_hit(c, c->pc, 1, c->fetch_bank, RISCV_FETCH) ? find_page(r, c, host) : NULL;
+    const uint8_t *host = enter_page(c, &whole);
     for (;;) {
-        const struct riscv_insn *i = p ? &p->insn[(c->pc & ~GPAGE_MASK) / 2] : NULL;
-        if (__builtin_expect(!i || !i->step, 0))
-            i = fetch(r, c, p, host);
+        const struct riscv_insn *i = whole ? fetch_once(r, c, host) : fetch_halves(r, c, host);
         const struct riscv_row *row = i->row == RISCV_ROW_NONE ? NULL : &riscv_rows[i->row];
         gva_t next = c->pc + i->len;
         *ret_pc = c->pc;
         execute(c, i);
         if (row && (row->format == RISCV_FMT_B || row->format == RISCV_FMT_CB))
             *ret_taken = c->pc != next;
-        if (!row || (row->flags & ROW_END) || c->leave || !p || !--left || (c->pc & GPAGE_MASK) != page)
+        if (!row || (row->flags & ROW_END) || c->leave || !whole || !--left || (c->pc & GPAGE_MASK) != page)
             return;
     }
 }

@@ -265,10 +265,9 @@ static void jump(struct rvx *x, const struct rvx_insn *n)
     leave_by(x, asm_jmp(x->cb, NULL), n->pc + (uint64_t)(int64_t)n->i.imm, 0);
 }
 
-/* Goes to the address in rax, with bit 0 for 0, by the jump cache: odd addresses are not in it. */
-static void jump_to_rax(struct rvx *x)
+void rvx_jump_to_rax(struct rvx *x, unsigned mode)
 {
-    int32_t at = rvx_jump_at(x->mode & ~(unsigned)RISCV_MODE_PLAIN);
+    int32_t at = rvx_jump_at(mode);
     struct host_mem entry = host_mem_indexed(HOST_RBP, HOST_RCX, 8, at + (int32_t)offsetof(struct riscv_jump, pc));
     asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
     asm_insn_reg(x->cb, 4, 0xc1, 5, H_RCX); /* shr ecx, imm8 */
@@ -276,7 +275,7 @@ static void jump_to_rax(struct rvx *x)
     asm_alu(x->cb, HOST_XOR, 4, HOST_RCX, HOST_RAX);
     asm_alu_imm(x->cb, HOST_AND, 4, HOST_RCX, (RISCV_JUMPS - 1) * 2); /* entries are 16 bytes, pcs are even */
     asm_insn_mem(x->cb, 8, 0x3b, H_RAX, entry);
-    (void)asm_jcc(x->cb, CC_NE, x->code->stub_jump[x->mode & ~(unsigned)RISCV_MODE_PLAIN]);
+    (void)asm_jcc(x->cb, CC_NE, x->code->stub_jump[mode]);
     entry.disp = at + (int32_t)offsetof(struct riscv_jump, code);
     asm_insn_mem(x->cb, 4, 0xff, 4, entry); /* jmp [] */
 }
@@ -292,7 +291,7 @@ static void jump_anywhere(struct rvx *x, const struct riscv_insn *i, gva_t back)
         rvx_set_imm(x, i->rd, back);
         rvx_lea(x, 8, H_RAX, rvx_use(x, i->rs1, H_RAX), i->imm);
     }
-    jump_to_rax(x);
+    rvx_jump_to_rax(x, x->mode & ~(unsigned)RISCV_MODE_PLAIN);
 }
 
 /* The trace goes on at n->target, if that is where the jump goes. */
@@ -334,7 +333,7 @@ static void jump_register(struct rvx *x, const struct rvx_insn *n)
     jump_anywhere(x, &n->i, n->pc + n->i.len);
 }
 
-static void callout(struct rvx *x, const struct riscv_insn *i)
+void rvx_callout(struct rvx *x, const struct riscv_insn *i)
 {
     struct riscv_callout *o = riscv_code_alloc(x->code, sizeof(*o));
     if (!o) {
@@ -364,7 +363,9 @@ static void step(struct rvx *x, const struct rvx_insn *n)
 /* Goes elsewhere by its step function: returns, and calls of the kernel. */
 static void go_elsewhere(struct rvx *x, const struct rvx_insn *n)
 {
-    callout(x, &n->i);
+    if (rvx_switch(x, &n->i))
+        return;
+    rvx_callout(x, &n->i);
     leave_by(x, asm_jmp(x->cb, NULL), n->pc + n->i.len, 0); /* or it went to the next instruction, in the same mode */
 }
 
@@ -388,7 +389,7 @@ static void instruction(struct rvx *x)
     else if (is_end(&n->i))
         step(x, n);
     else if (!rule || !rule->emit(x, &n->i, rule->arg))
-        callout(x, &n->i);
+        rvx_callout(x, &n->i);
 }
 
 /* The last instruction goes on with the next. */

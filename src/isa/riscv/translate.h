@@ -104,7 +104,7 @@ struct riscv_frame {
         uint64_t sign64[2], abs64[2]; /* constants for vector instructions, aligned */
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
-        uint64_t misses, site_misses, callouts;
+        uint64_t misses, site_misses, callouts, ecalls;
         int32_t runs[RISCV_RUNS]; /* how often each translation without sites may still run until somebody looks */
         uint64_t resume;             /* where translated code goes on after C code has changed mode, pc or address space */
         uint64_t rbp;                /* and with which frame */

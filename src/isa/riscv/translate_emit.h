@@ -198,6 +198,16 @@ struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned s
 /* The code behind a RVX_TURN. */
 void rvx_turn(struct rvx *x, const struct rvx_tail *t);
 
+/* ---- translate.c ---- */
+/* Calls the step function. */
+void rvx_callout(struct rvx *x, const struct riscv_insn *i);
+/* Goes to the address in rax, in that mode, by the jump cache. */
+void rvx_jump_to_rax(struct rvx *x, unsigned mode);
+
+/* ---- translate_sys.c ---- */
+/* ECALL from U-mode, SRET to U-mode; what is rare about them is the interpreter's. False: it is to be called out. */
+bool rvx_switch(struct rvx *x, const struct riscv_insn *i);
+
 /* ---- translate_cache.c ---- */
 /* Frame offset of the entry of known.fetch for va. */
 int32_t rvx_fetch_at(unsigned bank, gva_t va);

@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
+#include "isa/riscv/trap.h"
 
 enum { CSR_SSTATUS = 0x100, CSR_SSCRATCH = 0x140, CSR_SEPC, CSR_SCAUSE, CSR_STVAL };
 enum { SIE = MSTATUS_SIE };
@@ -38,24 +39,6 @@ static bool fence(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     return true;
 }
 
-static bool replace(struct rvx *x, const struct riscv_insn *i, unsigned arg)
-{
-    int32_t at;
-    (void)arg;
-    if (!supervises(x) || !value_of((unsigned)i->imm, &at))
-        return false;
-    unsigned v = rvx_use(x, i->rs1, H_RAX);
-    asm_load(x->cb, 8, HOST_RCX, at_rbp(at));
-    if (i->imm == CSR_SEPC) {
-        rvx_lea(x, 8, H_RAX, v, 0);
-        asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, -2);
-        v = H_RAX;
-    }
-    asm_store(x->cb, 8, at_rbp(at), hg(v));
-    rvx_set(x, i->rd, H_RCX);
-    return true;
-}
-
 /* rd = sstatus. Spec: volume II 12.1.1 */
 static void read_status(struct rvx *x, unsigned rd)
 {
@@ -83,6 +66,187 @@ static void look_for_interrupts(struct rvx *x, const struct riscv_insn *i)
         t->pc = x->insn[x->k].pc + i->len;
 }
 
+/* What the interpreter has to do when the condition holds: nothing was changed yet. */
+static void step_if(struct rvx *x, enum host_cc cc)
+{
+    struct rvx_tail *t = rvx_tail(x, RVX_STEP, asm_jcc(x->cb, cc, NULL));
+    if (t)
+        t->insns = rvx_uncounted(x, false);
+}
+
+static void store_byte(struct rvx *x, int32_t at, uint8_t v)
+{
+    asm_insn_mem(x->cb, 1, 0xc6, 0, at_rbp(at));
+    codebuf_put1(x->cb, v);
+}
+
+static void store_imm(struct rvx *x, int32_t at, uint32_t v)
+{
+    asm_insn_mem(x->cb, 8, 0xc7, 0, at_rbp(at));
+    codebuf_put4(x->cb, v);
+}
+
+static void test_imm(struct rvx *x, unsigned reg, uint32_t v)
+{
+    asm_insn_reg(x->cb, 4, 0xf7, 0, reg);
+    codebuf_put4(x->cb, v);
+}
+
+static void set_mode(struct rvx *x, enum riscv_priv priv, enum riscv_bank bank)
+{
+    store_byte(x, FRAME(cpu.priv), priv);
+    store_byte(x, FRAME(cpu.bank), bank);
+    store_byte(x, FRAME(cpu.fetch_bank), bank);
+}
+
+/* rcx = a bit of rax, moved by 4 places: between SIE and SPIE. */
+static void take_bit(struct rvx *x, uint32_t bit, bool up)
+{
+    asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
+    asm_alu_imm(x->cb, HOST_AND, 4, HOST_RCX, (int32_t)bit);
+    asm_insn_reg(x->cb, 4, 0xc1, up ? 4 : 5, H_RCX); /* shl, shr ecx, imm8 */
+    codebuf_put1(x->cb, 4);
+}
+
+/* As riscv_enter_trap() does it. Spec: volume II 3.3.1, 12.1.1 */
+static void call_supervisor(struct rvx *x)
+{
+    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.medeleg))); /* test dword [], imm32 */
+    codebuf_put4(x->cb, 1U << RISCV_ECALL_U);
+    step_if(x, CC_E);
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.mstatus)));
+    test_imm(x, H_RAX, MSTATUS_SUM);
+    step_if(x, CC_NE);
+    rvx_count(x, false);
+    take_bit(x, MSTATUS_SIE, true);
+    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, ~(int32_t)(MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP));
+    asm_alu(x->cb, HOST_OR, 8, HOST_RAX, HOST_RCX);
+    asm_store(x->cb, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RAX);
+    asm_mov_imm(x->cb, HOST_RAX, x->insn[x->k].pc);
+    asm_store(x->cb, 8, at_rbp(FRAME(cpu.sepc)), HOST_RAX);
+    store_imm(x, FRAME(cpu.scause), RISCV_ECALL_U);
+    store_imm(x, FRAME(cpu.stval), 0);
+    set_mode(x, RISCV_S, RISCV_BANK_S);
+    asm_alu_mem_imm(x->cb, HOST_ADD, 8, at_rbp(FRAME(shared.ecalls)), 1);
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.stvec)));
+    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, -4);
+    rvx_jump_to_rax(x, 2U * RISCV_BANK_S + x->fp);
+}
+
+/* As riscv_return() does it, where nothing is pending. Spec: volume II 3.3.2 */
+static void return_to_user(struct rvx *x)
+{
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.mstatus)));
+    test_imm(x, H_RAX, MSTATUS_SPP | MSTATUS_TSR);
+    step_if(x, CC_NE);
+    asm_load(x->cb, 4, HOST_RCX, at_rbp(FRAME(cpu.wires)));
+    asm_insn_mem(x->cb, 4, 0x0b, H_RCX, at_rbp(FRAME(cpu.soft)));
+    asm_insn_mem(x->cb, 4, 0x85, H_RCX, at_rbp(FRAME(cpu.mie)));
+    step_if(x, CC_NE);
+    rvx_count(x, true);
+    take_bit(x, MSTATUS_SPIE, false);
+    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, ~(int32_t)(MSTATUS_SIE | MSTATUS_MPRV));
+    asm_alu(x->cb, HOST_OR, 8, HOST_RAX, HOST_RCX);
+    asm_alu_imm(x->cb, HOST_OR, 8, HOST_RAX, MSTATUS_SPIE);
+    asm_store(x->cb, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RAX);
+    set_mode(x, RISCV_U, RISCV_BANK_U);
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.sepc)));
+    rvx_jump_to_rax(x, 2U * RISCV_BANK_U + x->fp);
+}
+
+bool rvx_switch(struct rvx *x, const struct riscv_insn *i)
+{
+    if (i->step == rv_ecall && x->bank == RISCV_BANK_U)
+        call_supervisor(x);
+    else if (i->step == rv_sret && x->bank == RISCV_BANK_S)
+        return_to_user(x);
+    else
+        return false;
+    return true;
+}
+
+/* Known bits of sstatus that change who accesses memory: SUM, by itself. */
+static bool modify_sum(struct rvx *x, const struct riscv_insn *i, bool sets)
+{
+    if (i->rd)
+        read_status(x, i->rd);
+    if (sets)
+        asm_alu_mem_imm(x->cb, HOST_OR, 8, at_rbp(FRAME(cpu.mstatus)), MSTATUS_SUM);
+    else
+        asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(FRAME(cpu.mstatus)), ~(int32_t)MSTATUS_SUM);
+    if (sets == (x->bank == RISCV_BANK_S_SUM))
+        return true; /* it was so */
+    unsigned bank = sets ? RISCV_BANK_S_SUM : RISCV_BANK_S;
+    store_byte(x, FRAME(cpu.bank), (uint8_t)bank);
+    rvx_count(x, true);
+    asm_mov_imm(x->cb, HOST_RAX, x->insn[x->k].pc + i->len);
+    rvx_jump_to_rax(x, 2 * bank + x->fp);
+    return true;
+}
+
+/* Clears known bits where that changes no mode: without floating point, and with SUM as it is. */
+static bool clear_status(struct rvx *x, const struct riscv_insn *i, uint64_t v, bool sets)
+{
+    if (sets || x->fp || x->bank != RISCV_BANK_S || (v & ~(uint64_t)(MSTATUS_SUM | MSTATUS_FS | MSTATUS_SIE)))
+        return false;
+    if (i->rd)
+        read_status(x, i->rd);
+    asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(FRAME(cpu.mstatus)), ~(int32_t)v);
+    return true;
+}
+
+/* csrw sstatus: what changes no mode. The rest is called out. */
+static bool replace_status(struct rvx *x, const struct riscv_insn *i)
+{
+    const uint32_t bits = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS;
+    if (i->rd || x->fp || x->bank != RISCV_BANK_S)
+        return false;
+    uint32_t before = rvx_uncounted(x, false);
+    rvx_get(x, H_RAX, i->rs1);
+    test_imm(x, H_RAX, MSTATUS_SUM | MSTATUS_MXR | MSTATUS_SIE);
+    size_t rare = asm_jcc(x->cb, CC_NE, NULL);
+    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.mstatus))); /* test dword [], imm32 */
+    codebuf_put4(x->cb, MSTATUS_MXR);
+    size_t rarer = asm_jcc(x->cb, CC_NE, NULL);
+    asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
+    asm_alu_imm(x->cb, HOST_AND, 4, HOST_RCX, MSTATUS_FS);
+    asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RCX, MSTATUS_FS);
+    size_t dirty = asm_jcc(x->cb, CC_E, NULL);
+    asm_alu_imm(x->cb, HOST_AND, 4, HOST_RAX, (int32_t)bits);
+    asm_load(x->cb, 8, HOST_RCX, at_rbp(FRAME(cpu.mstatus)));
+    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RCX, ~(int32_t)bits);
+    asm_alu(x->cb, HOST_OR, 8, HOST_RCX, HOST_RAX);
+    asm_store(x->cb, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RCX);
+    asm_alu_mem_imm(x->cb, HOST_ADD, 8, at_rbp(FRAME(cpu.insns)), (int32_t)before + 1);
+    size_t done = asm_jmp(x->cb, NULL);
+    asm_patch(x->cb, rare, codebuf_here(x->cb));
+    asm_patch(x->cb, rarer, codebuf_here(x->cb));
+    asm_patch(x->cb, dirty, codebuf_here(x->cb));
+    rvx_callout(x, i);
+    asm_patch(x->cb, done, codebuf_here(x->cb));
+    return true;
+}
+
+static bool replace(struct rvx *x, const struct riscv_insn *i, unsigned arg)
+{
+    int32_t at;
+    (void)arg;
+    if (i->imm == CSR_SSTATUS && i->step == rv_csrrw)
+        return replace_status(x, i);
+    if (!supervises(x) || !value_of((unsigned)i->imm, &at))
+        return false;
+    unsigned v = rvx_use(x, i->rs1, H_RAX);
+    asm_load(x->cb, 8, HOST_RCX, at_rbp(at));
+    if (i->imm == CSR_SEPC) {
+        rvx_lea(x, 8, H_RAX, v, 0);
+        asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, -2);
+        v = H_RAX;
+    }
+    asm_store(x->cb, 8, at_rbp(at), hg(v));
+    rvx_set(x, i->rd, H_RCX);
+    return true;
+}
+
 /* Sets or clears bits: only SIE of sstatus; reading any plain value. arg: 1 the operand is an immediate, 2 sets */
 static bool modify(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
@@ -99,8 +263,10 @@ static bool modify(struct rvx *x, const struct riscv_insn *i, unsigned arg)
         return false;
     bool known = immediate || (x->known >> i->rs1 & 1);
     uint64_t v = immediate ? i->rs1 : x->known_value[i->rs1];
+    if (known && i->rs1 && v == MSTATUS_SUM)
+        return modify_sum(x, i, sets);
     if (known && i->rs1 && v != SIE)
-        return false;
+        return clear_status(x, i, v, sets);
     if (!known && i->rs1) { /* other bits are for the step function, by way of the interpreter */
         if (i->rd || !sets)
             return false;
