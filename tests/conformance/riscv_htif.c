@@ -2,8 +2,10 @@
 /*
  * Runs bare riscv64 ELF programs that report by HTIF's tohost word, as riscv-tests do: "pass", or the number of the failed test.
  *
- * usage: riscv_htif [--bt|--both] ELF ...     one line a program; exit status 1 when one fails
+ * usage: riscv_htif [--bt|--both] [--signature FILE] ELF ...     one line a program; exit status 1 when one fails
  *   --bt: engine bt, which translates all; --both: compares the states that it and interp come to
+ *   --signature: what the one ELF leaves between its symbols begin_signature and end_signature goes to FILE, four bytes a line in
+ *     hexadecimal, as riscv-arch-test has it
  *
  * The machine is a hart in M-mode with 16 MiB at 0x80000000 and nothing else. A program that says nothing within 50 million
  * instructions has failed. Not part of `make test`: the programs come from elsewhere (docs/riscv.md says how to get them).
@@ -23,6 +25,11 @@ struct program {
     uint8_t *data;
     size_t len;
     uint64_t entry, tohost;
+};
+
+struct options {
+    bool bt, both;
+    const char *signature; /* borrowed (argv); NULL: none */
 };
 
 static int read_file(const char *path, struct program *p)
@@ -136,8 +143,23 @@ static bool in_step(const char *path)
     return same;
 }
 
-static bool run_program(const char *path, bool bt)
+/* 0, or -1 after a message. */
+static int write_signature(struct bare_riscv *b, const struct program *p, const char *path)
 {
+    uint64_t at = find_symbol(p, "begin_signature"), end = find_symbol(p, "end_signature");
+    FILE *f = fopen(path, "w");
+    for (; f && at < end; at += 4)
+        (void)fprintf(f, "%08x\n", (unsigned)rv_peek(b, at, 4));
+    if (!f || ferror(f) | fclose(f)) {
+        (void)fprintf(stderr, "riscv_htif: %s: cannot be written\n", path);
+        return -1;
+    }
+    return 0;
+}
+
+static bool run_program(const char *path, const struct options *o)
+{
+    bool bt = o->bt;
     struct program p = { 0 };
     struct bare_riscv b;
     struct error err = { 0 };
@@ -148,6 +170,8 @@ static bool run_program(const char *path, bool bt)
         bt_riscv_set_eager(b.vcpu->engine_cpu);
     if (loaded)
         end = run(&b, &p);
+    if (end == 1 && o->signature && write_signature(&b, &p, o->signature) < 0)
+        end = 0;
     if (end == 1)
         (void)printf("pass %s\n", path);
     else if (!loaded)
@@ -162,13 +186,33 @@ static bool run_program(const char *path, bool bt)
     return end == 1;
 }
 
+/* The index of the first program, or -1. */
+static int parse(int argc, char **argv, struct options *o)
+{
+    int k = 1;
+    for (; k < argc && strncmp(argv[k], "--", 2) == 0; k++) {
+        if (strcmp(argv[k], "--bt") == 0)
+            o->bt = true;
+        else if (strcmp(argv[k], "--both") == 0)
+            o->both = true;
+        else if (strcmp(argv[k], "--signature") == 0 && k + 1 < argc)
+            o->signature = argv[++k];
+        else
+            return -1;
+    }
+    return k == argc || (o->signature && (o->both || argc - k > 1)) ? -1 : k;
+}
+
 int main(int argc, char **argv)
 {
-    bool bt = argc > 1 && strcmp(argv[1], "--bt") == 0;
-    bool both = argc > 1 && strcmp(argv[1], "--both") == 0;
-    int passed = 0, first = 1 + (bt || both);
+    struct options o = { 0 };
+    int passed = 0, first = parse(argc, argv, &o);
+    if (first < 0) {
+        (void)fprintf(stderr, "usage: riscv_htif [--bt|--both] ELF ...\n       riscv_htif [--bt] --signature FILE ELF\n");
+        return 2;
+    }
     for (int k = first; k < argc; k++)
-        passed += both ? in_step(argv[k]) : run_program(argv[k], bt);
+        passed += o.both ? in_step(argv[k]) : run_program(argv[k], &o);
     (void)printf("%d of %d passed\n", passed, argc - first);
     return passed == argc - first ? 0 : 1;
 }
