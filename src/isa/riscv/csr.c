@@ -64,7 +64,7 @@ enum riscv_csr {
     CSR_MCONFIGPTR = 0xf15,
 };
 
-enum { COUNTER_CY = 1, COUNTER_IR = 4, SATP_MODE_SHIFT = 60, SATP_SV39 = 8, SATP_SV48 = 9 };
+enum { COUNTER_CY = 1, COUNTER_IR = 4, SATP_MODE_SHIFT = 60, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
 #define SSTATUS_WRITE (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR)
 #define SSTATUS_READ (SSTATUS_WRITE | MSTATUS_UXL | MSTATUS_SD)
 #define MSTATUS_WRITE                                                                                                            \
@@ -99,10 +99,16 @@ static void status_write(struct riscv_cpu *c, uint64_t v, uint64_t mask)
     riscv_mode_update(c);
 }
 
+static bool satp_mode_there(const struct riscv_cpu *c, uint64_t mode)
+{
+    unsigned bits = riscv_profile_va_bits(c->profile);
+    return mode == 0 || mode == SATP_SV39 || (mode == SATP_SV48 && bits >= 48) || (mode == SATP_SV57 && bits >= 57);
+}
+
 static void satp_write(struct riscv_cpu *c, uint64_t v)
 {
     uint64_t mode = v >> SATP_MODE_SHIFT;
-    if (mode != 0 && mode != SATP_SV39 && mode != SATP_SV48)
+    if (!satp_mode_there(c, mode))
         return; /* an unknown mode: the whole write has no effect */
     c->satp = mode << SATP_MODE_SHIFT | (v & (SATP_ASID | SATP_PPN));
     riscv_tlb_follow(c);

@@ -2,6 +2,7 @@
 /*
  * Laws of a RISC-V hart: traps, delegation, CSRs, atomics, code that changes, floating point's switches, and saved state.
  */
+#include "isa/riscv/profile.h"
 #include "unit/isa/riscv/hart.h"
 
 /* ---- traps ---- */
@@ -127,6 +128,24 @@ static void csrs_take_legal_values_only(void **state)
     uint64_t v;
     assert_true(riscv_csr_write(m.c, 0x180, 5ULL << 60 | 7)); /* no such mode: no effect */
     assert_int_equal(m.c->satp, 0);
+    static const struct riscv_profile narrow = { .has[RISCV_EXT_SV48] = true }, narrowest = { 0 };
+    const struct riscv_profile *const all = m.c->profile;
+    m.c->profile = &narrow;
+    assert_true(riscv_csr_write(m.c, 0x180, 10ULL << 60 | 7)); /* Sv57 */
+    assert_int_equal(m.c->satp, 0);
+    assert_true(riscv_csr_write(m.c, 0x180, 9ULL << 60 | 7));
+    assert_int_equal(m.c->satp, 9ULL << 60 | 7);
+    m.c->profile = &narrowest;
+    assert_true(riscv_csr_write(m.c, 0x180, 9ULL << 60 | 8));
+    assert_int_equal(m.c->satp, 9ULL << 60 | 7);
+    assert_true(riscv_csr_write(m.c, 0x180, 8ULL << 60 | 7));
+    assert_int_equal(m.c->satp, 8ULL << 60 | 7);
+    m.c->profile = all;
+    assert_true(riscv_csr_write(m.c, 0x180, 10ULL << 60 | 7));
+    assert_int_equal(m.c->satp, 10ULL << 60 | 7);
+    assert_true(riscv_csr_write(m.c, 0x180, 11ULL << 60 | 8)); /* reserved for Sv64 */
+    assert_int_equal(m.c->satp, 10ULL << 60 | 7);
+    assert_true(riscv_csr_write(m.c, 0x180, 0));
     assert_true(riscv_csr_write(m.c, 0x300, 2ULL << MSTATUS_MPP_SHIFT));
     assert_int_equal(m.c->mstatus & MSTATUS_MPP, 0);
     assert_true(riscv_csr_write(m.c, 0x341, 3));
