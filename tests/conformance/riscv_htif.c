@@ -2,7 +2,8 @@
 /*
  * Runs bare riscv64 ELF programs that report by HTIF's tohost word, as riscv-tests do: "pass", or the number of the failed test.
  *
- * usage: riscv_htif [--bt|--both] [--signature FILE] ELF ...     one line a program; exit status 1 when one fails
+ * usage: riscv_htif [--cpu MODEL] [--bt|--both] [--signature FILE] ELF ...     one line a program; exit status 1 when one fails
+ *        riscv_htif [--cpu MODEL] --isa                                         the hart's ISA string
  *   --bt: engine bt, which translates all; --both: compares the states that it and interp come to
  *   --signature: what the one ELF leaves between its symbols begin_signature and end_signature goes to FILE, four bytes a line in
  *     hexadecimal, as riscv-arch-test has it
@@ -11,11 +12,13 @@
  * instructions has failed. Not part of `make test`: the programs come from elsewhere (docs/riscv.md says how to get them).
  */
 #include <elf.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/bt/bt.h"
 #include "engine/bt/bt_riscv.h"
+#include "isa/riscv/profile.h"
 #include "isa/riscv/trap.h"
 #include "support/bare_riscv.h"
 
@@ -28,7 +31,8 @@ struct program {
 };
 
 struct options {
-    bool bt, both;
+    bool bt, both, isa;
+    struct riscv_profile profile;
     const char *signature; /* borrowed (argv); NULL: none */
 };
 
@@ -108,12 +112,13 @@ static void step(struct bare_riscv *a)
 }
 
 /* Both engines, the interpreter after each turn of the other: false, and said where, when their states differ. */
-static bool in_step(const char *path)
+static bool in_step(const char *path, const struct options *o)
 {
     struct program p = { 0 };
     struct bare_riscv a, b;
     struct error err = { 0 };
-    bool same = bare_riscv_init_with(&b, &bt_engine_ops, NULL, &err) == 0 && bare_riscv_init(&a, NULL, &err) == 0
+    const struct riscv_config config = { .profile = &o->profile };
+    bool same = bare_riscv_init_with(&b, &bt_engine_ops, &config, &err) == 0 && bare_riscv_init(&a, &config, &err) == 0
                 && read_file(path, &p) == 0 && load(&a, &p) == 0 && load(&b, &p) == 0;
     bt_riscv_set_eager(b.vcpu->engine_cpu);
     a.c->pc = b.c->pc = p.entry;
@@ -164,8 +169,9 @@ static bool run_program(const char *path, const struct options *o)
     struct bare_riscv b;
     struct error err = { 0 };
     uint64_t end = 0;
-    bool loaded = bare_riscv_init_with(&b, bt ? &bt_engine_ops : &interp_engine_ops, NULL, &err) == 0 && read_file(path, &p) == 0
-                  && load(&b, &p) == 0;
+    const struct riscv_config config = { .profile = &o->profile };
+    bool loaded = bare_riscv_init_with(&b, bt ? &bt_engine_ops : &interp_engine_ops, &config, &err) == 0
+                  && read_file(path, &p) == 0 && load(&b, &p) == 0;
     if (loaded && bt)
         bt_riscv_set_eager(b.vcpu->engine_cpu);
     if (loaded)
@@ -187,32 +193,48 @@ static bool run_program(const char *path, const struct options *o)
 }
 
 /* The index of the first program, or -1. */
-static int parse(int argc, char **argv, struct options *o)
+static int parse(int argc, char **argv, struct options *o, struct error *err)
 {
-    int k = 1;
-    for (; k < argc && strncmp(argv[k], "--", 2) == 0; k++) {
+    int k = 1, r = 0;
+    for (; r == 0 && k < argc && strncmp(argv[k], "--", 2) == 0; k++) {
+        bool more = k + 1 < argc;
         if (strcmp(argv[k], "--bt") == 0)
             o->bt = true;
         else if (strcmp(argv[k], "--both") == 0)
             o->both = true;
-        else if (strcmp(argv[k], "--signature") == 0 && k + 1 < argc)
+        else if (strcmp(argv[k], "--isa") == 0)
+            o->isa = true;
+        else if (strcmp(argv[k], "--signature") == 0 && more)
             o->signature = argv[++k];
+        else if (strcmp(argv[k], "--cpu") == 0 && more)
+            r = riscv_profile_make(argv[++k], &o->profile, err);
         else
-            return -1;
+            r = error_set(err, -EINVAL, "what is '%s'?", argv[k]);
     }
-    return k == argc || (o->signature && (o->both || argc - k > 1)) ? -1 : k;
+    if (r == 0 && (k == argc) != o->isa)
+        r = error_set(err, -EINVAL, o->isa ? "--isa runs no program" : "no program");
+    if (r == 0 && o->signature && (o->both || argc - k > 1))
+        r = error_set(err, -EINVAL, "--signature is for one program, run once");
+    return r < 0 ? -1 : k;
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = { 0 };
-    int passed = 0, first = parse(argc, argv, &o);
+    struct options o = { .profile = *riscv_profile_default() };
+    struct error err = { 0 };
+    int passed = 0, first = parse(argc, argv, &o, &err);
     if (first < 0) {
-        (void)fprintf(stderr, "usage: riscv_htif [--bt|--both] ELF ...\n       riscv_htif [--bt] --signature FILE ELF\n");
+        (void)fprintf(stderr, "riscv_htif: %s (its source says what there is)\n", err.msg);
         return 2;
     }
+    if (o.isa) {
+        char text[256];
+        (void)riscv_profile_isa(&o.profile, text, sizeof(text));
+        (void)puts(text);
+        return 0;
+    }
     for (int k = first; k < argc; k++)
-        passed += o.both ? in_step(argv[k]) : run_program(argv[k], &o);
+        passed += o.both ? in_step(argv[k], &o) : run_program(argv[k], &o);
     (void)printf("%d of %d passed\n", passed, argc - first);
     return passed == argc - first ? 0 : 1;
 }

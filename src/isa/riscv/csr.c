@@ -115,15 +115,16 @@ static void satp_write(struct riscv_cpu *c, uint64_t v)
     riscv_mode_update(c);
 }
 
-static uint64_t tvec_legal(uint64_t v, uint64_t old)
+/* Modes 2 and 3 are reserved: they become 0 and 1, as in Spike. */
+static uint64_t tvec_legal(uint64_t v)
 {
-    return v & 2 ? old : v;
+    return v & ~2ULL;
 }
 
-/* CBIE has no value 2. */
-static uint64_t envcfg_legal(uint64_t v, uint64_t old)
+/* CBIE has no value 2: becomes 0, as in Spike. */
+static uint64_t envcfg_legal(uint64_t v)
 {
-    return (v & ENVCFG_CBIE) == 2ULL << ENVCFG_CBIE_SHIFT ? (v & ~ENVCFG_CBIE) | (old & ENVCFG_CBIE) : v;
+    return (v & ENVCFG_CBIE) == 2ULL << ENVCFG_CBIE_SHIFT ? v & ~ENVCFG_CBIE : v;
 }
 
 /* ---- counters ---- */
@@ -165,7 +166,9 @@ static void pmpcfg_write(struct riscv_cpu *c, unsigned first, uint64_t v)
 {
     for (unsigned k = 0; k < 8 && first + k < RISCV_PMPS; k++) {
         uint8_t *cfg = &c->pmpcfg[first + k], b = (uint8_t)(v >> (8 * k)) & 0x9f;
-        if (!(*cfg & PMP_LOCK) && (b & 3) != 2) /* W without R is reserved */
+        if ((b & 3) == 2) /* W without R is reserved: becomes neither, as in Spike */
+            b &= (uint8_t)~2U;
+        if (!(*cfg & PMP_LOCK))
             *cfg = b;
     }
     riscv_tlb_flush_all(c);
@@ -324,10 +327,10 @@ static bool write_machine(struct riscv_cpu *c, unsigned csr, uint64_t v)
         c->mie = v & (MIP_S | MIP_M);
         c->leave = true;
         return true;
-    case CSR_MTVEC: c->mtvec = tvec_legal(v, c->mtvec); return true;
+    case CSR_MTVEC: c->mtvec = tvec_legal(v); return true;
     case CSR_MCOUNTEREN: c->mcounteren = v & RISCV_COUNTEREN_BITS; return true;
     case CSR_MENVCFG:
-        c->menvcfg = envcfg_legal(v, c->menvcfg) & riscv_menvcfg_bits(c);
+        c->menvcfg = envcfg_legal(v) & riscv_menvcfg_bits(c);
         riscv_tlb_flush_paged(c);
         riscv_stimer_update(c);
         return true;
@@ -353,11 +356,10 @@ bool riscv_csr_write(struct riscv_cpu *c, unsigned csr, uint64_t v)
     case CSR_FCSR: fcsr_write(c, (uint8_t)(v >> 5), (uint8_t)v); return true;
     case CSR_SSTATUS: status_write(c, v, SSTATUS_WRITE); return true;
     case CSR_SIE: sie_write(c, v); return true;
-    case CSR_STVEC: c->stvec = tvec_legal(v, c->stvec); return true;
+    case CSR_STVEC: c->stvec = tvec_legal(v); return true;
     case CSR_SCOUNTEREN: c->scounteren = v & RISCV_COUNTEREN_BITS; return true;
     case CSR_SENVCFG:
-        c->senvcfg = envcfg_legal(v, c->senvcfg) & riscv_menvcfg_bits(c)
-                     & (ENVCFG_FIOM | ENVCFG_CBIE | ENVCFG_CBCFE | ENVCFG_CBZE);
+        c->senvcfg = envcfg_legal(v) & riscv_menvcfg_bits(c) & (ENVCFG_FIOM | ENVCFG_CBIE | ENVCFG_CBCFE | ENVCFG_CBZE);
         return true;
     case CSR_SSCRATCH: c->sscratch = v; return true;
     case CSR_SEPC: c->sepc = v & ~1ULL; return true;

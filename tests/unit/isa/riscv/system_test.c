@@ -148,6 +148,16 @@ static void csrs_take_legal_values_only(void **state)
     assert_true(riscv_csr_write(m.c, 0x180, 0));
     assert_true(riscv_csr_write(m.c, 0x300, 2ULL << MSTATUS_MPP_SHIFT));
     assert_int_equal(m.c->mstatus & MSTATUS_MPP, 0);
+    assert_true(riscv_csr_write(m.c, 0x305, RV_RAM + 7)); /* reserved modes lose their bit */
+    assert_int_equal(m.c->mtvec, RV_RAM + 5);
+    assert_true(riscv_csr_write(m.c, 0x105, RV_RAM + 6));
+    assert_int_equal(m.c->stvec, RV_RAM + 4);
+    assert_true(riscv_csr_write(m.c, 0x30a, 0xf0));
+    assert_true(riscv_csr_write(m.c, 0x30a, 0xe0)); /* CBIE 2 */
+    assert_int_equal(m.c->menvcfg, 0xc0);
+    assert_true(riscv_csr_write(m.c, 0x3a0, 0x7f1e1d1b1a190602)); /* W without R, reserved bits */
+    assert_true(riscv_csr_read(m.c, 0x3a0, &v));
+    assert_int_equal(v, 0x1f1c1d1b18190400);
     assert_true(riscv_csr_write(m.c, 0x341, 3));
     assert_int_equal(m.c->mepc, 2);
     assert_true(riscv_csr_write(m.c, 0x303, ~0ULL));
