@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Random instructions, CSR accesses, page tables and PMP regions on a bare hart, compared with Spike.
+"""Random instructions, CSR accesses, traps, page tables and PMP regions on a bare hart, compared with Spike.
 
-usage: riscv_stream.py SPIKE [--cc CLANG] [--seed N] [--programs N] [--kinds insn,csr,page,pmp] [--engine interp|bt]... [--runner RISCV_HTIF]
+usage: riscv_stream.py SPIKE [--cc CLANG] [--seed N] [--programs N] [--kinds insn,csr,page,pmp,trap] [--engine interp|bt]... [--runner RISCV_HTIF]
 
 A program is some hundred slots. Each loads all registers, sets some CSRs, does one thing that may trap, in M-, S- or U-mode, and writes down the
 trap, all registers and what it was about (the CSR read again, the page-table entries, the data); Spike and riscv_htif must write the same. What is
@@ -38,6 +38,8 @@ OPEN_BITS = {
 }
 PAGE_ACCESSES = ['ld x5, 0(x8)', 'lw x5, 0(x8)', 'flw f1, 0(x8)', 'sd x9, 0(x8)', 'sb x9, 0(x8)', 'fsd f1, 0(x8)', 'amoadd.d x5, x9, (x8)',
                  'amocas.d x12, x14, (x8)', 'lr.d x5, (x8)', 'sc.d x5, x9, (x8)', 'cbo.zero (x8)', 'cbo.clean (x8)', 'prefetch.w 0(x8)', 'fetch', 'fetch']
+TRAPS = ['ecall', 'ecall', 'ebreak', 'c.ebreak', '.4byte 0xffffffff', '.2byte 0', 'lw x5, 0(x8)', 'sw x5, 0(x8)', 'jr x8', 'amoadd.w x5, x5, (x8)',
+         'csrr x5, mstatus', 'csrr x5, satp', 'csrr x5, sstatus', 'sret', 'sret', 'mret', 'wfi', 'sfence.vma', 'sfence.vma x5, x6', 'fence.i', 'nop', 'nop']
 JUMPS = ('c.j', 'c.jr', 'c.jalr', 'c.beqz', 'c.bnez', 'c.ebreak')
 ATOMIC = ('amo', 'sc.', 'lr.')
 CSRS = [1, 2, 3, 0x100, 0x104, 0x105, 0x106, 0x10a, 0x140, 0x141, 0x142, 0x143, 0x144, 0x14d, 0x180, 0x300, 0x302, 0x303, 0x304, 0x305, 0x306, 0x30a,
@@ -171,6 +173,24 @@ class Program:
         self.end(k, 'ecall' if mode != 3 else [f'la x26, more{k}', 'csrr x5, mscratch', 'la x6, save', 'csrw mscratch, x6', 'la x7, handler',
                                                'csrrw x6, mtvec, x7', again, f'more{k}:', *(f'sd x{n}, {8 * (EXTRA + n - 5)}(x27)' for n in (5, 6, 8))])
 
+    def slot_trap(self, k):
+        """A trap or an interrupt, delegated or not, or a return."""
+        rnd = self.rnd
+        mode = rnd.choice([0, 0, 1, 1, 1, 3])
+        what = rnd.choice(TRAPS)
+        pending, enabled = rnd.choice([(0, 0), (0, 0), (rnd.getrandbits(10) & 0x222, rnd.getrandbits(12) & 0xb2a)])
+        csrs = [(0x302, rnd.getrandbits(16) & ~(1 << 9)), (0x303, rnd.getrandbits(10) & 0x222), (0x30a, 0), (0x344, pending), (0x304, enabled)]
+        status = rnd.getrandbits(64) & 0x7401a2 | mode << 11  # TSR, TW, TVM, SUM, SPP, MPIE, SPIE, SIE
+        if what == 'wfi' and (mode == 3 or mode == 1 and not status >> 21 & 1):
+            what = 'ecall'  # it would wait for ever
+        vectored = rnd.getrandbits(2)
+        self.begin(k, f'{what} in mode {mode}, status {status:#x}, vectored {vectored}, ' + ' '.join(f'{c:#x}={v:#x}' for c, v in csrs), csrs)
+        for csr, label in [('mtvec', f'vectors + {vectored & 1}'), ('stvec', f's_vectors + {vectored >> 1}'), ('sscratch', 'save + 32'), ('sepc', f'ret{k}'),
+                           ('mepc', f'in{k}')]:
+            self.put(f'la x31, {label}', f'csrw {csr}, x31')
+        self.put(f'li x31, {status:#x}', 'csrs mstatus, x31', 'li x8, 0x40000004', 'mret', f'in{k}:', what, f'ret{k}:', 'ecall')
+        self.end(k)
+
     def pte(self, level, leaf):
         """Flags and upper bits of an entry."""
         rnd = self.rnd
@@ -278,9 +298,14 @@ def routines():
         # it goes on in M-mode at x26; ECALL is the way there
         '.p2align 6', 'handler: csrrw x31, mscratch, x31', 'sd x30, 0(x31)', 'csrr x30, mcause', 'addi x30, x30, -8', 'sltiu x30, x30, 2', 'bnez x30, 1f',
         *(f'csrr x30, {csr}\nsd x30, {8 * n}(x27)' for n, csr in enumerate(['mcause', 'mepc', 'mtval', 'mstatus'])),
-        'ld x30, 32(x27)', 'addi x30, x30, 1', 'sd x30, 32(x27)',
+        'ld x30, 32(x27)', 'addi x30, x30, 1', 'sd x30, 32(x27)', 'csrw mie, x0',
         '1: csrw mepc, x26', 'li x30, 0x20000', 'csrc mstatus, x30', 'li x30, 0x1800', 'csrs mstatus, x30', 'ld x30, 0(x31)',
         'csrrw x31, mscratch, x31', 'mret',
+        # S-mode's: writes down and calls the other
+        's_handler: csrrw x31, sscratch, x31', 'sd x30, 0(x31)',
+        *(f'csrr x30, {csr}\nsd x30, {8 * (EXTRA + n)}(x27)' for n, csr in enumerate(['scause', 'sepc', 'stval', 'sstatus'])),
+        f'ld x30, {8 * (EXTRA + 4)}(x27)', 'addi x30, x30, 1', f'sd x30, {8 * (EXTRA + 4)}(x27)', 'ld x30, 0(x31)', 'csrrw x31, sscratch, x31', 'ecall',
+        '.option norvc', '.p2align 6', 'vectors:', *['j handler'] * 16, '.p2align 6', 's_vectors:', *['j s_handler'] * 16,
         '.section .tohost, "aw"', '.balign 64', '.globl tohost', 'tohost: .dword 0', '.balign 64', '.globl fromhost', 'fromhost: .dword 0', '.data']
 
 
@@ -328,7 +353,7 @@ def arguments():
     p.add_argument('--cc', default='clang')
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--programs', type=int, default=10)
-    p.add_argument('--kinds', default='insn,csr,page,pmp')
+    p.add_argument('--kinds', default='insn,csr,page,pmp,trap')
     p.add_argument('--engine', action='append', choices=['interp', 'bt'])
     p.add_argument('--runner', default=ROOT / 'build/release/tests/conformance/riscv_htif')
     return p.parse_args()
