@@ -99,7 +99,7 @@ static void status_write(struct riscv_cpu *c, uint64_t v, uint64_t mask)
     riscv_mode_update(c);
 }
 
-static bool satp_mode_there(const struct riscv_cpu *c, uint64_t mode)
+bool riscv_has_satp_mode(const struct riscv_cpu *c, uint64_t mode)
 {
     unsigned bits = riscv_profile_va_bits(c->profile);
     return mode == 0 || mode == SATP_SV39 || (mode == SATP_SV48 && bits >= 48) || (mode == SATP_SV57 && bits >= 57);
@@ -108,7 +108,7 @@ static bool satp_mode_there(const struct riscv_cpu *c, uint64_t mode)
 static void satp_write(struct riscv_cpu *c, uint64_t v)
 {
     uint64_t mode = v >> SATP_MODE_SHIFT;
-    if (!satp_mode_there(c, mode))
+    if (!riscv_has_satp_mode(c, mode))
         return; /* an unknown mode: the whole write has no effect */
     c->satp = mode << SATP_MODE_SHIFT | (v & (SATP_ASID | SATP_PPN));
     riscv_tlb_follow(c);

@@ -380,6 +380,31 @@ static void saved_state_is_the_whole_hart(void **state)
     bare_riscv_done(&other);
 }
 
+static void paging_modes_load_where_the_model_has_them(void **state)
+{
+    static const struct riscv_profile narrow = { .has[RISCV_EXT_SV48] = true };
+    static const uint64_t modes[] = { 0, 8, 9, 10, 11, 1 };
+    struct riscv_config config = { .profile = &narrow };
+    struct bare_riscv wide, other;
+    struct error err;
+    (void)state;
+    assert_int_equal(bare_riscv_init(&wide, NULL, &err), 0);
+    assert_int_equal(bare_riscv_init(&other, &config, &err), 0);
+    for (unsigned k = 0; k < 6; k++) {
+        struct state_buf buf = { 0 };
+        m.c->satp = modes[k] << 60 | 7;
+        m.c->menvcfg = 0;
+        assert_int_equal(state_save(&riscv_state_desc, m.c, &buf), 0);
+        assert_int_equal(state_load(&riscv_state_desc, wide.c, &buf, &err) == 0, k < 4);
+        buf.pos = 0;
+        assert_int_equal(state_load(&riscv_state_desc, other.c, &buf, &err) == 0, k < 3);
+        state_buf_done(&buf);
+    }
+    m.c->satp = 0;
+    bare_riscv_done(&wide);
+    bare_riscv_done(&other);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -400,6 +425,7 @@ int main(void)
         T(floating_point_needs_fs_and_a_rounding_mode),
         T(narrow_values_are_boxed),
         T(saved_state_is_the_whole_hart),
+        T(paging_modes_load_where_the_model_has_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
