@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MODEL = '''
 #define Vmode 0xff
 #define RVMODEL_BOOT
@@ -61,7 +62,7 @@ def arguments():
     p.add_argument('--cc', default='clang')
     p.add_argument('--engine', action='append', choices=['interp', 'bt'])
     p.add_argument('--cpu', default='rv64')
-    p.add_argument('--runner', default='build/release/tests/conformance/riscv_htif')
+    p.add_argument('--runner', default=ROOT / 'build/release/tests/conformance/riscv_htif')
     p.add_argument('--work', type=pathlib.Path)
     a = p.parse_intermixed_args()
     a.engine = a.engine or ['interp', 'bt']
@@ -181,6 +182,9 @@ def test(source, args, hart, counts):
 def main():
     args = arguments()
     hart = Hart(args)
+    sources = [s for s in sorted(args.suite.glob('rv[36][24]i_m/**/*.S')) if not args.parts or any(p in str(s) for p in args.parts)]
+    if not sources:
+        sys.exit(f'riscv_arch: {args.suite}: no such tests there (it is to be the folder riscv-test-suite)')
     with tempfile.TemporaryDirectory() as temporary:
         args.work = args.work or pathlib.Path(temporary)
         env = args.work / 'env'
@@ -190,7 +194,6 @@ def main():
         (env / 'model_test.h').write_text(MODEL)
         (args.work / 'link.ld').write_text(LINK)
         counts = dict.fromkeys(['same', 'different', 'not built', 'no reference', 'others'], 0)
-        sources = [s for s in sorted(args.suite.glob('rv[36][24]i_m/**/*.S')) if not args.parts or any(p in str(s) for p in args.parts)]
         for source in sources:
             test(source, args, hart, counts)
     print(', '.join(f'{n} {what}' for what, n in counts.items()) + f' (not for this hart: {hart.spec})')
