@@ -283,8 +283,8 @@ class Program:
 def routines():
     """What all programs have: loading (x31: from where) and storing (x27: where to) registers, the state between slots, the handler."""
     x = [n for n in range(2, 31) if n not in (26, 27)]
-    state = [(0x300, STATUS), (0x302, 0), (0x303, 0), (0x304, 0), (0x344, 0), (0x306, 7), (0x106, 7), (0x320, 0), (0x180, 0), (0x30a, 1 << 63 | MENV),
-             (0x14d, (1 << 64) - 1), (0x10a, MENV), (0x3a0, 0), (0x3bf, (1 << 54) - 1), (0x3a2, 0x1f << 56)]
+    state = [(0x300, STATUS), (0x302, 0), (0x303, 0), (0x304, 0), (0x344, 0), (0x306, 7), (0x106, 7), (0x320, 0), (0x180, 0), (0x342, 0),
+             (0x30a, 1 << 63 | MENV), (0x14d, (1 << 64) - 1), (0x10a, MENV), (0x3a0, 0), (0x3bf, (1 << 54) - 1), (0x3a2, 0x1f << 56)]
     return [
         'la x5, tohost', 'li x6, 1', 'sd x6, 0(x5)', 'spin: j spin',
         # x25: no bit that would lock a PMP region
