@@ -116,7 +116,7 @@ static void add_extensions(struct tree *t, const struct riscv_profile *profile)
     for (unsigned k = 0; k < RISCV_EXT_NR; k++) {
         const char *name = riscv_ext_name((enum riscv_ext)k);
         const size_t len = strlen(name) + 1;
-        if (!profile->has[k])
+        if (!profile->has[k] || !riscv_ext_in_isa((enum riscv_ext)k))
             continue;
         assert(len <= sizeof(list) - at);
         memcpy(list + at, name, len);
@@ -127,7 +127,7 @@ static void add_extensions(struct tree *t, const struct riscv_profile *profile)
 
 static void add_hart(struct tree *t, const struct riscv_profile *profile, unsigned i)
 {
-    char isa[ISA_TEXT_MAX];
+    char isa[ISA_TEXT_MAX], mmu[16];
     const size_t len = riscv_profile_isa(profile, isa, sizeof(isa));
     assert(len < sizeof(isa));
     begin(t, "cpu@%x", i);
@@ -139,7 +139,8 @@ static void add_hart(struct tree *t, const struct riscv_profile *profile, unsign
     text(t, "riscv,isa", isa);
     text(t, "riscv,isa-base", "rv64i");
     add_extensions(t, profile);
-    text(t, "mmu-type", "riscv,sv48");
+    (void)snprintf(mmu, sizeof(mmu), "riscv,sv%u", riscv_profile_va_bits(profile));
+    text(t, "mmu-type", mmu);
     if (profile->has[RISCV_EXT_ZICBOM])
         number(t, "riscv,cbom-block-size", RISCV_CBO_BLOCK);
     if (profile->has[RISCV_EXT_ZICBOP])

@@ -2,18 +2,23 @@
 /*
  * Runs bare riscv64 ELF programs that report by HTIF's tohost word, as riscv-tests do: "pass", or the number of the failed test.
  *
- * usage: riscv_htif [--bt|--both] ELF ...     one line a program; exit status 1 when one fails
+ * usage: riscv_htif [--cpu MODEL] [--bt|--both] [--signature FILE] ELF ...     one line a program; exit status 1 when one fails
+ *        riscv_htif [--cpu MODEL] --isa                                         the hart's ISA string
  *   --bt: engine bt, which translates all; --both: compares the states that it and interp come to
+ *   --signature: what the one ELF leaves between its symbols begin_signature and end_signature goes to FILE, four bytes a line in
+ *     hexadecimal, as riscv-arch-test has it
  *
  * The machine is a hart in M-mode with 16 MiB at 0x80000000 and nothing else. A program that says nothing within 50 million
  * instructions has failed. Not part of `make test`: the programs come from elsewhere (docs/riscv.md says how to get them).
  */
 #include <elf.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/bt/bt.h"
 #include "engine/bt/bt_riscv.h"
+#include "isa/riscv/profile.h"
 #include "isa/riscv/trap.h"
 #include "support/bare_riscv.h"
 
@@ -23,6 +28,12 @@ struct program {
     uint8_t *data;
     size_t len;
     uint64_t entry, tohost;
+};
+
+struct options {
+    bool bt, both, isa;
+    struct riscv_profile profile;
+    const char *signature; /* borrowed (argv); NULL: none */
 };
 
 static int read_file(const char *path, struct program *p)
@@ -101,12 +112,13 @@ static void step(struct bare_riscv *a)
 }
 
 /* Both engines, the interpreter after each turn of the other: false, and said where, when their states differ. */
-static bool in_step(const char *path)
+static bool in_step(const char *path, const struct options *o)
 {
     struct program p = { 0 };
     struct bare_riscv a, b;
     struct error err = { 0 };
-    bool same = bare_riscv_init_with(&b, &bt_engine_ops, NULL, &err) == 0 && bare_riscv_init(&a, NULL, &err) == 0
+    const struct riscv_config config = { .profile = &o->profile };
+    bool same = bare_riscv_init_with(&b, &bt_engine_ops, &config, &err) == 0 && bare_riscv_init(&a, &config, &err) == 0
                 && read_file(path, &p) == 0 && load(&a, &p) == 0 && load(&b, &p) == 0;
     bt_riscv_set_eager(b.vcpu->engine_cpu);
     a.c->pc = b.c->pc = p.entry;
@@ -136,18 +148,36 @@ static bool in_step(const char *path)
     return same;
 }
 
-static bool run_program(const char *path, bool bt)
+/* 0, or -1 after a message. */
+static int write_signature(struct bare_riscv *b, const struct program *p, const char *path)
 {
+    uint64_t at = find_symbol(p, "begin_signature"), end = find_symbol(p, "end_signature");
+    FILE *f = fopen(path, "w");
+    for (; f && at < end; at += 4)
+        (void)fprintf(f, "%08x\n", (unsigned)rv_peek(b, at, 4));
+    if (!f || ferror(f) | fclose(f)) {
+        (void)fprintf(stderr, "riscv_htif: %s: cannot be written\n", path);
+        return -1;
+    }
+    return 0;
+}
+
+static bool run_program(const char *path, const struct options *o)
+{
+    bool bt = o->bt;
     struct program p = { 0 };
     struct bare_riscv b;
     struct error err = { 0 };
     uint64_t end = 0;
-    bool loaded = bare_riscv_init_with(&b, bt ? &bt_engine_ops : &interp_engine_ops, NULL, &err) == 0 && read_file(path, &p) == 0
-                  && load(&b, &p) == 0;
+    const struct riscv_config config = { .profile = &o->profile };
+    bool loaded = bare_riscv_init_with(&b, bt ? &bt_engine_ops : &interp_engine_ops, &config, &err) == 0
+                  && read_file(path, &p) == 0 && load(&b, &p) == 0;
     if (loaded && bt)
         bt_riscv_set_eager(b.vcpu->engine_cpu);
     if (loaded)
         end = run(&b, &p);
+    if (end == 1 && o->signature && write_signature(&b, &p, o->signature) < 0)
+        end = 0;
     if (end == 1)
         (void)printf("pass %s\n", path);
     else if (!loaded)
@@ -162,13 +192,49 @@ static bool run_program(const char *path, bool bt)
     return end == 1;
 }
 
+/* The index of the first program, or -1. */
+static int parse(int argc, char **argv, struct options *o, struct error *err)
+{
+    int k = 1, r = 0;
+    for (; r == 0 && k < argc && strncmp(argv[k], "--", 2) == 0; k++) {
+        bool more = k + 1 < argc;
+        if (strcmp(argv[k], "--bt") == 0)
+            o->bt = true;
+        else if (strcmp(argv[k], "--both") == 0)
+            o->both = true;
+        else if (strcmp(argv[k], "--isa") == 0)
+            o->isa = true;
+        else if (strcmp(argv[k], "--signature") == 0 && more)
+            o->signature = argv[++k];
+        else if (strcmp(argv[k], "--cpu") == 0 && more)
+            r = riscv_profile_make(argv[++k], &o->profile, err);
+        else
+            r = error_set(err, -EINVAL, "what is '%s'?", argv[k]);
+    }
+    if (r == 0 && (k == argc) != o->isa)
+        r = error_set(err, -EINVAL, o->isa ? "--isa runs no program" : "no program");
+    if (r == 0 && o->signature && (o->both || argc - k > 1))
+        r = error_set(err, -EINVAL, "--signature is for one program, run once");
+    return r < 0 ? -1 : k;
+}
+
 int main(int argc, char **argv)
 {
-    bool bt = argc > 1 && strcmp(argv[1], "--bt") == 0;
-    bool both = argc > 1 && strcmp(argv[1], "--both") == 0;
-    int passed = 0, first = 1 + (bt || both);
+    struct options o = { .profile = *riscv_profile_default() };
+    struct error err = { 0 };
+    int passed = 0, first = parse(argc, argv, &o, &err);
+    if (first < 0) {
+        (void)fprintf(stderr, "riscv_htif: %s (its source says what there is)\n", err.msg);
+        return 2;
+    }
+    if (o.isa) {
+        char text[256];
+        (void)riscv_profile_isa(&o.profile, text, sizeof(text));
+        (void)puts(text);
+        return 0;
+    }
     for (int k = first; k < argc; k++)
-        passed += both ? in_step(argv[k]) : run_program(argv[k], bt);
+        passed += o.both ? in_step(argv[k], &o) : run_program(argv[k], &o);
     (void)printf("%d of %d passed\n", passed, argc - first);
     return passed == argc - first ? 0 : 1;
 }

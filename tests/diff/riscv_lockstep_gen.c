@@ -22,7 +22,8 @@ bool rl_is_pointer(unsigned reg)
 uint64_t rl_address(struct rng *r, unsigned reg, bool paged)
 {
     static const uint64_t odd[] = { 1ULL << 62, (1ULL << 62) + 0xff9, (1ULL << 62) - 8, ~0ULL,
-                                    1ULL << 38, 0xffffffc000000000,   RL_LOW,           1ULL << 63 };
+                                    1ULL << 38, 0xffffffc000000000,   RL_LOW,           1ULL << 63,
+                                    1ULL << 47, 0xffff800000000000,   1ULL << 56,       0xff00000000000000 };
     if (reg == X_MIXED)
         return (rng_percent(r, 50) || !paged ? RL_CODE : RL_CODE_S) + RL_CODE_END + 0x100 + rng_below(r, 0x100);
     if (rng_percent(r, reg == X_SP ? 1 : 4))

@@ -22,12 +22,15 @@ enum {
     RL_DATA = 0x20000,
     RL_DATA_S = 0x60000,
     RL_DATA_PAGES = 8,
-    RL_TABLES = 0x800000, /* of space n at + 0x10000 n: root, middle, low; middle, low of the global pages */
+    RL_TABLES = 0x800000, /* of space n at + 0x10000 n: root, middle, low; middle, low of the global pages; roots of Sv48, Sv57 */
     RL_LOW = 0x100000,    /* bytes of RAM shown at 0 */
     RL_POINTERS = 8,
 };
 #define RL_GLOBAL_CODE 0xffffffffc0010000ULL
 #define RL_GLOBAL_DATA 0xffffffffc0020000ULL
+/* Wider address spaces show the low addresses a second time here. */
+#define RL_MIRROR_48 (0x55ULL << 39)
+#define RL_MIRROR_57 (0xa5ULL << 48)
 
 /* What a register is good for. */
 bool rl_is_pointer(unsigned reg);

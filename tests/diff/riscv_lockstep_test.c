@@ -167,6 +167,10 @@ static void print_difference(const struct lockstep *t, const char *what, uint64_
 
 static bool is_code(uint64_t pc)
 {
+    if (pc - RL_MIRROR_48 < RL_LOW)
+        pc -= RL_MIRROR_48;
+    else if (pc - RL_MIRROR_57 < RL_LOW)
+        pc -= RL_MIRROR_57;
     return pc - RL_CODE < RL_CODE_END || pc - RL_CODE_S < RL_CODE_END || pc - RL_GLOBAL_CODE < RL_CODE_END
            || (pc & ~0xfffULL) == RL_M_HANDLER || (pc & ~0xfffULL) == RL_S_HANDLER;
 }
@@ -268,10 +272,16 @@ static void make_tables(struct lockstep *t)
         const uint64_t link[][2] = { { base, base + 0x1000 },
                                      { base + 8 * 511, base + 0x3000 },
                                      { base + 0x1000, base + 0x2000 },
-                                     { base + 0x3000, base + 0x4000 } };
+                                     { base + 0x3000, base + 0x4000 },
+                                     { base + 0x5000, base },
+                                     { base + 0x5000 + 8 * (RL_MIRROR_48 >> 39), base },
+                                     { base + 0x5000 + 8 * 511, base },
+                                     { base + 0x6000, base + 0x5000 },
+                                     { base + 0x6000 + 8 * (RL_MIRROR_57 >> 48), base + 0x5000 },
+                                     { base + 0x6000 + 8 * 511, base + 0x5000 } };
         for (unsigned m = 0; m < 2; m++) {
             struct bare_riscv *b = m ? &t->b : &t->a;
-            memset(b->vm.gmem.host + RL_TABLES + 0x10000 * s, 0, 0x5000);
+            memset(b->vm.gmem.host + RL_TABLES + 0x10000 * s, 0, 0x7000);
             for (unsigned k = 0; k < ARRAY_SIZE(link); k++)
                 rv_poke(b, link[k][0], link[k][1] >> 12 << 10 | 1, 8);
             rv_poke(b, base + 0x2000 + (RL_S_HANDLER >> 12) * 8, (RV_RAM + RL_S_HANDLER) >> 12 << 10 | 0xeb, 8);
@@ -292,13 +302,21 @@ static void write_both(struct lockstep *t, gpa_t at, const void *data, size_t le
     assert_int_equal(gmem_write(&t->b.vm.gmem, at, data, len), 0);
 }
 
+/* An address of what the address space shows there, perhaps another one. */
+static uint64_t mirrored(struct rng *r, const struct riscv_cpu *c, uint64_t va)
+{
+    if (c->satp >> 60 < 9 || va >= RL_LOW || !rng_percent(r, 30))
+        return va;
+    return va + (c->satp >> 60 == 10 && rng_percent(r, 70) ? RL_MIRROR_57 : RL_MIRROR_48);
+}
+
 static void set_registers(struct lockstep *t, struct rng *r)
 {
     struct riscv_cpu *a = t->a.c, *b = t->b.c;
     bool paged = a->satp >> 60;
     for (unsigned k = 2; k < 32; k++) {
         if (rl_is_pointer(k))
-            a->x[k] = rl_address(r, k, paged);
+            a->x[k] = mirrored(r, a, rl_address(r, k, paged));
         else if (rng_percent(r, 50))
             a->x[k] = rng_percent(r, 50) ? rng_next(r) : rng_below(r, 130);
         if (rng_percent(r, 50))
@@ -308,7 +326,7 @@ static void set_registers(struct lockstep *t, struct rng *r)
     a->f[1] = rl_float(r);
     a->x[30] = t->x_satp[0];
     a->x[31] = t->x_satp[1];
-    a->x[1] = rl_code_address(r, a->priv, paged);
+    a->x[1] = mirrored(r, a, rl_code_address(r, a->priv, paged));
     memcpy(b->x, a->x, sizeof(a->x));
     memcpy(b->f, a->f, sizeof(a->f));
 }
@@ -350,6 +368,8 @@ static void start_cpu(struct lockstep *t, struct riscv_cpu *c, struct rng r)
     c->wires = c->soft = 0;
     c->insns = 0;
     c->pc = rl_code_address(&r, c->priv, c->satp >> 60);
+    if (c->priv != RISCV_M)
+        c->pc = mirrored(&r, c, c->pc);
     riscv_state_changed(c);
     c->stimer_stale = false;
 }
@@ -372,8 +392,12 @@ static void load(struct lockstep *t, uint64_t seed)
     write_both(t, RV_RAM + RL_S_HANDLER, handler, 4 * rl_handler(false, handler));
     memcpy(t->code, t->a.vm.gmem.host + RL_M_HANDLER, sizeof(t->code));
     bool asids = rng_percent(&r, 70);
-    for (unsigned s = 0; s < 2; s++)
-        t->x_satp[s] = 8ULL << 60 | (asids ? (uint64_t)(s + 1) << 44 : 0) | (RV_RAM + RL_TABLES + 0x10000 * s) >> 12;
+    for (unsigned s = 0; s < 2; s++) {
+        static const unsigned root[] = { 0, 0x5000, 0x6000 };
+        unsigned more = rng_below(&r, 3);
+        t->x_satp[s] = (8ULL + more) << 60 | (asids ? (uint64_t)(s + 1) << 44 : 0)
+                       | (RV_RAM + RL_TABLES + 0x10000 * s + root[more]) >> 12;
+    }
     if (rng_percent(&r, 15))
         t->x_satp[1] = 0;
     make_tables(t);
@@ -405,8 +429,11 @@ static void remap(struct lockstep *t)
     leaf_in(t, space, region, n, leaf);
     uint16_t asid = (uint16_t)(t->x_satp[space] >> 44);
     bool of_page = rng_percent(&t->r, 60), of_space = region < RL_G_CODE && rng_percent(&t->r, 60);
-    riscv_tlb_fence(t->a.c, of_page ? &page : NULL, of_space ? &asid : NULL);
-    riscv_tlb_fence(t->b.c, of_page ? &page : NULL, of_space ? &asid : NULL);
+    const uint64_t pages[] = { page, page + RL_MIRROR_48, page + RL_MIRROR_57 };
+    for (unsigned k = 0; k < (of_page && region < RL_G_CODE ? 3 : 1); k++) {
+        riscv_tlb_fence(t->a.c, of_page ? &pages[k] : NULL, of_space ? &asid : NULL);
+        riscv_tlb_fence(t->b.c, of_page ? &pages[k] : NULL, of_space ? &asid : NULL);
+    }
 }
 
 /* Other code, and a remote fence. */
@@ -441,7 +468,8 @@ static void redirect(struct lockstep *t)
         return;
     static const uint8_t modes[] = { RISCV_U, RISCV_S, RISCV_M };
     unsigned to = modes[rng_below(&t->r, machine ? 3 : 2)];
-    uint64_t pc = rl_code_address(&t->r, to, paged) - 4;
+    uint64_t pc = rl_code_address(&t->r, to, paged);
+    pc = (to == RISCV_M ? pc : mirrored(&t->r, c[0], pc)) - 4;
     for (unsigned k = 0; k < 2; k++) {
         if (machine) {
             c[k]->mepc = pc;

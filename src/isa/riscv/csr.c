@@ -64,7 +64,7 @@ enum riscv_csr {
     CSR_MCONFIGPTR = 0xf15,
 };
 
-enum { COUNTER_CY = 1, COUNTER_IR = 4, SATP_MODE_SHIFT = 60, SATP_SV39 = 8, SATP_SV48 = 9 };
+enum { COUNTER_CY = 1, COUNTER_IR = 4, SATP_MODE_SHIFT = 60, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
 #define SSTATUS_WRITE (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR)
 #define SSTATUS_READ (SSTATUS_WRITE | MSTATUS_UXL | MSTATUS_SD)
 #define MSTATUS_WRITE                                                                                                            \
@@ -99,25 +99,32 @@ static void status_write(struct riscv_cpu *c, uint64_t v, uint64_t mask)
     riscv_mode_update(c);
 }
 
+bool riscv_has_satp_mode(const struct riscv_cpu *c, uint64_t mode)
+{
+    unsigned bits = riscv_profile_va_bits(c->profile);
+    return mode == 0 || mode == SATP_SV39 || (mode == SATP_SV48 && bits >= 48) || (mode == SATP_SV57 && bits >= 57);
+}
+
 static void satp_write(struct riscv_cpu *c, uint64_t v)
 {
     uint64_t mode = v >> SATP_MODE_SHIFT;
-    if (mode != 0 && mode != SATP_SV39 && mode != SATP_SV48)
+    if (!riscv_has_satp_mode(c, mode))
         return; /* an unknown mode: the whole write has no effect */
     c->satp = mode << SATP_MODE_SHIFT | (v & (SATP_ASID | SATP_PPN));
     riscv_tlb_follow(c);
     riscv_mode_update(c);
 }
 
-static uint64_t tvec_legal(uint64_t v, uint64_t old)
+/* Modes 2 and 3 are reserved: they become 0 and 1, as in Spike. */
+static uint64_t tvec_legal(uint64_t v)
 {
-    return v & 2 ? old : v;
+    return v & ~2ULL;
 }
 
-/* CBIE has no value 2. */
-static uint64_t envcfg_legal(uint64_t v, uint64_t old)
+/* CBIE has no value 2: becomes 0, as in Spike. */
+static uint64_t envcfg_legal(uint64_t v)
 {
-    return (v & ENVCFG_CBIE) == 2ULL << ENVCFG_CBIE_SHIFT ? (v & ~ENVCFG_CBIE) | (old & ENVCFG_CBIE) : v;
+    return (v & ENVCFG_CBIE) == 2ULL << ENVCFG_CBIE_SHIFT ? v & ~ENVCFG_CBIE : v;
 }
 
 /* ---- counters ---- */
@@ -159,7 +166,9 @@ static void pmpcfg_write(struct riscv_cpu *c, unsigned first, uint64_t v)
 {
     for (unsigned k = 0; k < 8 && first + k < RISCV_PMPS; k++) {
         uint8_t *cfg = &c->pmpcfg[first + k], b = (uint8_t)(v >> (8 * k)) & 0x9f;
-        if (!(*cfg & PMP_LOCK) && (b & 3) != 2) /* W without R is reserved */
+        if ((b & 3) == 2) /* W without R is reserved: becomes neither, as in Spike */
+            b &= (uint8_t)~2U;
+        if (!(*cfg & PMP_LOCK))
             *cfg = b;
     }
     riscv_tlb_flush_all(c);
@@ -318,10 +327,10 @@ static bool write_machine(struct riscv_cpu *c, unsigned csr, uint64_t v)
         c->mie = v & (MIP_S | MIP_M);
         c->leave = true;
         return true;
-    case CSR_MTVEC: c->mtvec = tvec_legal(v, c->mtvec); return true;
+    case CSR_MTVEC: c->mtvec = tvec_legal(v); return true;
     case CSR_MCOUNTEREN: c->mcounteren = v & RISCV_COUNTEREN_BITS; return true;
     case CSR_MENVCFG:
-        c->menvcfg = envcfg_legal(v, c->menvcfg) & riscv_menvcfg_bits(c);
+        c->menvcfg = envcfg_legal(v) & riscv_menvcfg_bits(c);
         riscv_tlb_flush_paged(c);
         riscv_stimer_update(c);
         return true;
@@ -347,11 +356,10 @@ bool riscv_csr_write(struct riscv_cpu *c, unsigned csr, uint64_t v)
     case CSR_FCSR: fcsr_write(c, (uint8_t)(v >> 5), (uint8_t)v); return true;
     case CSR_SSTATUS: status_write(c, v, SSTATUS_WRITE); return true;
     case CSR_SIE: sie_write(c, v); return true;
-    case CSR_STVEC: c->stvec = tvec_legal(v, c->stvec); return true;
+    case CSR_STVEC: c->stvec = tvec_legal(v); return true;
     case CSR_SCOUNTEREN: c->scounteren = v & RISCV_COUNTEREN_BITS; return true;
     case CSR_SENVCFG:
-        c->senvcfg = envcfg_legal(v, c->senvcfg) & riscv_menvcfg_bits(c)
-                     & (ENVCFG_FIOM | ENVCFG_CBIE | ENVCFG_CBCFE | ENVCFG_CBZE);
+        c->senvcfg = envcfg_legal(v) & riscv_menvcfg_bits(c) & (ENVCFG_FIOM | ENVCFG_CBIE | ENVCFG_CBCFE | ENVCFG_CBZE);
         return true;
     case CSR_SSCRATCH: c->sscratch = v; return true;
     case CSR_SEPC: c->sepc = v & ~1ULL; return true;

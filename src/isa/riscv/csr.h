@@ -16,6 +16,9 @@
 /* Bits of menvcfg that this CPU model has. */
 uint64_t riscv_menvcfg_bits(const struct riscv_cpu *c);
 
+/* Whether this CPU model has that mode of satp. */
+bool riscv_has_satp_mode(const struct riscv_cpu *c, uint64_t mode);
+
 /* false: no such CSR, or no right to it; an illegal instruction. */
 MUST_CHECK bool riscv_csr_read(struct riscv_cpu *c, unsigned csr, uint64_t *ret_value);
 /* As for reading, and read-only ones refuse. Illegal values are made legal (WARL). */

@@ -7,7 +7,7 @@
  *
  * The TLB is direct-mapped, one table a bank (who accesses); an entry answers reads, writes and fetches with a tag each. Only RAM
  * pages on which PMP has one verdict are entered, so a hit needs no other check. Whatever changes a verdict flushes.
- * Spec: volume II 3.7 (PMP), 12.3 to 12.5 (Sv39, Sv48), Svnapot, Svpbmt, Svadu
+ * Spec: volume II 3.7 (PMP), 12.3 to 12.6 (Sv39, Sv48, Sv57), Svnapot, Svpbmt, Svadu
  */
 #ifndef DOPPEL_ISA_RISCV_MMU_H
 #define DOPPEL_ISA_RISCV_MMU_H

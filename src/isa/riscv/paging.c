@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The page-table walk of Sv39 and Sv48, and PMP's verdicts.
+ * The page-table walk of Sv39, Sv48 and Sv57, and PMP's verdicts.
  *
  * Accessed and dirty bits: with menvcfg.ADUE they are set by compare-and-swap, so a page table that changes meanwhile makes the
  * walk start again; without, an access that would set one faults (Svade).
- * Spec: volume II 3.7.1, 12.3.2, 12.4
+ * Spec: volume II 3.7.1, 12.3.2, 12.4 to 12.6
  */
 #include "isa/riscv/csr.h"
 #include "isa/riscv/mmu.h"
@@ -94,6 +94,12 @@ static bool pte_allows(const struct riscv_cpu *c, uint64_t pte, enum riscv_acces
     return false;
 }
 
+/* Sv39, Sv48 and Sv57 have three, four and five. */
+static unsigned levels_of(const struct riscv_cpu *c)
+{
+    return (unsigned)(c->satp >> SATP_MODE_SHIFT) - SATP_SV39 + 3;
+}
+
 static bool in_range(gva_t va, unsigned levels)
 {
     unsigned unused = 64 - (GPAGE_SHIFT + VPN_BITS * levels);
@@ -114,11 +120,10 @@ static void fill_walk(gva_t va, uint64_t pte, unsigned level, struct riscv_walk 
 static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank,
                                   struct riscv_walk *w, bool *ret_again)
 {
-    unsigned levels = (unsigned)(c->satp >> SATP_MODE_SHIFT) - SATP_SV39 + 3;
     gpa_t table = (c->satp & SATP_PPN) << GPAGE_SHIFT;
     uint64_t global = 0;
     *ret_again = false;
-    for (unsigned level = levels; level-- > 0;) {
+    for (unsigned level = levels_of(c); level-- > 0;) {
         gpa_t at = table + 8 * (va >> (GPAGE_SHIFT + VPN_BITS * level) & ((1 << VPN_BITS) - 1));
         _Atomic uint64_t *slot = gmem_pin(c->gmem, at, 8);
         if (!slot || !riscv_pmp_allows(c, at, 8, RISCV_READ, false))
@@ -154,7 +159,7 @@ enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access acc
         *w = (struct riscv_walk){ .gpa = va, .page_size = GPAGE_SIZE, .dirty_writable = true, .lasts = true };
         return RISCV_FAULT_NONE;
     }
-    if (!in_range(va, (unsigned)(c->satp >> SATP_MODE_SHIFT) - SATP_SV39 + 3))
+    if (!in_range(va, levels_of(c)))
         return RISCV_FAULT_PAGE;
     bool again = true;
     enum riscv_fault fault = RISCV_FAULT_PAGE;

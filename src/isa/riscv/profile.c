@@ -33,6 +33,7 @@ static const struct riscv_profile PROFILE_GC = { .has = {
                                                      [RISCV_EXT_ZIFENCEI] = true,
                                                      [RISCV_EXT_ZICNTR] = true,
                                                      [RISCV_EXT_SSTC] = true,
+                                                     [RISCV_EXT_SV48] = true,
                                                  } };
 
 static const struct model {
@@ -64,14 +65,24 @@ const char *riscv_ext_name(enum riscv_ext ext)
     return EXT_TEXT[ext];
 }
 
+bool riscv_ext_in_isa(enum riscv_ext ext)
+{
+    return ext != RISCV_EXT_SV48 && ext != RISCV_EXT_SV57;
+}
+
 size_t riscv_profile_isa(const struct riscv_profile *profile, char *text, size_t cap)
 {
     size_t at = (size_t)snprintf(text, cap, "rv64");
     for (unsigned k = 0; k < RISCV_EXT_NR; k++)
-        if (profile->has[k])
+        if (profile->has[k] && riscv_ext_in_isa((enum riscv_ext)k))
             at += (size_t)snprintf(at < cap ? text + at : NULL, at < cap ? cap - at : 0, "%s%s", EXT_TEXT[k][1] ? "_" : "",
                                    EXT_TEXT[k]);
     return at;
+}
+
+unsigned riscv_profile_va_bits(const struct riscv_profile *profile)
+{
+    return profile->has[RISCV_EXT_SV57] ? 57 : profile->has[RISCV_EXT_SV48] ? 48 : 39;
 }
 
 uint64_t riscv_profile_misa(const struct riscv_profile *profile)

@@ -24,11 +24,16 @@ struct riscv_profile {
 
 /* All there is ("rv64"). Static. */
 const struct riscv_profile *riscv_profile_default(void);
-/* The model of that name: "rv64" or "max" (all there is), "rv64gc" (IMAFDC, Zicsr, Zifencei, Zicntr and Sstc). -EINVAL; the
+/* The model of that name: "rv64" or "max" (all there is), "rv64gc" (IMAFDC, Zicsr, Zifencei, Zicntr, Sstc and Sv48). -EINVAL; the
  * message lists what there is. */
 MUST_CHECK int riscv_profile_make(const char *name, struct riscv_profile *ret_profile, struct error *err);
 /* The extension as it is written in an ISA string: "i", "zicbom". Static. */
 const char *riscv_ext_name(enum riscv_ext ext);
+/* Whether ISA strings have it; those that they lack are told by other means (mmu-type). */
+bool riscv_ext_in_isa(enum riscv_ext ext);
+/* The widest virtual addresses: 39, 48 or 57 bits; narrower ones are offered, too. A hart with Sv57 has Sv48. Spec: volume
+ * II 12.5, 12.6 */
+unsigned riscv_profile_va_bits(const struct riscv_profile *profile);
 /* The ISA string as device trees have it: "rv64imafdc_zicbom_..."; cut to cap. Returns its whole length. */
 size_t riscv_profile_isa(const struct riscv_profile *profile, char *text, size_t cap);
 /* misa: MXL 64 and the single letters, S and U. Spec: volume II 3.1.1 */

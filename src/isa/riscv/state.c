@@ -161,12 +161,11 @@ void riscv_stimer_update(struct riscv_cpu *c)
 static int cpu_post_load(void *object, struct error *err)
 {
     struct riscv_cpu *c = object;
-    uint64_t mode = c->satp >> 60;
     if (c->priv > RISCV_M || c->priv == 2 || c->activity > RISCV_STOPPED || c->frm > 7 || c->fflags > 31 || c->x[0])
         return error_set(err, -EINVAL, "mode %u, activity %u, frm %u, fflags %u: no such state", c->priv, c->activity, c->frm,
                          c->fflags);
-    if (mode != 0 && mode != 8 && mode != 9)
-        return error_set(err, -EINVAL, "satp %#" PRIx64 " has an unknown mode", c->satp);
+    if (!riscv_has_satp_mode(c, c->satp >> 60))
+        return error_set(err, -EINVAL, "satp %#" PRIx64 " has a mode that this CPU model lacks", c->satp);
     if ((c->pc | c->mepc | c->sepc) & 1)
         return error_set(err, -EINVAL, "pc, mepc or sepc is odd");
     if ((c->mstatus & MSTATUS_MPP) == 2ULL << MSTATUS_MPP_SHIFT || (c->menvcfg & ~riscv_menvcfg_bits(c)))

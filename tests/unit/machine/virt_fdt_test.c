@@ -174,14 +174,16 @@ static void harts_say_what_they_can(void **state)
     assert_int_equal(cell("/cpus", "timebase-frequency"), 10000000);
     assert_int_equal(cell("/cpus/cpu@2", "reg"), 2);
     assert_true(fdt_path_offset(tree, "/cpus/cpu@3") < 0);
-    expect_text("/cpus/cpu@0", "mmu-type", "riscv,sv48");
+    expect_text("/cpus/cpu@0", "mmu-type", "riscv,sv57");
     expect_text("/cpus/cpu@0", "riscv,isa-base", "rv64i");
     assert_non_null(strstr(property("/cpus/cpu@0", "riscv,isa", -1), "rv64imafdc_zicbom_"));
     assert_int_equal(cell("/cpus/cpu@0", "riscv,cboz-block-size"), 64);
     assert_true(fdt_stringlist_contains(property("/cpus/cpu@0", "riscv,isa-extensions", -1), 200, "svpbmt"));
+    assert_null(strstr(property("/cpus/cpu@0", "riscv,isa", -1), "sv57"));
     assert_int_equal(riscv_profile_make("rv64gc", &gc, &err), 0);
     args.profile = &gc;
     build(&args);
+    expect_text("/cpus/cpu@1", "mmu-type", "riscv,sv48");
     expect_text("/cpus/cpu@1", "riscv,isa", "rv64imafdc_zicntr_zicsr_zifencei_sstc");
     assert_int_equal(fdt_stringlist_count(tree, node("/cpus/cpu@1"), "riscv,isa-extensions"), 10);
     assert_int_equal(fdt_stringlist_search(tree, node("/cpus/cpu@1"), "riscv,isa-extensions", "sstc"), 9);

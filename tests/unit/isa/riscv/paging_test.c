@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Laws of a RISC-V hart's memory: Sv39, Sv48, rights, accessed and dirty bits, large pages, misaligned accesses, PMP.
+ * Laws of a RISC-V hart's memory: Sv39, Sv48, Sv57, rights, accessed and dirty bits, large pages, misaligned accesses, PMP.
  */
 #include "unit/isa/riscv/hart.h"
 
@@ -138,6 +138,61 @@ static void sv48_has_one_level_more(void **state)
     assert_int_equal(m.c->x[A0], 0x77);
 }
 
+static void sv57_has_two_levels_more(void **state)
+{
+    (void)state;
+    const gpa_t root57 = RV_RAM + TABLES + 0x4000, root48 = RV_RAM + TABLES + 0x3000;
+    map(PTE_V | PTE_R | PTE_AD);
+    rv_poke(&m, root57 + 8 * 0xa5, root48 >> 12 << 10 | PTE_V, 8);
+    rv_poke(&m, root57 + 8 * 0x1fe, root48 >> 12 << 10 | PTE_V, 8);
+    rv_poke(&m, root57, root48 >> 12 << 10 | PTE_V, 8);
+    rv_poke(&m, root48 + 8 * 3, (RV_RAM + TABLES) >> 12 << 10 | PTE_V, 8);
+    rv_poke(&m, root48, (RV_RAM + TABLES) >> 12 << 10 | PTE_V, 8);
+    rv_poke(&m, RV_RAM + DATA, 0x77, 8);
+    assert_true(riscv_csr_write(m.c, 0x180, 10ULL << 60 | root57 >> 12));
+    const gva_t low = 0xa5ULL << 48 | 3ULL << 39 | MAPPED, high = 0xfffeULL << 48 | 3ULL << 39 | MAPPED;
+    const gva_t good[] = { low, high, MAPPED };
+    for (unsigned k = 0; k < 3; k++) {
+        again();
+        m.c->x[A0] = 0;
+        m.c->x[A1] = good[k];
+        step(load(3));
+        assert_int_equal(m.c->x[A0], 0x77);
+    }
+    const gva_t bad[] = { low | 1ULL << 56, low | 1ULL << 57, low | 1ULL << 63, high & ~(1ULL << 56), high & ~(1ULL << 63) };
+    for (unsigned k = 0; k < 5; k++) { /* bits 63 to 56 differ */
+        again();
+        m.c->x[A1] = bad[k];
+        step(load(3));
+        assert_true(trapped(RISCV_LOAD_PAGE_FAULT, bad[k]));
+    }
+}
+
+static void a_page_of_each_size_of_sv57_is_aligned(void **state)
+{
+    (void)state;
+    const uint64_t bits = PTE_V | PTE_R | PTE_AD;
+    rv_poke(&m, RV_RAM + DATA, 0x77, 8);
+    for (unsigned level = 1; level <= 4; level++) { /* 2 MiB to 256 TiB, from 0 */
+        const gva_t va = RV_RAM + DATA;
+        const unsigned shift = 12 + 9 * level, index = va >> shift & 511;
+        for (unsigned above = 4; above > level; above--)
+            pte(above, va >> (12 + 9 * above) & 511, RV_RAM + TABLES + 0x1000 * (above - 1), PTE_V);
+        const gpa_t leaf = va >> shift << shift;
+        pte(level, index, leaf, bits | PTE_X);
+        m.c->satp = 10ULL << 60 | (RV_RAM + TABLES + 0x4000) >> 12;
+        enter(RISCV_S);
+        m.c->x[A0] = 0;
+        m.c->x[A1] = va;
+        step_at(RV_RAM + CODE, RV_RAM + CODE, load(3));
+        assert_int_equal(m.c->x[A0], 0x77);
+        pte(level, index, leaf + 0x1000, bits | PTE_X);
+        again();
+        step_at(RV_RAM + CODE, RV_RAM + CODE, load(3));
+        assert_true(trapped(RISCV_FETCH_PAGE_FAULT, RV_RAM + CODE));
+    }
+}
+
 static void a_misaligned_access_crosses_pages_or_faults_whole(void **state)
 {
     (void)state;
@@ -218,6 +273,8 @@ int main(void)
         T(reserved_entries_fault),
         T(napot_and_large_pages_translate),
         T(sv48_has_one_level_more),
+        T(sv57_has_two_levels_more),
+        T(a_page_of_each_size_of_sv57_is_aligned),
         T(a_misaligned_access_crosses_pages_or_faults_whole),
         T(mprv_makes_m_mode_access_as_mpp),
         T(pmp_guards_s_mode_and_when_locked_m_mode),

@@ -2,6 +2,7 @@
 /*
  * Laws of a RISC-V hart: traps, delegation, CSRs, atomics, code that changes, floating point's switches, and saved state.
  */
+#include "isa/riscv/profile.h"
 #include "unit/isa/riscv/hart.h"
 
 /* ---- traps ---- */
@@ -127,8 +128,36 @@ static void csrs_take_legal_values_only(void **state)
     uint64_t v;
     assert_true(riscv_csr_write(m.c, 0x180, 5ULL << 60 | 7)); /* no such mode: no effect */
     assert_int_equal(m.c->satp, 0);
+    static const struct riscv_profile narrow = { .has[RISCV_EXT_SV48] = true }, narrowest = { 0 };
+    const struct riscv_profile *const all = m.c->profile;
+    m.c->profile = &narrow;
+    assert_true(riscv_csr_write(m.c, 0x180, 10ULL << 60 | 7)); /* Sv57 */
+    assert_int_equal(m.c->satp, 0);
+    assert_true(riscv_csr_write(m.c, 0x180, 9ULL << 60 | 7));
+    assert_int_equal(m.c->satp, 9ULL << 60 | 7);
+    m.c->profile = &narrowest;
+    assert_true(riscv_csr_write(m.c, 0x180, 9ULL << 60 | 8));
+    assert_int_equal(m.c->satp, 9ULL << 60 | 7);
+    assert_true(riscv_csr_write(m.c, 0x180, 8ULL << 60 | 7));
+    assert_int_equal(m.c->satp, 8ULL << 60 | 7);
+    m.c->profile = all;
+    assert_true(riscv_csr_write(m.c, 0x180, 10ULL << 60 | 7));
+    assert_int_equal(m.c->satp, 10ULL << 60 | 7);
+    assert_true(riscv_csr_write(m.c, 0x180, 11ULL << 60 | 8)); /* reserved for Sv64 */
+    assert_int_equal(m.c->satp, 10ULL << 60 | 7);
+    assert_true(riscv_csr_write(m.c, 0x180, 0));
     assert_true(riscv_csr_write(m.c, 0x300, 2ULL << MSTATUS_MPP_SHIFT));
     assert_int_equal(m.c->mstatus & MSTATUS_MPP, 0);
+    assert_true(riscv_csr_write(m.c, 0x305, RV_RAM + 7)); /* reserved modes lose their bit */
+    assert_int_equal(m.c->mtvec, RV_RAM + 5);
+    assert_true(riscv_csr_write(m.c, 0x105, RV_RAM + 6));
+    assert_int_equal(m.c->stvec, RV_RAM + 4);
+    assert_true(riscv_csr_write(m.c, 0x30a, 0xf0));
+    assert_true(riscv_csr_write(m.c, 0x30a, 0xe0)); /* CBIE 2 */
+    assert_int_equal(m.c->menvcfg, 0xc0);
+    assert_true(riscv_csr_write(m.c, 0x3a0, 0x7f1e1d1b1a190602)); /* W without R, reserved bits */
+    assert_true(riscv_csr_read(m.c, 0x3a0, &v));
+    assert_int_equal(v, 0x1f1c1d1b18190400);
     assert_true(riscv_csr_write(m.c, 0x341, 3));
     assert_int_equal(m.c->mepc, 2);
     assert_true(riscv_csr_write(m.c, 0x303, ~0ULL));
@@ -351,6 +380,31 @@ static void saved_state_is_the_whole_hart(void **state)
     bare_riscv_done(&other);
 }
 
+static void paging_modes_load_where_the_model_has_them(void **state)
+{
+    static const struct riscv_profile narrow = { .has[RISCV_EXT_SV48] = true };
+    static const uint64_t modes[] = { 0, 8, 9, 10, 11, 1 };
+    struct riscv_config config = { .profile = &narrow };
+    struct bare_riscv wide, other;
+    struct error err;
+    (void)state;
+    assert_int_equal(bare_riscv_init(&wide, NULL, &err), 0);
+    assert_int_equal(bare_riscv_init(&other, &config, &err), 0);
+    for (unsigned k = 0; k < 6; k++) {
+        struct state_buf buf = { 0 };
+        m.c->satp = modes[k] << 60 | 7;
+        m.c->menvcfg = 0;
+        assert_int_equal(state_save(&riscv_state_desc, m.c, &buf), 0);
+        assert_int_equal(state_load(&riscv_state_desc, wide.c, &buf, &err) == 0, k < 4);
+        buf.pos = 0;
+        assert_int_equal(state_load(&riscv_state_desc, other.c, &buf, &err) == 0, k < 3);
+        state_buf_done(&buf);
+    }
+    m.c->satp = 0;
+    bare_riscv_done(&wide);
+    bare_riscv_done(&other);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -371,6 +425,7 @@ int main(void)
         T(floating_point_needs_fs_and_a_rounding_mode),
         T(narrow_values_are_boxed),
         T(saved_state_is_the_whole_hart),
+        T(paging_modes_load_where_the_model_has_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
