@@ -68,6 +68,11 @@ const struct riscv_profile *riscv_profile_default(void)
     return &PROFILE_RV64;
 }
 
+const struct riscv_profile *riscv_profile_max(void)
+{
+    return &PROFILE_MAX;
+}
+
 /* ---- what is asked for ---- */
 
 static void switch_ext(struct riscv_profile *p, unsigned ext, bool on)

@@ -29,6 +29,8 @@ struct riscv_profile {
 
 /* "rv64": all there is but vectors. Static. */
 const struct riscv_profile *riscv_profile_default(void);
+/* "max": with vectors, VLEN 128. Static. */
+const struct riscv_profile *riscv_profile_max(void);
 /* The model that text names: "rv64", "rv64gc" (IMAFDC, Zicsr, Zifencei, Zicntr and Sstc), "max" (all there is, VLEN 128); then,
  * behind commas, what differs: EXT=on|off (or true|false; +EXT, -EXT) and vlen=128|256|512. What an extension needs comes with
  * it, and goes with what it needs. -EINVAL; the message says what there is. */

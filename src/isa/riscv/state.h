@@ -139,10 +139,10 @@ struct riscv_cpu {
     uint8_t v[32 * RISCV_VLENB_MAX] __attribute__((aligned(64)));
 
     /* ---- derived ---- */
-    uint16_t vlenb;                      /* bytes of a vector register: 16, 32, 64 */
     uint8_t bank, fetch_bank;            /* enum riscv_bank: of data accesses and of fetches */
     bool pmp_open;                       /* PMP refuses nothing to S- and U-mode */
     bool fenced;                         /* FENCE.I, or a remote one, since an engine last looked at its code (engine bt) */
+    uint16_t vlenb;                      /* bytes of a vector register: 16, 32, 64 */
     bool leave;                          /* the run loop must look around: mode, mappings, code or interrupts may have changed */
     struct riscv_tlb *tlb;               /* owned */
     struct vcpu *vcpu;                   /* borrowed: owns us; NULL in bare tests */
