@@ -11,7 +11,18 @@
 #include "isa/riscv/csr.h"
 #include "isa/riscv/vec.h"
 
-enum { DATA_FIRST = WORLD_DATA + 0x100, STEP = 64, FILLED = 128, X_SP = 2, CSR_SHIFT = 20, RM_SHIFT = 12, RS1_SHIFT = 15 };
+enum {
+    DATA_FIRST = WORLD_DATA + 0x100,
+    STEP = 64,
+    FILLED = 128,
+    X_SP = 2,
+    CSR_SHIFT = 20,
+    RD_SHIFT = 7,
+    RM_SHIFT = 12,
+    RS1_SHIFT = 15,
+    RS2_SHIFT = 20,
+    VM_SHIFT = 25
+};
 
 /* ---- the instruction ---- */
 
@@ -20,15 +31,20 @@ static bool has_rounding(enum riscv_format f)
     return f == RISCV_FMT_F1 || f == RISCV_FMT_F3 || f == RISCV_FMT_F4 || f == RISCV_FMT_F2X || f == RISCV_FMT_X2F;
 }
 
-/* A vtype that there is, and registers that groups of up to four may begin at. Fault-only-first loads have an address of the
- * program's: they end where memory does, without a trap, but may end anywhere (docs/theory.md). */
+/* Fault-only-first loads end where memory does, without a trap, once their first element is loaded; they may end anywhere, so
+ * that is no sign of anything (docs/theory.md). They are made to begin with element 0, in a page of the program's. */
+static bool faults_first(const struct riscv_row *row, uint32_t bits)
+{
+    return row->format == RISCV_FMT_VL && (bits >> RS2_SHIFT & 31) == 16;
+}
+
+/* A vtype that there is, and registers that groups of up to four may begin at. */
 static uint32_t tame_vector(struct rng *r, const struct riscv_row *row, uint32_t bits)
 {
-    enum { RD_SHIFT = 7, RS2_SHIFT = 20 };
     if (row->format == RISCV_FMT_VSETI || row->format == RISCV_FMT_VSETII)
         return rng_percent(r, 80) ? bits & ~(0x3e4U << RS2_SHIFT & ~row->mask) : bits; /* LMUL 1 to 8, SEW 8 to 64 */
-    if (row->format == RISCV_FMT_VL && (bits >> RS2_SHIFT & 31) == 16)
-        bits |= 1U << RS1_SHIFT;
+    if (faults_first(row, bits))
+        bits |= 1U << RS1_SHIFT | 1U << VM_SHIFT;
     if (row->format >= RISCV_FMT_VL && row->format <= RISCV_FMT_VD && rng_percent(r, 60))
         bits &= ~((3U << RD_SHIFT | 3U << RS2_SHIFT | (row->format == RISCV_FMT_VV ? 3U << RS1_SHIFT : 0)) & ~row->mask);
     return bits;
@@ -190,6 +206,8 @@ static void make_program(struct rng *r, const struct riscv_insn *i, struct riscv
     make_registers(r, &s->cpu);
     make_supervisor(r, &s->cpu);
     make_vectors(r, &s->cpu);
+    if (faults_first(&riscv_rows[i->row], i->bits))
+        s->cpu.vstart = 0;
     for (unsigned n = 0; n < FILLED; n += 8) {
         uint64_t v = value(r);
         memcpy(s->program.data + (at - WORLD_DATA) + n, &v, 8);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "isa/riscv/csr.h"
 #include "isa/riscv/profile.h"
 #include "support/bare_riscv.h"
 
@@ -31,6 +32,9 @@ static inline int start_vectors(const char *model)
     if (r == 0) {
         m.c->mtvec = RV_RAM + V_HANDLER;
         m.c->mstatus |= MSTATUS_VS | MSTATUS_FS;
+        m.c->pmpcfg[15] = 0x1f; /* all of memory is open to S-mode, too */
+        m.c->pmpaddr[15] = RISCV_PMPADDR_BITS;
+        riscv_state_changed(m.c);
     }
     return r;
 }
