@@ -456,6 +456,52 @@ static void nothing_happens_to_an_empty_body(void **state)
     }
 }
 
+/* ---- saved state ---- */
+
+/* Whether the state as it is now, saved, can be loaded; it is afterwards. */
+static bool loads_again(void)
+{
+    struct state_buf buf = { 0 };
+    struct error err;
+    assert_int_equal(state_save(&riscv_state_desc, m.c, &buf), 0);
+    memset(m.c->v, 0xee, sizeof(m.c->v));
+    m.c->vl = 1;
+    int r = state_load(&riscv_state_desc, m.c, &buf, &err);
+    state_buf_done(&buf);
+    return r == 0;
+}
+
+static void vectors_are_saved_and_impossible_ones_refused(void **state)
+{
+    uint8_t before[sizeof(m.c->v)];
+    (void)state;
+    fill_registers(8, 16);
+    memcpy(before, m.c->v, sizeof(before));
+    configure(16, 1, 31);
+    m.c->vstart = 5;
+    m.c->vxrm = 3;
+    m.c->vxsat = 1;
+    assert_true(loads_again());
+    assert_memory_equal(before, m.c->v, sizeof(before));
+    assert_true(m.c->vl == 31 && m.c->vstart == 5 && m.c->vxrm == 3 && m.c->vxsat == 1 && m.c->vtype == 9);
+    m.c->vl = 33; /* VLMAX is 32 */
+    assert_false(loads_again());
+    m.c->vl = 32;
+    assert_true(loads_again());
+    m.c->vstart = VLEN;
+    assert_false(loads_again());
+    m.c->vstart = 0;
+    m.c->vtype = 4;
+    assert_false(loads_again());
+    m.c->vtype = 1ULL << 63;
+    assert_false(loads_again()); /* vl must be 0 then */
+    m.c->vl = 0;
+    assert_true(loads_again());
+    m.c->vxrm = 4;
+    assert_false(loads_again());
+    m.c->vxrm = 0;
+}
+
 /* ---- CPU models ---- */
 
 static void models_say_what_differs(void **state)
@@ -503,6 +549,7 @@ int main(void)
         cmocka_unit_test(groups_that_cannot_be_are_illegal),
         cmocka_unit_test(vill_and_vstart_are_illegal_where_they_matter),
         cmocka_unit_test(nothing_happens_to_an_empty_body),
+        cmocka_unit_test(vectors_are_saved_and_impossible_ones_refused),
         cmocka_unit_test(models_say_what_differs),
     };
     return cmocka_run_group_tests(tests, set_up_vectors, stop_vectors);
