@@ -369,7 +369,7 @@ def source(p, last, vlen):
         lines.append('small%d:' % k)
         lines += ['    .%s %s' % (['byte', '2byte', '4byte', '8byte'][k], ', '.join(map(str, small)))]
     values = [p.scalars.get(k, 0) for k in range(32)] + p.floats
-    lines += ['    .balign 64', 'values:', words_of(values), '    .balign 64', 'tohost: .dword 0', '    .globl tohost', '    .balign 64',
+    lines += ['    .balign 64', 'values:', words_of(values), '    .balign 64', 'tohost: .dword 0', '    .balign 64', 'fromhost: .dword 0', '    .globl tohost, fromhost', '    .balign 64',
               'save: .fill %d, 1, 0' % (32 * vlenb + 1024), '    .text', '    .balign 4', 'steps:']
     if not last:
         lines += ['    li s4, 0', '    ret']
