@@ -135,14 +135,27 @@ void vec_splat(void *buf, unsigned eew, uint64_t x, unsigned n);
 
 static inline uint64_t vec_get(const void *elements, unsigned eew, size_t k)
 {
-    uint64_t x = 0;
-    memcpy(&x, (const uint8_t *)elements + (k << eew), 1U << eew);
-    return x;
+    const uint8_t *at = (const uint8_t *)elements + (k << eew);
+    uint16_t h;
+    uint32_t w;
+    uint64_t d;
+    switch (eew) { /* lengths the compiler knows: a move each */
+    case 0: return *at;
+    case 1: memcpy(&h, at, sizeof(h)); return h;
+    case 2: memcpy(&w, at, sizeof(w)); return w;
+    default: memcpy(&d, at, sizeof(d)); return d;
+    }
 }
 
 static inline void vec_set(void *elements, unsigned eew, size_t k, uint64_t x)
 {
-    memcpy((uint8_t *)elements + (k << eew), &x, 1U << eew);
+    uint8_t *at = (uint8_t *)elements + (k << eew);
+    switch (eew) {
+    case 0: memcpy(at, &x, 1); break;
+    case 1: memcpy(at, &x, 2); break;
+    case 2: memcpy(at, &x, 4); break;
+    default: memcpy(at, &x, 8); break;
+    }
 }
 
 /* ---- masks ---- */
