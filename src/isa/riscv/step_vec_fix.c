@@ -160,8 +160,10 @@ static void each(struct riscv_cpu *c, const struct riscv_insn *i, struct fixed_o
     uint64_t out[VEC_GROUP_MAX / 8] = { 0 }, scalar = operand == VEC_X ? c->x[i->rs1] : (uint64_t)(int64_t)i->imm;
     unsigned a_eew = vec_a_eew(&v, form), n = vec_count(&v);
     const void *a = vec_src(&v, i->rs2, a_eew), *b = operand == VEC_V ? vec_src(&v, i->rs1, v.sew) : NULL;
+    uint8_t active[VEC_GROUP_MAX];
+    vec_bits_to_bytes(&v, 0, active);
     for (unsigned k = 0; k < n; k++) {
-        if (!vec_active(&v, v.first + k))
+        if (v.masked && !active[k])
             continue;
         uint64_t second = extended(b ? vec_get(b, v.sew, k) : scalar, v.sew, op.is_signed);
         vec_set(out, v.sew, k, op.fn(&x, extended(vec_get(a, a_eew, k), a_eew, op.is_signed), second));

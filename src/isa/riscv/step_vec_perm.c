@@ -110,33 +110,51 @@ static uint64_t pick(const struct vec *v, uint64_t from)
     return from < vec_vlmax(v) ? vec_get(vec_reg(v, v->i->rs2), v->sew, from) : 0;
 }
 
+/* out[k] = as[indices[k]], or 0 where there is none. */
+#define GATHER(name, T, I)                                                                                                       \
+    static void name(void *restrict out, const void *restrict as, const void *restrict indices, unsigned n, unsigned max)        \
+    {                                                                                                                            \
+        const I *at = indices;                                                                                                   \
+        for (unsigned k = 0; k < n; k++)                                                                                         \
+            ((T *)out)[k] = at[k] < max ? ((const T *)as)[at[k]] : 0;                                                            \
+    }
+GATHER(gather8, uint8_t, uint8_t)
+GATHER(gather16, uint16_t, uint16_t)
+GATHER(gather32, uint32_t, uint32_t)
+GATHER(gather64, uint64_t, uint64_t)
+GATHER(gather8_by16, uint8_t, uint16_t)
+GATHER(gather32_by16, uint32_t, uint16_t)
+GATHER(gather64_by16, uint64_t, uint16_t)
+
 /* By indices eew wide in vs1. */
-static void gather(struct riscv_cpu *c, const struct riscv_insn *i, const struct vec *v, unsigned eew)
+static void gather(const struct riscv_insn *i, const struct vec *v, unsigned eew, bool by16)
 {
+    static void (*const fn[2][4])(void *, const void *, const void *, unsigned, unsigned) = {
+        { gather8, gather16, gather32, gather64 },
+        { gather8_by16, gather16, gather32_by16, gather64_by16 },
+    };
     uint64_t out[VEC_GROUP_MAX / 8];
     vec_check_form(v, VEC_SAME, VEC_NONE);
     vec_check_src(v, i->rs1, eew);
     vec_check_apart(v, v->sew, i->rs2, v->sew);
     vec_check_apart(v, v->sew, i->rs1, eew);
-    for (unsigned k = 0; k < vec_count(v); k++)
-        vec_set(out, v->sew, k, pick(v, vec_get(vec_reg(v, i->rs1), eew, v->first + k)));
+    fn[by16][v->sew](out, vec_reg(v, i->rs2), vec_src(v, i->rs1, eew), vec_count(v), vec_vlmax(v));
     vec_write(v, v->sew, out);
     vec_leave(v);
-    (void)c;
 }
 
 void rv_vrgather_vv(struct riscv_cpu *c, const struct riscv_insn *i)
 {
     struct vec v;
     vec_enter(&v, c, i);
-    gather(c, i, &v, v.sew);
+    gather(i, &v, v.sew, false);
 }
 
 void rv_vrgatherei16_vv(struct riscv_cpu *c, const struct riscv_insn *i)
 {
     struct vec v;
     vec_enter(&v, c, i);
-    gather(c, i, &v, 1);
+    gather(i, &v, 1, true);
 }
 
 static void gather_one(struct riscv_cpu *c, const struct riscv_insn *i, enum vec_operand operand)

@@ -177,9 +177,14 @@ BLEND(blend16, uint16_t)
 BLEND(blend32, uint32_t)
 BLEND(blend64, uint64_t)
 
-void vec_write(const struct vec *v, unsigned eew, const void *out)
+void vec_select(void *to, unsigned eew, const void *from, const uint8_t *active, unsigned n)
 {
     static void (*const blend[])(void *, const void *, const uint8_t *, unsigned) = { blend8, blend16, blend32, blend64 };
+    blend[eew](to, from, active, n);
+}
+
+void vec_write(const struct vec *v, unsigned eew, const void *out)
+{
     uint8_t active[VEC_GROUP_MAX];
     unsigned n = vec_count(v);
     if (!n)
@@ -190,21 +195,27 @@ void vec_write(const struct vec *v, unsigned eew, const void *out)
         return;
     }
     vec_bits_to_bytes(v, 0, active);
-    blend[eew](to, out, active, n);
+    vec_select(to, eew, out, active, n);
+}
+
+/* Eight bytes of 0 or 1 as bits. */
+static uint8_t gather_bits(const uint8_t *bytes)
+{
+    uint64_t x;
+    memcpy(&x, bytes, 8);
+    return (uint8_t)(x * 0x0102040810204080ULL >> 56);
 }
 
 void vec_write_mask(const struct vec *v, const uint8_t *bytes)
 {
-    uint8_t *bits = vec_reg(v, v->i->rd), active[VEC_GROUP_MAX];
-    unsigned n = vec_count(v);
-    if (v->masked)
-        vec_bits_to_bytes(v, 0, active);
-    else
-        memset(active, 1, n);
-    for (unsigned k = 0; k < n; k++) {
-        unsigned at = v->first + k, bit = 1U << (at & 7);
-        if (active[k])
-            bits[at >> 3] = (uint8_t)((bits[at >> 3] & ~bit) | (bytes[k] ? bit : 0));
+    uint8_t *to = vec_reg(v, v->i->rd), mask[RISCV_VLENB_MAX], eight[8] = { 0 };
+    memcpy(mask, vec_reg(v, 0), v->c->vlenb);
+    for (unsigned k = v->first; k < v->vl;) {
+        unsigned at = k >> 3, low = k & 7, n = v->vl - k < 8 - low ? v->vl - k : 8 - low;
+        unsigned body = (0xffU >> (8 - n)) << low & (v->masked ? mask[at] : 0xffU);
+        memcpy(eight + low, bytes + (k - v->first), n);
+        to[at] = (uint8_t)((to[at] & ~body) | (gather_bits(eight) & body));
+        k += n;
     }
 }
 

@@ -176,6 +176,8 @@ void vec_bits_to_bytes(const struct vec *v, unsigned reg, uint8_t *bytes);
 
 /* ---- results ---- */
 
+/* to[k] = from[k] where active[k], which is 0 or 1; elements eew wide. */
+void vec_select(void *to, unsigned eew, const void *from, const uint8_t *active, unsigned n);
 /* rd's active body elements, eew wide, become those of `out`, which begins with the first body element. */
 void vec_write(const struct vec *v, unsigned eew, const void *out);
 /* The same where rd is a mask: a byte each, 0 or 1. */
