@@ -408,6 +408,8 @@ void rl_generate(struct rng *r, uint8_t *code, uint8_t *data)
         vset++;
     memset(code, 0, RL_CODE_PAGES * 4096);
     while (w.at < RL_PATCHED - 60) {
+        if (rng_percent(r, 2))
+            put32(&w, tame_vector(r, vset, vset->match | ((uint32_t)rng_next(r) & 0x1f << 15) | 14 << 7));
         unsigned kind = rng_below(r, 100);
         if (kind < 16)
             put_accesses(&w);
@@ -423,8 +425,6 @@ void rl_generate(struct rng *r, uint8_t *code, uint8_t *data)
             put_patch(&w, rng_percent(r, 50));
         else if (kind < 36)
             put32(&w, i_type(0x67, 0, 0, X_RA, 0)); /* ret */
-        else if (kind < 38)
-            put32(&w, tame_vector(r, vset, vset->match | ((uint32_t)rng_next(r) & 0x1f << 15) | 14 << 7));
         else if (style == 0)
             put_any(&w, focus, 24);
         else

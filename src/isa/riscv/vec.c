@@ -213,8 +213,12 @@ void vec_write_mask(const struct vec *v, const uint8_t *bytes)
     for (unsigned k = v->first; k < v->vl;) {
         unsigned at = k >> 3, low = k & 7, n = v->vl - k < 8 - low ? v->vl - k : 8 - low;
         unsigned body = (0xffU >> (8 - n)) << low & (v->masked ? mask[at] : 0xffU);
-        memcpy(eight + low, bytes + (k - v->first), n);
-        to[at] = (uint8_t)((to[at] & ~body) | (gather_bits(eight) & body));
+        const uint8_t *these = bytes + (k - v->first);
+        if (n < 8) {
+            memcpy(eight + low, these, n);
+            these = eight;
+        }
+        to[at] = (uint8_t)((to[at] & ~body) | (gather_bits(these) & body));
         k += n;
     }
 }
