@@ -3,7 +3,7 @@
 """Compares what two machines do with random vector programs for riscv64; run by hand (docs/riscv.md).
 
 usage: riscv_vector.py [--seed N] [--programs N] [--steps N] [--vlen N] [--only REGEX] [--but REGEX] [--fp]
-                        [--loose] [--starts PERCENT] [--keep DIR] A B
+                        [--zvbb] [--loose] [--starts PERCENT] [--keep DIR] A B
 
 A and B are commands that run the bare ELF program {elf} on one hart with vector registers of {vlen} bits, and whose standard output
 is what it writes to the 16550 at 0x10000000; it ends by the test finisher at 0x100000, or by tohost. For example:
@@ -226,11 +226,13 @@ root:
 
 
 class Table:
-    def __init__(self, fp):
+    def __init__(self, fp, zvbb):
         files = ['insn_v.tab'] + (['insn_vf.tab'] if fp else [])
         out = subprocess.run([sys.executable, os.path.join(ROOT, 'scripts/gen-insn-riscv'), '--list', os.path.join(RISCV, 'features.def')]
                              + [os.path.join(RISCV, f) for f in files], check=True, capture_output=True, text=True).stdout
-        self.rows = [line.split('\t') for line in out.splitlines()]
+        rows = [line.split('\t') for line in out.splitlines()]
+        more = r'v(andn|rol|ror|b?rev8?|clz|ctz|cpop\.v|wsll)\b'
+        self.rows = [r for r in rows if zvbb or not re.match(more, r[0])]
 
 
 def field(word, lo, n, value):
@@ -448,11 +450,12 @@ def main():
     ap.add_argument('--but', default='^$')
     ap.add_argument('--fp', action='store_true')
     ap.add_argument('--loose', action='store_true')
+    ap.add_argument('--zvbb', action='store_true')
     ap.add_argument('--starts', type=int, default=12)
     ap.add_argument('--keep')
     ap.add_argument('commands', nargs=2)
     o = ap.parse_args()
-    rows = [r for r in Table(o.fp).rows if re.search(o.only, r[0]) and not re.search(o.but, r[0])]
+    rows = [r for r in Table(o.fp, o.zvbb).rows if re.search(o.only, r[0]) and not re.search(o.but, r[0])]
     bad = 0
     with tempfile.TemporaryDirectory() as tmp:
         folder = o.keep or tmp

@@ -266,7 +266,7 @@ static void put_any(struct writer *w, unsigned from, unsigned nr)
         const struct riscv_row *row = &riscv_rows[from + rng_below(w->r, nr)];
         uint32_t bits = row->match | ((uint32_t)rng_next(w->r) & ~row->mask);
         struct riscv_insn i;
-        if (row->ext[0] == RISCV_EXT_V) {
+        if (row->format >= RISCV_FMT_VSETI && row->format <= RISCV_FMT_VD) {
             if (rng_percent(w->r, row->step == rv_vsetvl ? 90 : 50))
                 continue; /* they are half of the table */
             bits = tame_vector(w->r, row, bits);

@@ -56,6 +56,7 @@ enum riscv_format {
     RISCV_FMT_VX,     /* vd, vs2, rs1 */
     RISCV_FMT_VI,     /* vd, vs2, imm */
     RISCV_FMT_VU,     /* vd, vs2, uimm */
+    RISCV_FMT_VU6,    /* vd, vs2, uimm of 6 bits: bit 26 is its upper one */
     RISCV_FMT_VF,     /* vd, vs2, frs1 */
     RISCV_FMT_VVA,    /* vd, vs1, vs2; vd is a source, too */
     RISCV_FMT_VXA,    /* vd, rs1, vs2 */

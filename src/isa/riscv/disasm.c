@@ -57,6 +57,7 @@ static const char *const TEMPLATE[] = {
     [RISCV_FMT_VX] = "v, b, sk",
     [RISCV_FMT_VI] = "v, b, ik",
     [RISCV_FMT_VU] = "v, b, ik",
+    [RISCV_FMT_VU6] = "v, b, ik",
     [RISCV_FMT_VF] = "v, b, Sk",
     [RISCV_FMT_VVA] = "v, a, bk",
     [RISCV_FMT_VXA] = "v, s, bk",

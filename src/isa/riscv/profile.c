@@ -17,7 +17,8 @@ static const char *const EXT_TEXT[] = {
 };
 
 /* Extensions that models lack unless they are asked for, and those that follow from vlen. */
-#define IS_VECTOR(e) ((e) == RISCV_EXT_V || (e) == RISCV_EXT_ZVFH || (e) == RISCV_EXT_ZVFHMIN)
+#define IS_VECTOR(e)                                                                                                             \
+    ((e) == RISCV_EXT_V || (e) == RISCV_EXT_ZVBB || (e) == RISCV_EXT_ZVKB || (e) == RISCV_EXT_ZVFH || (e) == RISCV_EXT_ZVFHMIN)
 #define IS_LENGTH(e) ((e) >= RISCV_EXT_ZVL128B && (e) <= RISCV_EXT_ZVL512B)
 
 static const struct riscv_profile PROFILE_RV64 = { .has = {
@@ -57,10 +58,11 @@ static const struct model {
 static const struct {
     uint8_t ext, needs;
 } NEEDS[] = {
-    { RISCV_EXT_F, RISCV_EXT_ZICSR },      { RISCV_EXT_D, RISCV_EXT_F },          { RISCV_EXT_V, RISCV_EXT_D },
-    { RISCV_EXT_ZFA, RISCV_EXT_F },        { RISCV_EXT_ZFH, RISCV_EXT_F },        { RISCV_EXT_ZVFHMIN, RISCV_EXT_V },
-    { RISCV_EXT_ZVFH, RISCV_EXT_ZVFHMIN }, { RISCV_EXT_ZVFH, RISCV_EXT_ZFH },     { RISCV_EXT_ZABHA, RISCV_EXT_A },
-    { RISCV_EXT_ZACAS, RISCV_EXT_A },      { RISCV_EXT_ZICNTR, RISCV_EXT_ZICSR }, { RISCV_EXT_ZIHPM, RISCV_EXT_ZICSR },
+    { RISCV_EXT_F, RISCV_EXT_ZICSR },      { RISCV_EXT_D, RISCV_EXT_F },         { RISCV_EXT_V, RISCV_EXT_D },
+    { RISCV_EXT_ZFA, RISCV_EXT_F },        { RISCV_EXT_ZFH, RISCV_EXT_F },       { RISCV_EXT_ZVFHMIN, RISCV_EXT_V },
+    { RISCV_EXT_ZVBB, RISCV_EXT_ZVKB },    { RISCV_EXT_ZVKB, RISCV_EXT_V },      { RISCV_EXT_ZVFH, RISCV_EXT_ZVFHMIN },
+    { RISCV_EXT_ZVFH, RISCV_EXT_ZFH },     { RISCV_EXT_ZABHA, RISCV_EXT_A },     { RISCV_EXT_ZACAS, RISCV_EXT_A },
+    { RISCV_EXT_ZICNTR, RISCV_EXT_ZICSR }, { RISCV_EXT_ZIHPM, RISCV_EXT_ZICSR },
 };
 
 const struct riscv_profile *riscv_profile_default(void)

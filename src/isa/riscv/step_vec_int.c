@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Step functions of vector instructions on integers, element by element: arithmetic, comparisons, multiplication and division,
- * widening and narrowing, carries, moves.
+ * widening and narrowing, carries, moves; Zvbb and Zvkb.
  *
- * An operation is a loop for each SEW; d, a and b are vd's, vs2's and the third operand's elements. Spec: volume I 30.11
+ * An operation is a loop for each SEW; d, a and b are vd's, vs2's and the third operand's elements. Spec: volume I 30.11; vector
+ * cryptography 1.0, 3
  */
 #include "isa/riscv/vec.h"
 
@@ -144,6 +145,28 @@ WIDENING_A(wide_sub, u, s, a - WIDE(b))
 NARROWING(narrow_srl, u, a >> (b & (2 * SHIFT + 1)))
 NARROWING(narrow_sra, s, a >> (b & (s64)(2 * SHIFT + 1)))
 
+/* ---- Zvbb, Zvkb ---- */
+
+#define BITS (8 * (unsigned)sizeof(a))
+
+static uint64_t reverse_in_bytes(uint64_t v)
+{
+    v = (v >> 1 & 0x5555555555555555) | (v & 0x5555555555555555) << 1;
+    v = (v >> 2 & 0x3333333333333333) | (v & 0x3333333333333333) << 2;
+    return (v >> 4 & 0x0f0f0f0f0f0f0f0f) | (v & 0x0f0f0f0f0f0f0f0f) << 4;
+}
+
+AT_EACH_SEW(andn, u, a & ~b)
+AT_EACH_SEW(rol, u, WRAP(a) << (b & SHIFT) | a >> ((0 - WRAP(b)) & SHIFT))
+AT_EACH_SEW(ror, u, a >> (b & SHIFT) | WRAP(a) << ((0 - WRAP(b)) & SHIFT))
+AT_EACH_SEW(turn_in_bytes, u, reverse_in_bytes(a))
+AT_EACH_SEW(turn_bytes, u, __builtin_bswap64(a) >> (64 - BITS))
+AT_EACH_SEW(turn_bits, u, reverse_in_bytes(__builtin_bswap64(a)) >> (64 - BITS))
+AT_EACH_SEW(clz, u, a ? (unsigned)__builtin_clzll(a) - (64 - BITS) : BITS)
+AT_EACH_SEW(ctz, u, a ? (unsigned)__builtin_ctzll(a) : BITS)
+AT_EACH_SEW(cpop, u, __builtin_popcountll(a))
+WIDENING(wsll, u, u, u, WRAP(a) << (b & (2 * SHIFT + 1)))
+
 /* ---- extension: vs2's elements are 2, 4 or 8 times narrower. Spec: 30.11.3 ---- */
 
 static void extend(struct riscv_cpu *c, const struct riscv_insn *i, unsigned times, bool is_signed)
@@ -264,3 +287,14 @@ STEP(vzext_vf4, extend(c, i, 2, false))
 STEP(vsext_vf4, extend(c, i, 2, true))
 STEP(vzext_vf8, extend(c, i, 3, false))
 STEP(vsext_vf8, extend(c, i, 3, true))
+
+STEP_VX(vandn, andn, VEC_SAME)
+STEP_VX(vrol, rol, VEC_SAME)
+STEP_VXI(vror, ror, VEC_SAME)
+STEP(vbrev8_v, vec_each(c, i, &turn_in_bytes, VEC_SAME, VEC_NONE))
+STEP(vrev8_v, vec_each(c, i, &turn_bytes, VEC_SAME, VEC_NONE))
+STEP(vbrev_v, vec_each(c, i, &turn_bits, VEC_SAME, VEC_NONE))
+STEP(vclz_v, vec_each(c, i, &clz, VEC_SAME, VEC_NONE))
+STEP(vctz_v, vec_each(c, i, &ctz, VEC_SAME, VEC_NONE))
+STEP(vcpop_v, vec_each(c, i, &cpop, VEC_SAME, VEC_NONE))
+STEP_VXI(vwsll, wsll, VEC_WIDE)

@@ -258,7 +258,7 @@ void vec_each(struct riscv_cpu *c, const struct riscv_insn *i, const struct vec_
     vec_require(&v, f->fn[v.sew] != NULL);
     vec_check_form(&v, form, operand);
     unsigned n = vec_count(&v), dst = vec_dst_eew(&v, form);
-    const void *b = scalars;
+    const void *b = operand == VEC_NONE ? vec_src(&v, i->rs2, v.sew) : scalars;
     if (operand == VEC_V)
         b = vec_src(&v, i->rs1, v.sew);
     else if (operand != VEC_NONE)

@@ -136,7 +136,11 @@ static i128 floor_shift(i128 v, unsigned n)
     X(vssrl, 0x2a, VV | VX | VU, SAME, scaled(e, e->a, SH))                                                                      \
     X(vssra, 0x2b, VV | VX | VU, SAME, scaled(e, e->sa, SH))                                                                     \
     X(vnclipu, 0x2e, VV | VX | VU, NARROW, limited_u(e, scaled(e, e->a, SH2)))                                                   \
-    X(vnclip, 0x2f, VV | VX | VU, NARROW, limited_s(e, scaled(e, e->sa, SH2)))
+    X(vnclip, 0x2f, VV | VX | VU, NARROW, limited_s(e, scaled(e, e->sa, SH2)))                                                   \
+    X(vandn, 0x01, VV | VX, SAME, e->a - (e->a & e->b))                                                                          \
+    X(vrol, 0x15, VV | VX, SAME, e->a * power(SH) + (SH ? e->a / power(e->sew - SH) : 0))                                        \
+    X(vror, 0x14, VV | VX | VU, SAME, e->a / power(SH) + (SH ? e->a * power(e->sew - SH) : 0))                                   \
+    X(vwsll, 0x35, VV | VX | VU, WIDE, e->a * power(SH2))
 
 #define EXPECT(name, f6, forms, kind, value)                                                                                     \
     static i128 x_##name(struct e *e)                                                                                            \
@@ -504,6 +508,43 @@ static void element_0_and_whole_registers_move_whatever_vl_is(void **state)
     }
 }
 
+/* The bits of x, of `bits`, turned as code says. */
+static uint64_t turned(unsigned code, uint64_t x, unsigned bits)
+{
+    uint64_t r = 0;
+    unsigned ones = 0, first = bits, last = bits; /* from below, from above */
+    for (unsigned k = 0; k < bits; k++) {
+        bool one = x >> k & 1;
+        unsigned to = code == 8 ? (k & ~7U) + 7 - k % 8 : code == 9 ? bits - 8 - (k & ~7U) + k % 8 : bits - 1 - k;
+        r |= (uint64_t)one << to;
+        ones += one;
+        first = one && first == bits ? k : first;
+        last = one ? bits - 1 - k : last;
+    }
+    return code == 12 ? last : code == 13 ? first : code == 14 ? ones : r;
+}
+
+static void bits_are_turned_and_counted(void **state)
+{
+    static const uint8_t codes[] = { 8, 9, 10, 12, 13, 14 };
+    (void)state;
+    for (unsigned n = 0; n < 6; n++) {
+        for (unsigned sew = 8; sew <= 64; sew *= 2) {
+            unsigned max = 2 * VLEN / sew;
+            uint8_t want[sizeof(m.c->v)];
+            fill_registers(sew + n, sew);
+            memcpy(want, m.c->v, sizeof(want));
+            for (unsigned k = 0; k < max; k++)
+                if (want[k / 8] >> k % 8 & 1)
+                    set_element(want, VLEN, VD, sew, k, turned(codes[n], element(want, VLEN, VS2, sew, k), sew));
+            configure(sew, 1, max);
+            do_step(vector_op(0x12, 0, VS2, codes[n], 2, VD));
+            if (m.c->mcause || memcmp(want, m.c->v, sizeof(want)) != 0)
+                fail_msg("code %u, SEW %u", codes[n], sew);
+        }
+    }
+}
+
 static void extension_widens_fractions(void **state)
 {
     (void)state;
@@ -544,6 +585,7 @@ int main(void)
         cmocka_unit_test(slides_and_gathers_move_elements),
         cmocka_unit_test(compress_packs_and_leaves_the_rest),
         cmocka_unit_test(element_0_and_whole_registers_move_whatever_vl_is),
+        cmocka_unit_test(bits_are_turned_and_counted),
         cmocka_unit_test(extension_widens_fractions),
     };
     return cmocka_run_group_tests(tests, set_up_vectors, stop_vectors);
