@@ -60,7 +60,7 @@ static const struct option_row rows[] = {
     { "--engine", OPT_ENGINE, "NAME", "how guest code runs: auto, kvm, bt, interp, direct" },
     { "--cpu", OPT_CPU, "MODEL[,kvm-pv=on|off][,+|-PART]...",
       "CPU model: x86-64-v3 (default), x86-64-v4, max; parts of KVM's interface (docs/hypercalls.md); riscv64: rv64 (default), "
-      "rv64gc, max" },
+      "rv64gc, max; extensions: v=on, vlen=256 (docs/riscv.md)" },
     { "--cpus", OPT_CPUS, "N", "number of CPUs, 1 to 64 (1)" },
     { "--memory", OPT_MEMORY, "SIZE", "guest memory with a unit, 32M or more (512M)" },
     { "--code-cache", OPT_CODE_CACHE, "SIZE",

@@ -1,27 +1,33 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Our RISC-V decoder against LLVM's: riscv_llvm_test.py WORDS GEN FEATURES TABLE [COUNT [SEED]].
+"""Our RISC-V decoder against LLVM's: riscv_llvm_test.py [--count N] [--seed N] WORDS GEN FEATURES TABLE...
 
 Words of every row with random fields, and random words; both sides write them as text, which must be equal, and must agree on what is no
 instruction. Skipped (77) where there is no llvm-mc for riscv64. LLVM 14 lacks some extensions; what it may differ in is in excused().
 """
+import argparse
 import random
 import re
 import shutil
 import subprocess
 import sys
 
-WORDS, GEN, FEATURES, TABLE = sys.argv[1:5]
-COUNT = int(sys.argv[5]) if len(sys.argv) > 5 else 40
-SEED = int(sys.argv[6], 0) if len(sys.argv) > 6 else 1
+ARGS = argparse.ArgumentParser()
+ARGS.add_argument('--count', type=int, default=40)
+ARGS.add_argument('--seed', type=lambda x: int(x, 0), default=1)
+ARGS.add_argument('files', nargs='+')
+ARGS = ARGS.parse_args()
+COUNT, SEED = ARGS.count, ARGS.seed
+WORDS, GEN, FEATURES, *TABLES = ARGS.files
+HAS_VF = any('insn_vf' in t for t in TABLES)
 MC = shutil.which('llvm-mc') or shutil.which('llvm-mc-14')
 ATTR = '+m,+a,+f,+d,+c,+zba,+zbb,+zbc,+zbs,+zbkb,+zfh,+experimental-zba,+experimental-zbb,+experimental-zbc,+experimental-zbs,' \
-       '+experimental-zbkb,+experimental-zfh,+svinval,+experimental-svinval'
+       '+experimental-zbkb,+experimental-zfh,+svinval,+experimental-svinval,+v,+experimental-v'
 
 
 def words():
     rnd = random.Random(SEED)
-    rows = subprocess.run([sys.executable, GEN, '--list', FEATURES, TABLE], capture_output=True, text=True, check=True).stdout
+    rows = subprocess.run([sys.executable, GEN, '--list', FEATURES, *TABLES], capture_output=True, text=True, check=True).stdout
     for line in rows.splitlines():
         bits = line.split('\t')[1]
         for _ in range(COUNT):
@@ -84,6 +90,8 @@ def no_instruction_there(ours, n, word):
         return True # reserved rounding modes: for us they are found when it runs
     if name.startswith(('fmadd', 'fmsub', 'fnmadd', 'fnmsub')) and (word >> 12 & 7) in (5, 6):
         return True
+    if re.match(r'v(mv|l|s)[248]r', name):
+        return True # groups that begin at odd registers: for us they are found when it runs
     if name in ('fence', 'fence.i', 'fence.tso'):
         return True # reserved fields, which are to be ignored
     return n == 2 and (word >> 7 & 31) == 0 # hints
@@ -104,6 +112,7 @@ def main():
             good = a == 'illegal' or no_instruction_there(a, n, word)
         elif a == 'illegal':
             good = re.fullmatch(r'c\.lui\sx\d+, 0', b) # reserved by the manual
+            good = good or (not HAS_VF and b.startswith(('vf', 'vmf')))
         else:
             good = same(a, b, n, word)
         if not good:

@@ -144,8 +144,11 @@ static uint32_t branch(unsigned f3, unsigned a, unsigned b, int32_t d)
            | 0x63;
 }
 
-static bool float_rd(unsigned format)
+/* rd is no x register. */
+static bool other_rd(unsigned format)
 {
+    if (format >= RISCV_FMT_VL && format <= RISCV_FMT_VD)
+        return format != RISCV_FMT_X2;
     switch (format) {
     case RISCV_FMT_FLD:
     case RISCV_FMT_F1:
@@ -171,6 +174,10 @@ static bool accesses(const struct riscv_insn *i, unsigned format)
     case RISCV_FMT_CBO:
     case RISCV_FMT_FLD:
     case RISCV_FMT_FST:
+    case RISCV_FMT_VL:
+    case RISCV_FMT_VLN:
+    case RISCV_FMT_VLS:
+    case RISCV_FMT_VLX:
     case RISCV_FMT_CLW:
     case RISCV_FMT_CLD:
     case RISCV_FMT_CSW:
@@ -189,8 +196,9 @@ static bool accesses(const struct riscv_insn *i, unsigned format)
 
 static bool good_csr(struct rng *r, const struct riscv_insn *i)
 {
-    static const uint16_t any[] = { 1,     2,     3,     0x100, 0x104, 0x140, 0x141, 0x142, 0x143, 0x144, 0x304, 0x341,
-                                    0x342, 0x343, 0x344, 0xb00, 0xb02, 0xc00, 0xc01, 0xc02, 0x106, 0x306, 0x301, 0xf14 };
+    static const uint16_t any[] = { 1,     2,     3,     0x100, 0x104, 0x140, 0x141, 0x142, 0x143, 0x144, 0x304,
+                                    0x341, 0x342, 0x343, 0x344, 0xb00, 0xb02, 0xc00, 0xc01, 0xc02, 0x106, 0x306,
+                                    0x301, 0xf14, 8,     9,     10,    15,    0xc20, 0xc21, 0xc22 };
     if ((i->imm == 0x300 || i->imm == 0x302 || i->imm == 0x303) && rng_percent(r, 10))
         return true;
     if (i->imm == 0x180)
@@ -227,12 +235,30 @@ static bool good(struct writer *w, const struct riscv_insn *i)
     } else if ((i->step == rv_wfi || i->step == rv_mret || i->step == rv_sret || i->step == rv_ebreak) && rng_percent(w->r, 60)) {
         return false;
     }
-    if (float_rd(format))
+    if (other_rd(format))
         return true;
     if (i->rd == X_RA || i->rd >= X_SATP_A)
         return false;
     return !rl_is_pointer(i->rd) || (format == RISCV_FMT_LD && rng_percent(w->r, 10))
            || (i->step == rv_addi && i->rs1 == i->rd && i->rd != X_MIXED && i->imm > -256 && i->imm < 256);
+}
+
+/* Vector instructions: a vtype that mostly is legal, registers that groups may begin at, small strides. */
+static uint32_t tame_vector(struct rng *r, const struct riscv_row *row, uint32_t bits)
+{
+    static const uint8_t lmul[] = { 0, 0, 1, 1, 2, 3, 5, 6, 7 };
+    if (row->format == RISCV_FMT_VSETI || row->format == RISCV_FMT_VSETII)
+        return rng_percent(r, 5) ? bits
+                                 : (bits & ~(0x3ffU << 20)) | (rng_below(r, 4) << 3 | lmul[rng_below(r, ARRAY_SIZE(lmul))]) << 20;
+    if (row->format == RISCV_FMT_VLS && rng_percent(r, 80))
+        bits &= ~(31U << 20); /* x0: all from one place */
+    if (rng_percent(r, 60)) {
+        uint32_t low = rng_percent(r, 50) ? 1 : 3; /* groups of 2, 4 */
+        bits &= ~((low << 20 | low << 7) & ~row->mask);
+        if (row->format == RISCV_FMT_VV || row->format == RISCV_FMT_VVA || row->format == RISCV_FMT_VVM)
+            bits &= ~(low << 15 & ~row->mask);
+    }
+    return bits;
 }
 
 static void put_any(struct writer *w, unsigned from, unsigned nr)
@@ -241,9 +267,14 @@ static void put_any(struct writer *w, unsigned from, unsigned nr)
         const struct riscv_row *row = &riscv_rows[from + rng_below(w->r, nr)];
         uint32_t bits = row->match | ((uint32_t)rng_next(w->r) & ~row->mask);
         struct riscv_insn i;
+        if (row->format >= RISCV_FMT_VSETI && row->format <= RISCV_FMT_VD) {
+            if (rng_percent(w->r, row->step == rv_vsetvl ? 90 : 50))
+                continue; /* they are half of the table */
+            bits = tame_vector(w->r, row, bits);
+        }
         if (row->format == RISCV_FMT_CSR || row->format == RISCV_FMT_CSRI) {
-            static const uint16_t csr[] = { 0x100, 0x100, 0x100, 0x140, 0x141, 0x142, 0x143, 0x104,
-                                            0x144, 2,     3,     1,     0x180, 0x180, 0x300, 0x344 };
+            static const uint16_t csr[] = { 0x100, 0x100, 0x100, 0x140, 0x141, 0x142, 0x143, 0x104, 0x144, 2,    3,
+                                            1,     0x180, 0x180, 0x300, 0x344, 8,     8,     15,    0xc20, 0xc21 };
             if (rng_percent(w->r, 80))
                 bits = (bits & 0xfffff) | (uint32_t)csr[rng_below(w->r, ARRAY_SIZE(csr))] << 20;
             if ((bits >> 20) == 0x180) /* only what satp may be: global pages must stay */
@@ -350,7 +381,7 @@ static void put_return(struct writer *w)
 /* li reg, v; csr sstatus */
 static void put_status(struct writer *w)
 {
-    static const uint32_t bits[] = { 2, 0x40000, 0x6000, 0x2000, 0x80000, 0x22, 0x100 };
+    static const uint32_t bits[] = { 2, 0x40000, 0x6000, 0x2000, 0x80000, 0x22, 0x100, 0x600, 0x200 };
     uint32_t v = bits[rng_below(w->r, ARRAY_SIZE(bits))];
     unsigned rd = 14 + rng_below(w->r, 4), to = rng_percent(w->r, 50) ? 0 : 21;
     put32(w, lui(rd, v + 0x800));
@@ -399,7 +430,7 @@ static void put_loop(struct writer *w)
         uint32_t bits;
         memcpy(&bits, w->code + before.at, 4);
         riscv_decode(bits, NULL, &i);
-        if (i.row != RISCV_ROW_NONE && !float_rd(riscv_rows[i.row].format) && i.rd == counter)
+        if (i.row != RISCV_ROW_NONE && !other_rd(riscv_rows[i.row].format) && i.rd == counter)
             w->at = before.at;
     }
     put32(w, i_type(0x13, 0, counter, counter, -1));
@@ -425,8 +456,13 @@ void rl_generate(struct rng *r, uint8_t *code, uint8_t *data)
 {
     struct writer w = { .r = r, .code = code };
     unsigned style = rng_below(r, 5), focus = rng_below(r, riscv_nr_rows - 24);
+    const struct riscv_row *vset = riscv_rows;
+    while (vset->step != rv_vsetvli)
+        vset++;
     memset(code, 0, RL_CODE_PAGES * 4096);
     while (w.at < RL_PATCHED - 60) {
+        if (rng_percent(r, 2))
+            put32(&w, tame_vector(r, vset, vset->match | ((uint32_t)rng_next(r) & 0x1f << 15) | 14 << 7));
         unsigned kind = rng_below(r, 100);
         if (kind < 16)
             put_accesses(&w);

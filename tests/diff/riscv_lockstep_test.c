@@ -30,6 +30,7 @@
 #include "engine/bt/bt_riscv.h"
 #include "isa/riscv/disasm.h"
 #include "isa/riscv/trap.h"
+#include "isa/riscv/vec.h"
 #include "support/bare_riscv.h"
 
 enum { ROUNDS = 250, TRACE = 40, STUCK = 40, REQUEST_US = 100, TURNS_MAX = 12, AHEAD_MAX = 60000 };
@@ -105,6 +106,11 @@ static const struct field fields[] = {
     FIELD(wires),
     FIELD(soft),
     FIELD(insns),
+    FIELD(vtype),
+    FIELD(vl),
+    FIELD(vstart),
+    FIELD(vxsat),
+    FIELD(vxrm),
     FIELD(bank),
     FIELD(fetch_bank),
 };
@@ -114,7 +120,8 @@ static bool same_cpu(const struct riscv_cpu *a, const struct riscv_cpu *b)
     for (unsigned k = 0; k < ARRAY_SIZE(fields); k++)
         if (memcmp((const char *)a + fields[k].at, (const char *)b + fields[k].at, fields[k].size) != 0)
             return false;
-    return memcmp(a->x, b->x, sizeof(a->x)) == 0 && memcmp(a->f, b->f, sizeof(a->f)) == 0;
+    return memcmp(a->x, b->x, sizeof(a->x)) == 0 && memcmp(a->f, b->f, sizeof(a->f)) == 0
+           && memcmp(a->v, b->v, sizeof(a->v)) == 0;
 }
 
 /* All of it, or only where programs write on purpose. */
@@ -148,6 +155,9 @@ static void print_difference(const struct lockstep *t, const char *what, uint64_
         if (a->f[k] != b->f[k])
             printf("f%u: interp %lx, bt %lx\n", k, a->f[k], b->f[k]);
     }
+    for (unsigned k = 0; k < 32U * a->vlenb; k++)
+        if (a->v[k] != b->v[k])
+            printf("v%u, byte %u: interp %02x, bt %02x\n", k / a->vlenb, k % a->vlenb, a->v[k], b->v[k]);
     for (unsigned k = 0; k < ARRAY_SIZE(fields); k++) {
         uint64_t v[2] = { 0, 0 };
         size_t size = fields[k].size < 8 ? fields[k].size : 8;
@@ -331,6 +341,20 @@ static void set_registers(struct lockstep *t, struct rng *r)
     memcpy(b->f, a->f, sizeof(a->f));
 }
 
+/* Registers of bytes that are often alike, so that comparisons have two outcomes. */
+static void start_vectors(struct riscv_cpu *c, struct rng *r)
+{
+    c->mstatus |= rng_percent(r, 80) ? MSTATUS_VS : rng_percent(r, 50) ? 1ULL << 9 : 0;
+    c->vtype = riscv_vtype_legal(rng_below(r, 256));
+    unsigned max = riscv_vlmax(c->vtype, c->vlenb);
+    c->vl = (uint16_t)(max ? rng_below(r, max + 1) : 0);
+    c->vstart = (uint16_t)(rng_percent(r, 10) ? rng_below(r, 8) : 0);
+    c->vxrm = (uint8_t)rng_below(r, 4);
+    c->vxsat = 0;
+    for (unsigned k = 0; k < sizeof(c->v); k++)
+        c->v[k] = (uint8_t)(rng_percent(r, 50) ? rng_below(r, 3) - 1 : rng_next(r));
+}
+
 static void start_cpu(struct lockstep *t, struct riscv_cpu *c, struct rng r)
 {
     static const uint8_t modes[] = { RISCV_U, RISCV_S, RISCV_M, RISCV_S, RISCV_U };
@@ -342,6 +366,7 @@ static void start_cpu(struct lockstep *t, struct riscv_cpu *c, struct rng r)
                     : rng_percent(&r, 50) ? 1ULL << 13
                                           : 0)
                  | (rng_next(&r) & (MSTATUS_SUM | MSTATUS_SIE | MSTATUS_MIE));
+    start_vectors(c, &r);
     c->fflags = 0;
     c->frm = rng_percent(&r, 40) ? 0 : (uint8_t)rng_below(&r, 5);
     c->medeleg = rng_percent(&r, 70) ? 0xb1ff : 0;
@@ -547,11 +572,14 @@ static uint64_t number(const char *name, uint64_t otherwise)
 
 static void start(struct lockstep *t, bool many)
 {
+    static struct riscv_profile profile;
+    const struct riscv_config config = { .profile = &profile };
     struct error err = { 0 };
     memset(t, 0, sizeof(*t));
     t->many = many;
-    assert_int_equal(bare_riscv_init(&t->a, NULL, &err), 0);
-    assert_int_equal(bare_riscv_init_with(&t->b, &bt_engine_ops, NULL, &err), 0);
+    assert_int_equal(riscv_profile_make(many ? "max,vlen=512" : "max", &profile, &err), 0);
+    assert_int_equal(bare_riscv_init(&t->a, &config, &err), 0);
+    assert_int_equal(bare_riscv_init_with(&t->b, &bt_engine_ops, &config, &err), 0);
     if (many) /* RAM in one piece: LR and SC are translated */
         return;
     assert_int_equal(gmem_add_slot(&t->a.vm.gmem, 0, RL_LOW, 0, &err), 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Writes what our decoder makes of instruction words: one line "text" for each line "hex word" of stdin; "-" where the row's
- * extension is one of Zicond, Zfa, Zabha, Zacas, Zawrs, Zicbom, Zicbop, Zicboz, Svinval, which the other side may not know.
+ * extension is one of Zicond, Zfa, Zabha, Zacas, Zawrs, Zicbom, Zicbop, Zicboz, Svinval, Zvbb, Zvkb, which the other side may not
+ * know.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +12,8 @@
 static bool is_new(enum riscv_ext e)
 {
     return e == RISCV_EXT_ZICOND || e == RISCV_EXT_ZFA || e == RISCV_EXT_ZABHA || e == RISCV_EXT_ZACAS || e == RISCV_EXT_ZAWRS
-           || e == RISCV_EXT_ZICBOM || e == RISCV_EXT_ZICBOP || e == RISCV_EXT_ZICBOZ || e == RISCV_EXT_SVINVAL;
+           || e == RISCV_EXT_ZICBOM || e == RISCV_EXT_ZICBOP || e == RISCV_EXT_ZICBOZ || e == RISCV_EXT_SVINVAL
+           || e == RISCV_EXT_ZVBB || e == RISCV_EXT_ZVKB;
 }
 
 int main(void)

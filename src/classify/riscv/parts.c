@@ -20,12 +20,32 @@
         .size = sizeof(((struct riscv_cpu *)0)->member[0]), .count = ARRAY_SIZE(((struct riscv_cpu *)0)->member), .kind = what   \
     }
 
+/* An eighth of the vector registers, by dwords. */
+#define VECTORS(n)                                                                                                               \
+    {                                                                                                                            \
+        .name = "v" #n, .at = offsetof(struct riscv_world_state, cpu.v) + (n) * sizeof(((struct riscv_cpu *)0)->v) / 8,          \
+        .size = 8, .count = sizeof(((struct riscv_cpu *)0)->v) / 64, .kind = FIELD_PROGRAM                                       \
+    }
+
 static const struct field table[] = {
     MANY(x, FIELD_PROGRAM),
     ONE(pc, FIELD_PROGRAM),
     MANY(f, FIELD_PROGRAM),
     ONE(fflags, FIELD_PROGRAM),
     ONE(frm, FIELD_PROGRAM),
+    ONE(vtype, FIELD_PROGRAM),
+    ONE(vl, FIELD_PROGRAM),
+    ONE(vstart, FIELD_PROGRAM),
+    ONE(vxsat, FIELD_PROGRAM),
+    ONE(vxrm, FIELD_PROGRAM),
+    VECTORS(0),
+    VECTORS(1),
+    VECTORS(2),
+    VECTORS(3),
+    VECTORS(4),
+    VECTORS(5),
+    VECTORS(6),
+    VECTORS(7),
     ONE(reservation.valid, FIELD_PROGRAM),
     ONE(reservation.size, FIELD_PROGRAM),
     ONE(reservation.gpa, FIELD_PROGRAM), /* the program's address: world.c */
@@ -37,8 +57,8 @@ static const struct field table[] = {
       .size = 8,
       .count = 1,
       .kind = FIELD_MIXED,
-      .resources = ~MSTATUS_FS,
-      .notes = MSTATUS_FS },
+      .resources = ~(MSTATUS_FS | MSTATUS_VS),
+      .notes = MSTATUS_FS | MSTATUS_VS },
     ONE(medeleg, FIELD_RESOURCE),
     ONE(mideleg, FIELD_RESOURCE),
     ONE(mie, FIELD_RESOURCE),

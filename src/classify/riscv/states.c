@@ -9,14 +9,45 @@
 #include "base/checked.h"
 #include "base/rng.h"
 #include "isa/riscv/csr.h"
+#include "isa/riscv/vec.h"
 
-enum { DATA_FIRST = WORLD_DATA + 0x100, STEP = 64, FILLED = 128, X_SP = 2, CSR_SHIFT = 20, RM_SHIFT = 12, RS1_SHIFT = 15 };
+enum {
+    DATA_FIRST = WORLD_DATA + 0x100,
+    STEP = 64,
+    FILLED = 128,
+    X_SP = 2,
+    CSR_SHIFT = 20,
+    RD_SHIFT = 7,
+    RM_SHIFT = 12,
+    RS1_SHIFT = 15,
+    RS2_SHIFT = 20,
+    VM_SHIFT = 25
+};
 
 /* ---- the instruction ---- */
 
 static bool has_rounding(enum riscv_format f)
 {
     return f == RISCV_FMT_F1 || f == RISCV_FMT_F3 || f == RISCV_FMT_F4 || f == RISCV_FMT_F2X || f == RISCV_FMT_X2F;
+}
+
+/* Fault-only-first loads end where memory does, without a trap, once their first element is loaded; they may end anywhere, so
+ * that is no sign of anything (docs/theory.md). They are made to begin with element 0, in a page of the program's. */
+static bool faults_first(const struct riscv_row *row, uint32_t bits)
+{
+    return row->format == RISCV_FMT_VL && (bits >> RS2_SHIFT & 31) == 16;
+}
+
+/* A vtype that there is, and registers that groups of up to four may begin at. */
+static uint32_t tame_vector(struct rng *r, const struct riscv_row *row, uint32_t bits)
+{
+    if (row->format == RISCV_FMT_VSETI || row->format == RISCV_FMT_VSETII)
+        return rng_percent(r, 80) ? bits & ~(0x3e4U << RS2_SHIFT & ~row->mask) : bits; /* LMUL 1 to 8, SEW 8 to 64 */
+    if (faults_first(row, bits))
+        bits |= 1U << RS1_SHIFT | 1U << VM_SHIFT;
+    if (row->format >= RISCV_FMT_VL && row->format <= RISCV_FMT_VD && rng_percent(r, 60))
+        bits &= ~((3U << RD_SHIFT | 3U << RS2_SHIFT | (row->format == RISCV_FMT_VV ? 3U << RS1_SHIFT : 0)) & ~row->mask);
+    return bits;
 }
 
 /* Anything in the free bits; but rarely a reserved rounding mode, and often a CSR instruction that only reads. False: not that
@@ -33,6 +64,7 @@ static bool make_insn(struct rng *r, unsigned row, const struct riscv_csrs *csrs
         bits &= ~(~0U << CSR_SHIFT | reads_only);
         bits |= (csrs->first + csrs->step * rng_below(r, csrs->count)) << CSR_SHIFT;
     }
+    bits = tame_vector(r, t, bits);
     riscv_decode(bits, NULL, ret);
     return ret->row == row;
 }
@@ -49,6 +81,10 @@ static bool has_address(enum riscv_format f)
     case RISCV_FMT_PREF:
     case RISCV_FMT_FLD:
     case RISCV_FMT_FST:
+    case RISCV_FMT_VL:
+    case RISCV_FMT_VLN:
+    case RISCV_FMT_VLS:
+    case RISCV_FMT_VLX:
     case RISCV_FMT_CLW:
     case RISCV_FMT_CLD:
     case RISCV_FMT_CSW:
@@ -80,7 +116,7 @@ static uint64_t code_pointer(struct rng *r)
 /* Legal or nearly so for some control register. */
 static uint64_t control_value(struct rng *r)
 {
-    const uint64_t status = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR;
+    const uint64_t status = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_VS | MSTATUS_SUM | MSTATUS_MXR;
     switch (rng_below(r, 4)) {
     case 0: return rng_next(r) & status;
     case 1: return (8ULL + rng_below(r, 2)) << 60 | rng_below(r, 0x800);
@@ -126,6 +162,20 @@ static void make_registers(struct rng *r, struct riscv_cpu *c)
     c->fflags = (uint8_t)rng_below(r, 32);
 }
 
+/* Few and small groups mostly, and small offsets in them. */
+static void make_vectors(struct rng *r, struct riscv_cpu *c)
+{
+    c->vtype = riscv_vtype_legal(rng_percent(r, 80) ? rng_below(r, 4) << 3 | rng_below(r, 3) : rng_below(r, 256));
+    c->vl = (uint16_t)rng_below(r, riscv_vlmax(c->vtype, c->vlenb) + 1);
+    c->vstart = (uint16_t)(rng_percent(r, 90) ? 0 : rng_below(r, 4));
+    c->vxsat = (uint8_t)rng_below(r, 2);
+    c->vxrm = (uint8_t)rng_below(r, 4);
+    for (unsigned n = 0; n < 32U * c->vlenb; n += 8) {
+        uint64_t v = rng_percent(r, 50) ? rng_below(r, 64) : rng_percent(r, 50) ? float_value(r) : rng_next(r);
+        memcpy(c->v + n, &v, 8);
+    }
+}
+
 /* What the supervisor left in its registers. */
 static void make_supervisor(struct rng *r, struct riscv_cpu *c)
 {
@@ -155,6 +205,9 @@ static void make_program(struct rng *r, const struct riscv_insn *i, struct riscv
     uint64_t at = data_pointer(r) + (rng_percent(r, 10) ? rng_below(r, 8) : 0);
     make_registers(r, &s->cpu);
     make_supervisor(r, &s->cpu);
+    make_vectors(r, &s->cpu);
+    if (faults_first(&riscv_rows[i->row], i->bits))
+        s->cpu.vstart = 0;
     for (unsigned n = 0; n < FILLED; n += 8) {
         uint64_t v = value(r);
         memcpy(s->program.data + (at - WORLD_DATA) + n, &v, 8);
@@ -188,7 +241,7 @@ static void vary_interrupt(struct rng *r, struct riscv_cpu *c)
 
 static void vary_status(struct rng *r, struct riscv_cpu *c)
 {
-    static const uint64_t bits[] = { MSTATUS_SPP, MSTATUS_SUM, MSTATUS_MXR, MSTATUS_MPP, MSTATUS_FS };
+    static const uint64_t bits[] = { MSTATUS_SPP, MSTATUS_SUM, MSTATUS_MXR, MSTATUS_MPP, MSTATUS_FS, MSTATUS_VS };
     c->mstatus ^= bits[rng_below(r, ARRAY_SIZE(bits))];
     if (rng_percent(r, 50))
         c->mstatus ^= MSTATUS_SPP | MSTATUS_MXR;

@@ -15,6 +15,7 @@
 #include "isa/riscv/csr.h"
 #include "isa/riscv/isa.h"
 #include "isa/riscv/mmu.h"
+#include "isa/riscv/profile.h"
 #include "isa/riscv/trap.h"
 
 enum { RAM = 8 << 20, FRAME_BASE = 0x10000, FRAME_BASE_OTHER = 0x180000, REG_A0 = 10, REG_A1 = 11, REG_A7 = 17 };
@@ -69,7 +70,7 @@ static void make_fresh(struct riscv_world *w, bool open)
 {
     struct riscv_cpu *c = w->vcpu.cpu;
     riscv_enter_supervisor(c, WORLD_PC, 0);
-    c->mstatus |= MSTATUS_FS & (MSTATUS_FS >> 1); /* on, and not used yet */
+    c->mstatus |= (MSTATUS_FS & (MSTATUS_FS >> 1)) | (MSTATUS_VS & (MSTATUS_VS >> 1)); /* on, and not used yet */
     c->mstatus |= MSTATUS_SUM;
     c->stvec = WORLD_HANDLER;
     c->sepc = WORLD_PC;
@@ -89,7 +90,7 @@ int riscv_world_init(struct riscv_world *w, unsigned layout, bool open, struct e
     vm_clock_set_manual(&w->vm.clock);
     w->vcpu = (struct vcpu){ .vm = &w->vm, .isa = &riscv_isa_ops };
     w->vm.nr_vcpus = 1;
-    const struct riscv_config config = { .sbi = { .call = answer, .opaque = &w->devices } };
+    const struct riscv_config config = { .profile = riscv_profile_max(), .sbi = { .call = answer, .opaque = &w->devices } };
     r = gmem_init(&w->vm.gmem, RAM, err);
     if (r >= 0)
         r = gmem_add_slot(&w->vm.gmem, 0, RAM, 0, err);

@@ -15,6 +15,10 @@ enum riscv_csr {
     CSR_FFLAGS = 0x001,
     CSR_FRM = 0x002,
     CSR_FCSR = 0x003,
+    CSR_VSTART = 0x008,
+    CSR_VXSAT = 0x009,
+    CSR_VXRM = 0x00a,
+    CSR_VCSR = 0x00f,
     CSR_SSTATUS = 0x100,
     CSR_SIE = 0x104,
     CSR_STVEC = 0x105,
@@ -57,6 +61,9 @@ enum riscv_csr {
     CSR_TIME = 0xc01,
     CSR_INSTRET = 0xc02,
     CSR_HPMCOUNTER31 = 0xc1f,
+    CSR_VL = 0xc20,
+    CSR_VTYPE = 0xc21,
+    CSR_VLENB = 0xc22,
     CSR_MVENDORID = 0xf11,
     CSR_MARCHID = 0xf12,
     CSR_MIMPID = 0xf13,
@@ -65,7 +72,7 @@ enum riscv_csr {
 };
 
 enum { COUNTER_CY = 1, COUNTER_IR = 4, SATP_MODE_SHIFT = 60, SATP_SV39 = 8, SATP_SV48 = 9, SATP_SV57 = 10 };
-#define SSTATUS_WRITE (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR)
+#define SSTATUS_WRITE (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_VS | MSTATUS_SUM | MSTATUS_MXR)
 #define SSTATUS_READ (SSTATUS_WRITE | MSTATUS_UXL | MSTATUS_SD)
 #define MSTATUS_WRITE                                                                                                            \
     (SSTATUS_WRITE | MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MPRV | MSTATUS_TVM | MSTATUS_TW | MSTATUS_TSR)
@@ -85,7 +92,8 @@ uint64_t riscv_menvcfg_bits(const struct riscv_cpu *c)
 
 static uint64_t status_read(const struct riscv_cpu *c)
 {
-    return c->mstatus | ((c->mstatus & MSTATUS_FS) == MSTATUS_FS ? MSTATUS_SD : 0);
+    bool dirty = (c->mstatus & MSTATUS_FS) == MSTATUS_FS || (c->mstatus & MSTATUS_VS) == MSTATUS_VS;
+    return c->mstatus | (dirty ? MSTATUS_SD : 0);
 }
 
 static void status_write(struct riscv_cpu *c, uint64_t v, uint64_t mask)
@@ -93,6 +101,8 @@ static void status_write(struct riscv_cpu *c, uint64_t v, uint64_t mask)
     uint64_t old = c->mstatus;
     if ((v & MSTATUS_MPP) == 2ULL << MSTATUS_MPP_SHIFT)
         mask &= ~MSTATUS_MPP; /* no such mode: stays */
+    if (!c->profile->has[RISCV_EXT_V])
+        mask &= ~MSTATUS_VS;
     c->mstatus = (old & ~mask) | (v & mask);
     if ((old ^ c->mstatus) & MSTATUS_MXR)
         riscv_tlb_flush_paged(c);
@@ -198,12 +208,19 @@ static bool stimecmp_open(const struct riscv_cpu *c)
     return c->profile->has[RISCV_EXT_SSTC] && (c->priv == RISCV_M || ((c->menvcfg & ENVCFG_STCE) && (c->mcounteren >> 1 & 1)));
 }
 
+static bool is_vector(unsigned csr)
+{
+    return (csr >= CSR_VSTART && csr <= CSR_VXRM) || csr == CSR_VCSR || (csr >= CSR_VL && csr <= CSR_VLENB);
+}
+
 static bool may_access(const struct riscv_cpu *c, unsigned csr)
 {
     if (c->priv < (csr >> 8 & 3))
         return false;
     if (csr <= CSR_FCSR)
         return csr && c->profile->has[RISCV_EXT_F] && (c->mstatus & MSTATUS_FS);
+    if (is_vector(csr))
+        return c->profile->has[RISCV_EXT_V] && (c->mstatus & MSTATUS_VS);
     if (csr == CSR_SATP)
         return !(c->priv == RISCV_S && (c->mstatus & MSTATUS_TVM));
     if (csr == CSR_STIMECMP)
@@ -239,6 +256,13 @@ bool riscv_csr_read(struct riscv_cpu *c, unsigned csr, uint64_t *ret)
     case CSR_FFLAGS: *ret = c->fflags; return true;
     case CSR_FRM: *ret = c->frm; return true;
     case CSR_FCSR: *ret = (uint64_t)c->frm << 5 | c->fflags; return true;
+    case CSR_VSTART: *ret = c->vstart; return true;
+    case CSR_VXSAT: *ret = c->vxsat; return true;
+    case CSR_VXRM: *ret = c->vxrm; return true;
+    case CSR_VCSR: *ret = (uint64_t)c->vxrm << 1 | c->vxsat; return true;
+    case CSR_VL: *ret = c->vl; return true;
+    case CSR_VTYPE: *ret = c->vtype; return true;
+    case CSR_VLENB: *ret = c->vlenb; return true;
     case CSR_SSTATUS: *ret = status_read(c) & SSTATUS_READ; return true;
     case CSR_SIE: *ret = c->mie & c->mideleg; return true;
     case CSR_STVEC: *ret = c->stvec; return true;
@@ -298,6 +322,19 @@ static void fcsr_write(struct riscv_cpu *c, uint8_t frm, uint8_t fflags)
     riscv_fp_dirty(c);
 }
 
+static void vcsr_write(struct riscv_cpu *c, unsigned vxrm, unsigned vxsat)
+{
+    c->vxrm = vxrm & 3;
+    c->vxsat = vxsat & 1;
+    riscv_vec_dirty(c);
+}
+
+static void vstart_write(struct riscv_cpu *c, uint64_t v)
+{
+    c->vstart = (uint16_t)(v & (8U * c->vlenb - 1));
+    riscv_vec_dirty(c);
+}
+
 /* Interrupt enables and pending bits of S-mode; what is not delegated does not exist there. */
 static void sie_write(struct riscv_cpu *c, uint64_t v)
 {
@@ -354,6 +391,10 @@ bool riscv_csr_write(struct riscv_cpu *c, unsigned csr, uint64_t v)
     case CSR_FFLAGS: fcsr_write(c, c->frm, (uint8_t)v); return true;
     case CSR_FRM: fcsr_write(c, (uint8_t)v, c->fflags); return true;
     case CSR_FCSR: fcsr_write(c, (uint8_t)(v >> 5), (uint8_t)v); return true;
+    case CSR_VSTART: vstart_write(c, v); return true;
+    case CSR_VXSAT: vcsr_write(c, c->vxrm, v & 1); return true;
+    case CSR_VXRM: vcsr_write(c, v & 3, c->vxsat); return true;
+    case CSR_VCSR: vcsr_write(c, v >> 1 & 3, v & 1); return true;
     case CSR_SSTATUS: status_write(c, v, SSTATUS_WRITE); return true;
     case CSR_SIE: sie_write(c, v); return true;
     case CSR_STVEC: c->stvec = tvec_legal(v); return true;

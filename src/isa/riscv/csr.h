@@ -30,6 +30,12 @@ static inline bool riscv_csr_is_ip(unsigned csr)
     return csr == 0x344 || csr == 0x144;
 }
 
+/* Marks the vectors' state as changed. */
+static inline void riscv_vec_dirty(struct riscv_cpu *c)
+{
+    c->mstatus |= MSTATUS_VS;
+}
+
 /* Marks the floating-point state as changed. */
 static inline void riscv_fp_dirty(struct riscv_cpu *c)
 {

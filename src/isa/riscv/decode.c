@@ -139,6 +139,13 @@ static void fields32(struct riscv_insn *i, uint32_t b, enum riscv_format format)
     case RISCV_FMT_SH5: i->imm = (int32_t)part(b, 20, 5, 0); break;
     case RISCV_FMT_CSR:
     case RISCV_FMT_CSRI: i->imm = (int32_t)part(b, 20, 12, 0); break;
+    case RISCV_FMT_VSETI: i->imm = (int32_t)part(b, 20, 11, 0); break;
+    case RISCV_FMT_VSETII: i->imm = (int32_t)part(b, 20, 10, 0); break;
+    case RISCV_FMT_VI:
+    case RISCV_FMT_VIM:
+    case RISCV_FMT_VMVI: i->imm = sext(part(b, 15, 5, 0), 5); break;
+    case RISCV_FMT_VU6: i->imm = (int32_t)(part(b, 15, 5, 0) | part(b, 26, 1, 5)); break;
+    case RISCV_FMT_VU: i->imm = (int32_t)part(b, 15, 5, 0); break;
     default: break; /* the others have none */
     }
 }

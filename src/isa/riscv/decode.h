@@ -2,9 +2,9 @@
 /*
  * Decoded RISC-V instructions, and the decoder that makes them from the instruction table.
  *
- * insn.tab (text) -> scripts/gen-insn-riscv -> insn_rows.c (rows, names, step functions, buckets). A compressed instruction
- * decodes to the operands of the one it stands for, so that both have one step function. Thread-safe: no state. Spec: volume I,
- * chapters 2.2, 2.3, 27
+ * insn.tab, insn_v.tab (text) -> scripts/gen-insn-riscv -> insn_rows.c (rows, names, step functions, buckets). A compressed
+ * instruction decodes to the operands of the one it stands for, so that both have one step function. Thread-safe: no state. Spec:
+ * volume I, chapters 2.2, 2.3, 27
  */
 #ifndef DOPPEL_ISA_RISCV_DECODE_H
 #define DOPPEL_ISA_RISCV_DECODE_H
@@ -45,6 +45,34 @@ enum riscv_format {
     RISCV_FMT_F2X,   /* rd, frs1, rm */
     RISCV_FMT_X2F,   /* frd, rs1, rm */
     RISCV_FMT_FLI,   /* frd, constant (rs1) */
+    /* vectors: vd is rd, vs1 and vs2 are rs1 and rs2; where bit 25 is 0, masked by v0 */
+    RISCV_FMT_VSETI,  /* rd, rs1, vtype (imm) */
+    RISCV_FMT_VSETII, /* rd, uimm (in the place, and the member, of rs1), vtype (imm) */
+    RISCV_FMT_VL,     /* vd, (rs1); vd is what is stored, in stores */
+    RISCV_FMT_VLN,    /* the same, never masked */
+    RISCV_FMT_VLS,    /* vd, (rs1), rs2 */
+    RISCV_FMT_VLX,    /* vd, (rs1), vs2 */
+    RISCV_FMT_VV,     /* vd, vs2, vs1 */
+    RISCV_FMT_VX,     /* vd, vs2, rs1 */
+    RISCV_FMT_VI,     /* vd, vs2, imm */
+    RISCV_FMT_VU,     /* vd, vs2, uimm */
+    RISCV_FMT_VU6,    /* vd, vs2, uimm of 6 bits: bit 26 is its upper one */
+    RISCV_FMT_VF,     /* vd, vs2, frs1 */
+    RISCV_FMT_VVA,    /* vd, vs1, vs2; vd is a source, too */
+    RISCV_FMT_VXA,    /* vd, rs1, vs2 */
+    RISCV_FMT_VFA,    /* vd, frs1, vs2 */
+    RISCV_FMT_VVM,    /* vd, vs2, vs1, v0 */
+    RISCV_FMT_VXM,    /* vd, vs2, rs1, v0 */
+    RISCV_FMT_VIM,    /* vd, vs2, imm, v0 */
+    RISCV_FMT_VFM,    /* vd, vs2, frs1, v0 */
+    RISCV_FMT_VMVV,   /* vd, vs1 */
+    RISCV_FMT_VMVX,   /* vd, rs1 */
+    RISCV_FMT_VMVI,   /* vd, imm */
+    RISCV_FMT_VMVF,   /* vd, frs1 */
+    RISCV_FMT_V2,     /* vd, vs2 */
+    RISCV_FMT_X2,     /* rd, vs2 */
+    RISCV_FMT_F2V,    /* frd, vs2 */
+    RISCV_FMT_VD,     /* vd */
     /* 16 bits; register fields of three bits are x8..x15 */
     RISCV_FMT_CIW,    /* rd', sp, uimm */
     RISCV_FMT_CLW,    /* rd', uimm(rs1') by 4 */

@@ -13,7 +13,7 @@ enum { MXCSR_MASKED = 0x1f80, MXCSR_RC_SHIFT = 13 };
 static const uint8_t HOST_RC[] = { [RM_RNE] = 0, [RM_RDN] = 1, [RM_RUP] = 2, [RM_RTZ] = 3 };
 static const uint32_t HOST_DEFAULT = MXCSR_MASKED;
 
-static uint8_t flags_of(uint32_t mxcsr)
+uint8_t fp_flags_of_mxcsr(uint32_t mxcsr)
 {
     return (uint8_t)((mxcsr & 1 ? FFLAG_NV : 0) | (mxcsr & 4 ? FFLAG_DZ : 0) | (mxcsr & 8 ? FFLAG_OF : 0)
                      | (mxcsr & 16 ? FFLAG_UF : 0) | (mxcsr & 32 ? FFLAG_NX : 0));
@@ -66,7 +66,7 @@ uint64_t fp_host(enum fp_format format, enum fp_op op, uint64_t a, uint64_t b, u
         const union bits_d x = { .u = a }, y = { .u = b }, z = { .u = d };
         v = ((union bits_d){ .f = host_d(op, x.f, y.f, z.f, set, &mxcsr) }).u;
     }
-    *flags |= flags_of(mxcsr);
+    *flags |= fp_flags_of_mxcsr(mxcsr);
     if (!fp_is_nan(fp_unpack(format, v)))
         return v;
     if (op == FP_MADD) { /* the host does not raise it when a NaN is added */

@@ -25,6 +25,8 @@ uint64_t fp_arith(enum fp_format format, enum fp_op op, uint64_t a, uint64_t b, 
 uint64_t fp_soft(enum fp_format format, enum fp_op op, uint64_t a, uint64_t b, uint64_t d, enum riscv_rm rm, uint8_t *flags);
 uint64_t fp_host(enum fp_format format, enum fp_op op, uint64_t a, uint64_t b, uint64_t d, enum riscv_rm rm, uint8_t *flags);
 bool fp_host_has_fma(void);
+/* FFLAG_* from the host's MXCSR. */
+uint8_t fp_flags_of_mxcsr(uint32_t mxcsr);
 
 uint64_t fp_convert(enum fp_format from, enum fp_format to, uint64_t a, enum riscv_rm rm, uint8_t *flags);
 /* 32-bit results are sign-extended. */

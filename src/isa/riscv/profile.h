@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RISC-V CPU models: which extensions a hart offers.
+ * RISC-V CPU models: which extensions a hart offers, and how long its vector registers are.
  */
 #ifndef DOPPEL_ISA_RISCV_PROFILE_H
 #define DOPPEL_ISA_RISCV_PROFILE_H
@@ -16,17 +16,25 @@ enum riscv_ext {
     RISCV_EXT_NR
 };
 
-enum { RISCV_CBO_BLOCK = 64 }; /* bytes that cbo.* and prefetch.* act on */
+enum {
+    RISCV_CBO_BLOCK = 64, /* bytes that cbo.* and prefetch.* act on */
+    RISCV_VLEN_MIN = 128, /* bits of a vector register */
+    RISCV_VLEN_MAX = 512,
+};
 
 struct riscv_profile {
     bool has[RISCV_EXT_NR];
+    uint16_t vlen; /* bits of a vector register: 128, 256, 512 */
 };
 
-/* All there is ("rv64"). Static. */
+/* "rv64": all there is but vectors. Static. */
 const struct riscv_profile *riscv_profile_default(void);
-/* The model of that name: "rv64" or "max" (all there is), "rv64gc" (IMAFDC, Zicsr, Zifencei, Zicntr, Sstc and Sv48). -EINVAL; the
- * message lists what there is. */
-MUST_CHECK int riscv_profile_make(const char *name, struct riscv_profile *ret_profile, struct error *err);
+/* "max": with vectors, VLEN 128. Static. */
+const struct riscv_profile *riscv_profile_max(void);
+/* The model that text names: "rv64", "rv64gc" (IMAFDC, Zicsr, Zifencei, Zicntr, Sstc and Sv48), "max" (all there is, VLEN 128);
+ * then, behind commas, what differs: EXT=on|off (or true|false; +EXT, -EXT) and vlen=128|256|512. What an extension needs comes
+ * with it, and goes with what it needs. -EINVAL; the message says what there is. */
+MUST_CHECK int riscv_profile_make(const char *text, struct riscv_profile *ret_profile, struct error *err);
 /* The extension as it is written in an ISA string: "i", "zicbom". Static. */
 const char *riscv_ext_name(enum riscv_ext ext);
 /* Whether ISA strings have it; those that they lack are told by other means (mmu-type). */

@@ -16,7 +16,9 @@
 #include "core/vm.h"
 #include "isa/riscv/csr.h"
 #include "isa/riscv/mmu.h"
+#include "isa/riscv/profile.h"
 #include "isa/riscv/trap.h"
+#include "isa/riscv/vec.h"
 
 enum { RESET_PC = 0x1000, NS_A_TICK = 1000000000 / RISCV_TIMEBASE, PMP_ALL = 0x1f /* NAPOT, read, write, execute */ };
 
@@ -40,6 +42,10 @@ void riscv_cpu_reset(struct riscv_cpu *c)
     atomic_store_explicit(&c->soft, 0, memory_order_relaxed);
     c->start_pc = c->start_opaque = 0;
     c->insns = 0;
+    c->vtype = RISCV_VILL;
+    c->vl = c->vstart = 0;
+    c->vxsat = c->vxrm = 0;
+    memset(c->v, 0, sizeof(c->v));
     bool stopped = c->sbi.call && c->vcpu && c->vcpu->id != 0;
     c->activity = stopped ? RISCV_STOPPED : RISCV_RUNNING;
     atomic_store_explicit(&c->hart_state, stopped ? RISCV_HART_STOPPED : RISCV_HART_STARTED, memory_order_relaxed);
@@ -87,6 +93,7 @@ void riscv_mode_update(struct riscv_cpu *c)
 
 void riscv_state_changed(struct riscv_cpu *c)
 {
+    c->vlenb = c->profile->vlen / 8;
     riscv_mode_update(c);
     riscv_tlb_flush_all(c);
     c->stimer_stale = true; /* we may hold the machine's lock, the run loop does not */
@@ -158,6 +165,19 @@ void riscv_stimer_update(struct riscv_cpu *c)
 
 /* ---- loading ---- */
 
+/* vl, vtype and vstart index memory. */
+static int check_vectors(const struct riscv_cpu *c, struct error *err)
+{
+    bool has = c->profile->has[RISCV_EXT_V];
+    if (c->vxsat > 1 || c->vxrm > 3 || c->vstart >= c->profile->vlen || riscv_vtype_legal(c->vtype) != c->vtype)
+        return error_set(err, -EINVAL, "vxsat %u, vxrm %u, vstart %u, vtype %#" PRIx64 ": no such state", c->vxsat, c->vxrm,
+                         c->vstart, c->vtype);
+    if (c->vl > riscv_vlmax(c->vtype, c->profile->vlen / 8) || (!has && (c->mstatus & MSTATUS_VS)))
+        return error_set(err, -EINVAL, "vl %u with vtype %#" PRIx64 " and VLEN %u cannot be", c->vl, c->vtype,
+                         has ? c->profile->vlen : 0);
+    return 0;
+}
+
 static int cpu_post_load(void *object, struct error *err)
 {
     struct riscv_cpu *c = object;
@@ -172,6 +192,8 @@ static int cpu_post_load(void *object, struct error *err)
         return error_set(err, -EINVAL, "mstatus %#" PRIx64 ", menvcfg %#" PRIx64 " cannot be", c->mstatus, c->menvcfg);
     if (c->reservation.valid && c->reservation.size != 4 && c->reservation.size != 8)
         return error_set(err, -EINVAL, "a reservation of %u bytes", c->reservation.size);
+    if (check_vectors(c, err) < 0)
+        return -EINVAL;
     c->next_pc = c->pc;
     atomic_store_explicit(&c->hart_state, c->activity == RISCV_STOPPED ? RISCV_HART_STOPPED : RISCV_HART_STARTED,
                           memory_order_relaxed); /* no other thread runs */
@@ -234,12 +256,18 @@ static const struct state_field cpu_fields[] = {
     STATE_U64(struct riscv_cpu, start_pc),
     STATE_U64(struct riscv_cpu, start_opaque),
     STATE_U64(struct riscv_cpu, insns),
+    STATE_U64(struct riscv_cpu, vtype),
+    STATE_U16(struct riscv_cpu, vl),
+    STATE_U16(struct riscv_cpu, vstart),
+    STATE_U8(struct riscv_cpu, vxsat),
+    STATE_U8(struct riscv_cpu, vxrm),
+    STATE_BYTES(struct riscv_cpu, v),
     STATE_END,
 };
 
 const struct state_desc riscv_state_desc = {
     .name = "riscv-cpu",
-    .version = 1,
+    .version = 2,
     .fields = cpu_fields,
     .post_load = cpu_post_load,
 };

@@ -32,6 +32,7 @@ enum riscv_priv { RISCV_U, RISCV_S, RISCV_M = 3 };
 #define MSTATUS_SPIE (1ULL << 5)
 #define MSTATUS_MPIE (1ULL << 7)
 #define MSTATUS_SPP (1ULL << 8)
+#define MSTATUS_VS (3ULL << 9)
 #define MSTATUS_MPP (3ULL << 11)
 #define MSTATUS_FS (3ULL << 13)
 #define MSTATUS_MPRV (1ULL << 17)
@@ -78,7 +79,11 @@ enum riscv_activity {
     RISCV_STOPPED, /* SBI HSM: until another hart starts it */
 };
 
-enum { RISCV_PMPS = 16, RISCV_TIMEBASE = 10000000 /* Hz of the time CSR */ };
+enum {
+    RISCV_PMPS = 16,
+    RISCV_TIMEBASE = 10000000 /* Hz of the time CSR */,
+    RISCV_VLENB_MAX = 64 /* bytes of a vector register */
+};
 
 /* A counter that counts retired instructions, and can be set and held. */
 struct riscv_counter {
@@ -127,11 +132,17 @@ struct riscv_cpu {
     /* SBI HSM: where a stopped hart starts; written with the machine's lock held before VCPU_REQ_SIPI is requested */
     uint64_t start_pc, start_opaque;
     uint64_t insns; /* instructions retired */
+    /* vectors: vtype as the CSR reads; vl <= VLMAX; register n at v[n * vlenb], elements as in little-endian memory */
+    uint64_t vtype;
+    uint16_t vl, vstart;
+    uint8_t vxsat, vxrm;
+    uint8_t v[32 * RISCV_VLENB_MAX] __attribute__((aligned(64)));
 
     /* ---- derived ---- */
     uint8_t bank, fetch_bank;            /* enum riscv_bank: of data accesses and of fetches */
     bool pmp_open;                       /* PMP refuses nothing to S- and U-mode */
     bool fenced;                         /* FENCE.I, or a remote one, since an engine last looked at its code (engine bt) */
+    uint16_t vlenb;                      /* bytes of a vector register: 16, 32, 64 */
     bool leave;                          /* the run loop must look around: mode, mappings, code or interrupts may have changed */
     struct riscv_tlb *tlb;               /* owned */
     struct vcpu *vcpu;                   /* borrowed: owns us; NULL in bare tests */

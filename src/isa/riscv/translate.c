@@ -23,7 +23,7 @@ static const struct rvx_rule *const tables[] = { rvx_int_rules, rvx_bit_rules, r
 /* The rule for a row; NULL: it is called out. Made once, by whichever thread comes first: all make the same. */
 static const struct rvx_rule *rule_of(const struct riscv_insn *i)
 {
-    static const struct rvx_rule *_Atomic rules[1024];
+    static const struct rvx_rule *_Atomic rules[2048];
     static _Atomic bool made;
     if (!atomic_load_explicit(&made, memory_order_acquire)) {
         const unsigned nr[] = { rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules,

@@ -42,15 +42,21 @@ static bool fence(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 /* rd = sstatus. Spec: volume II 12.1.1 */
 static void read_status(struct rvx *x, unsigned rd)
 {
-    const uint64_t bits = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_UXL;
+    const uint64_t bits = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_VS | MSTATUS_SUM | MSTATUS_MXR
+                          | MSTATUS_UXL;
     static const uint8_t skip[] = { 0x75, 0x05 }, set_sd[] = { 0x48, 0x0f, 0xba, 0xe9, 0x3f }; /* jne +5; bts rcx, 63 */
     asm_mov_imm(x->cb, HOST_RCX, bits);
     asm_insn_mem(x->cb, 8, 0x23, H_RCX, at_rbp(FRAME(cpu.mstatus)));
-    asm_mov(x->cb, 4, HOST_RAX, HOST_RCX);
-    asm_alu_imm(x->cb, HOST_AND, 4, HOST_RAX, MSTATUS_FS);
-    asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RAX, MSTATUS_FS);
-    codebuf_put(x->cb, skip, sizeof(skip));
-    codebuf_put(x->cb, set_sd, sizeof(set_sd));
+    for (unsigned k = 0; k < 2; k++) {
+        int32_t dirty = k ? MSTATUS_VS : MSTATUS_FS;
+        if (k && !x->code->cpu->profile->has[RISCV_EXT_V])
+            break;
+        asm_mov(x->cb, 4, HOST_RAX, HOST_RCX);
+        asm_alu_imm(x->cb, HOST_AND, 4, HOST_RAX, dirty);
+        asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RAX, dirty);
+        codebuf_put(x->cb, skip, sizeof(skip));
+        codebuf_put(x->cb, set_sd, sizeof(set_sd));
+    }
     rvx_set(x, rd, H_RCX);
 }
 

@@ -188,6 +188,10 @@ static void harts_say_what_they_can(void **state)
     assert_int_equal(fdt_stringlist_count(tree, node("/cpus/cpu@1"), "riscv,isa-extensions"), 10);
     assert_int_equal(fdt_stringlist_search(tree, node("/cpus/cpu@1"), "riscv,isa-extensions", "sstc"), 9);
     assert_null(fdt_getprop(tree, node("/cpus/cpu@1"), "riscv,cboz-block-size", NULL));
+    assert_int_equal(riscv_profile_make("rv64gc,v=on,vlen=256", &gc, &err), 0);
+    build(&args);
+    expect_text("/cpus/cpu@1", "riscv,isa", "rv64imafdcv_zicntr_zicsr_zifencei_zvl128b_zvl256b_sstc");
+    assert_int_equal(fdt_stringlist_search(tree, node("/cpus/cpu@1"), "riscv,isa-extensions", "v"), 6);
 }
 
 static void controllers_lead_to_every_hart(void **state)

@@ -53,6 +53,18 @@ def generate(table):
 
 
 class GenInsnRiscv(unittest.TestCase):
+    def test_tables_are_one_list(self):
+        with tempfile.TemporaryDirectory() as tmp:
+            paths = [os.path.join(tmp, n) for n in ('features.def', 'a.tab', 'b.tab')]
+            for path, text in zip(paths, (FEATURES, f'{ADD} | add | R | I', f'{ADD} | plus | R | I\n')):
+                with open(path, 'w', encoding='utf-8') as f:
+                    f.write(text)
+            run = lambda *args: subprocess.run([sys.executable, GEN, '--list', *args], capture_output=True, text=True, check=False)
+            self.assertEqual(run(*paths[:2]).stdout.split('\t')[0], 'add')
+            p = run(*paths)
+            self.assertEqual(p.returncode, 1)
+            self.assertIn(f'{paths[2]}:1: plus overlaps add at {paths[1]}:1', p.stderr)
+
     def test_bad_tables_are_refused_with_their_line(self):
         for table, line, words in BAD:
             with self.subTest(table=table):

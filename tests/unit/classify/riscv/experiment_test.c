@@ -100,9 +100,10 @@ static void what_opens_to_user_mode_is_privileged_no_more(void **state)
 static void what_computes_is_innocuous(void **state)
 {
     static const struct known known[] = {
-        { "add", 0 },          { "ld", 0 },       { "sw", 0 },      { "auipc", 0 },   { "jalr", 0 },       { "lr.w", 0 },
-        { "sc.d", 0 },         { "amoadd.w", 0 }, { "fadd.d", 0 },  { "fsw", 0 },     { "fcvt.w.s", 0 },   { "csrrw fcsr", 0 },
-        { "csrrs fflags", 0 }, { "fence", 0 },    { "fence.i", 0 }, { "wrs.nto", 0 }, { "prefetch.r", 0 }, { "c.ldsp", 0 },
+        { "add", 0 },     { "ld", 0 },       { "sw", 0 },      { "auipc", 0 },      { "jalr", 0 },     { "lr.w", 0 },
+        { "sc.d", 0 },    { "amoadd.w", 0 }, { "fadd.d", 0 },  { "fsw", 0 },        { "fcvt.w.s", 0 }, { "csrrw fcsr", 0 },
+        { "vadd.vv", 0 }, { "vle32.v", 0 },  { "vsetvli", 0 }, { "csrrw vxrm", 0 }, { "vsse16.v", 0 }, { "csrrs fflags", 0 },
+        { "fence", 0 },   { "fence.i", 0 },  { "wrs.nto", 0 }, { "prefetch.r", 0 }, { "c.ldsp", 0 },
     };
     (void)state;
     expect(7, false, known, ARRAY_SIZE(known));
@@ -122,13 +123,14 @@ static void what_always_traps_is_innocuous(void **state)
     experiment_free(e);
 }
 
-/* mstatus.FS becomes Dirty. */
-static void using_floating_point_leaves_a_note(void **state)
+/* mstatus.FS, or VS, becomes Dirty. */
+static void using_floating_point_or_vectors_leaves_a_note(void **state)
 {
     struct experiment *e = start(7, false);
     (void)state;
     assert_true(verdict_on(e, "fadd.d").notes);
     assert_true(verdict_on(e, "csrrw frm").notes);
+    assert_true(verdict_on(e, "vadd.vv").notes); /* VS */
     assert_false(verdict_on(e, "fsd").notes);
     assert_false(verdict_on(e, "add").notes);
     experiment_free(e);
@@ -255,7 +257,7 @@ int main(void)
         cmocka_unit_test(what_opens_to_user_mode_is_privileged_no_more),
         cmocka_unit_test(what_computes_is_innocuous),
         cmocka_unit_test(what_always_traps_is_innocuous),
-        cmocka_unit_test(using_floating_point_leaves_a_note),
+        cmocka_unit_test(using_floating_point_or_vectors_leaves_a_note),
         cmocka_unit_test(sensitive_is_a_subset_of_privileged_whatever_the_seed),
         cmocka_unit_test(with_open_counters_reads_of_them_are_the_offenders),
         cmocka_unit_test(a_witness_names_its_control_register),
