@@ -175,8 +175,7 @@ void asm_vex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, 
 static void put_evex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned x, unsigned rm)
 {
     uint8_t head[5] = { 0x62, 0, 0, 0, (uint8_t)opcode };
-    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !x << 6 | (~rm >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4
-                        | (opcode >> 8 & 3));
+    head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !x << 6 | (~rm >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4 | (opcode >> 8 & 3));
     head[2] = (uint8_t)(w << 7 | (~v & 15) << 3 | 1 << 2 | (opcode >> 12 & 3));
     head[3] = (uint8_t)((~v >> 4 & 1) << 3);
     codebuf_put(cb, head, sizeof(head));

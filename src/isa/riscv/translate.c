@@ -428,8 +428,8 @@ static void count_run(struct rvx *x)
     (void)rvx_tail(x, RVX_OFTEN, asm_jcc(x->cb, CC_S, NULL));
 }
 
-/* How accesses are checked. A kernel's code meets other objects, in other pages, each time it runs: it never has sites. A program's
- * has them where it runs all the time: they must be filled anew for each process. */
+/* How accesses are checked. A kernel's code meets other objects, in other pages, each time it runs: it never has sites. A
+ * program's has them where it runs all the time: they must be filled anew for each process. */
 static void choose_checks(struct rvx *x, gva_t pc)
 {
     bool kernel = x->bank == RISCV_BANK_S || x->bank == RISCV_BANK_S_SUM;
@@ -475,7 +475,9 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
     struct riscv_native *n = riscv_code_alloc(code, sizeof(*n) + x->nr * sizeof(n->start[0]));
     if (!n || x->failed || x->cb->failed)
         return NULL;
-    *n = (struct riscv_native){ .pc = x->insn[0].pc, .mode = (uint8_t)x->mode, .nr = (uint8_t)x->nr, .gone = gone, .end = end, .run = x->run };
+    *n = (struct riscv_native){
+        .pc = x->insn[0].pc, .mode = (uint8_t)x->mode, .nr = (uint8_t)x->nr, .gone = gone, .end = end, .run = x->run
+    };
     n->since = __builtin_ia32_rdtsc();
     n->checked = x->cb->rx + x->checked;
     n->entry = x->cb->rx + x->entry;

@@ -105,7 +105,7 @@ struct riscv_frame {
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
         uint64_t misses, site_misses, callouts, ecalls;
-        int32_t runs[RISCV_RUNS]; /* how often each translation without sites may still run until somebody looks */
+        int32_t runs[RISCV_RUNS];    /* how often each translation without sites may still run until somebody looks */
         uint64_t resume;             /* where translated code goes on after C code has changed mode, pc or address space */
         uint64_t rbp;                /* and with which frame */
         uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */
@@ -201,7 +201,7 @@ struct riscv_code {
     size_t base,
         cold_base; /* where translations begin: behind the stubs; their code for rare cases, apart, so that the rest lies close */
     size_t cold;   /* where the next of that goes; the rest at cb.pos */
-    struct rvx *work;                     /* owned: the translation in progress */
+    struct rvx *work;                      /* owned: the translation in progress */
     uint8_t wanders[RISCV_HASHED_PCS / 8]; /* bits, by hash of pc: the access there changes pages too often for a site */
     uint8_t often[RISCV_HASHED_PCS / 8];   /* the same: what begins there runs all the time, and gets sites */
     uint32_t nr_runs;                      /* of runs[] that were given away */
@@ -209,8 +209,8 @@ struct riscv_code {
     bool eager;                            /* those that have run so often get sites, however long that took */
     void (*enter)(void *rbp, const void *code);
     void (*enter_fp)(void *rbp, const void *code);
-    const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2],
-        *stub_plain[2], *stub_often[2];                                           /* by fp */
+    const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2], *stub_plain[2],
+        *stub_often[2];                                           /* by fp */
     const uint8_t *stub_jump[RISCV_MODE_NR];                      /* to the address in rax, which the jump cache does not have */
     const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2]; /* [bank][access][fp] */
     bool running_fp;                                              /* what runs is of a mode with floating point */

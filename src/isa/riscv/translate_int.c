@@ -211,7 +211,8 @@ static bool and_not(struct rvx *x, const struct riscv_insn *i)
 {
     const struct rvx_insn *next = &x->insn[x->k + 1];
     unsigned rd = i->rd;
-    if (x->k + 1 == x->nr || next->i.step != rv_and || next->enters || next->i.rd != rd || (next->i.rs1 != rd && next->i.rs2 != rd))
+    if (x->k + 1 == x->nr || next->i.step != rv_and || next->enters || next->i.rd != rd
+        || (next->i.rs1 != rd && next->i.rs2 != rd))
         return false;
     unsigned other = next->i.rs1 == rd ? next->i.rs2 : next->i.rs1;
     if (other == rd || other == 0)

@@ -186,7 +186,8 @@ struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned s
 static bool byte_is_cleared(struct rvx *x, unsigned rd)
 {
     const struct rvx_insn *next = &x->insn[x->k + 1];
-    if (x->k + 1 == x->nr || next->i.step != rv_andi || next->enters || next->i.imm != 0xff || next->i.rd != rd || next->i.rs1 != rd || !rd)
+    if (x->k + 1 == x->nr || next->i.step != rv_andi || next->enters || next->i.imm != 0xff || next->i.rd != rd
+        || next->i.rs1 != rd || !rd)
         return false;
     x->skip = 1;
     return true;

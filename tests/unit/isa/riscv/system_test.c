@@ -382,7 +382,7 @@ static void saved_state_is_the_whole_hart(void **state)
 
 static void paging_modes_load_where_the_model_has_them(void **state)
 {
-    static const struct riscv_profile narrow = { .has[RISCV_EXT_SV48] = true };
+    static const struct riscv_profile narrow = { .has[RISCV_EXT_SV48] = true, .vlen = RISCV_VLEN_MIN };
     static const uint64_t modes[] = { 0, 8, 9, 10, 11, 1 };
     struct riscv_config config = { .profile = &narrow };
     struct bare_riscv wide, other;
