@@ -11,6 +11,7 @@
 #include "core/vcpu.h"
 #include "isa/riscv/run.h"
 #include "isa/riscv/state.h"
+#include "machine/sbi_own.h"
 
 /* Spec: chapter 3.1 */
 enum sbi_error {
@@ -38,7 +39,7 @@ enum {
     EID_DBCN = 0x4442434e,
     EID_PMU = 0x504d55,
 };
-enum { SPEC_VERSION = 2 << 24, IMPLEMENTATION_ID = 0x646f70 /* "dop": none is assigned */, CONSOLE_BYTES_MAX = 4096, A0 = 10 };
+enum { SPEC_VERSION = 2 << 24, CONSOLE_BYTES_MAX = 4096, A0 = 10 };
 
 static uint64_t arg(const struct riscv_cpu *c, unsigned n)
 {
@@ -78,7 +79,9 @@ static bool hart_mask(const struct sbi *s, uint64_t mask, uint64_t base, uint64_
 
 static bool is_extension(uint64_t eid)
 {
-    static const uint32_t known[] = { EID_BASE, EID_TIME, EID_IPI, EID_RFENCE, EID_HSM, EID_SRST, EID_DBCN, EID_PMU };
+    static const uint32_t known[] = {
+        EID_BASE, EID_TIME, EID_IPI, EID_RFENCE, EID_HSM, EID_SRST, EID_DBCN, EID_PMU, SBI_OWN_EID
+    };
     for (unsigned k = 0; k < ARRAY_SIZE(known); k++)
         if (known[k] == eid)
             return true;
@@ -90,7 +93,7 @@ static struct answer base(struct sbi *s, struct riscv_cpu *c, uint64_t fid)
     (void)s;
     switch (fid) {
     case 0: return value(SPEC_VERSION);
-    case 1: return value(IMPLEMENTATION_ID);
+    case 1: return value(SBI_IMPLEMENTATION);
     case 2: return value(1);
     case 3: return value(is_extension(arg(c, 0)));
     case 4: /* mvendorid, marchid, mimpid */
@@ -297,6 +300,11 @@ void sbi_call(void *opaque, struct riscv_cpu *c)
     case EID_SRST: a = reset(s, c, fid); break;
     case EID_DBCN: a = console(s, c, fid); break;
     case EID_PMU: a = pmu(s, c, fid); break;
+    case SBI_OWN_EID: {
+        const struct sbi_own_answer own = sbi_own_call(s, c, fid);
+        a = (struct answer){ .error = own.error, .value = own.value };
+        break;
+    }
     default: break;
     }
     if (a.again) {

@@ -2,9 +2,8 @@
 /*
  * The SBI that the monitor answers: firmware for guests that start in S-mode.
  *
- * Extensions: base, TIME, IPI, RFENCE, HSM, SRST, DBCN, and PMU without counters. Calls come on the thread of the vCPU that makes
- * them; harts' states and the console are guarded by the machine's lock.
- * Spec: RISC-V SBI 2.0
+ * Extensions: base, TIME, IPI, RFENCE, HSM, SRST, DBCN, PMU without counters, and doppel's own (sbi_own.h). Calls come on the
+ * thread of the vCPU that makes them; harts' states and the console are guarded by the machine's lock. Spec: RISC-V SBI 2.0
  */
 #ifndef DOPPEL_MACHINE_SBI_H
 #define DOPPEL_MACHINE_SBI_H

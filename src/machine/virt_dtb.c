@@ -82,7 +82,12 @@ static int choose(void *tree, const struct virt_fdt_args *args)
 int virt_dtb_complete(const void *file, size_t len, const struct virt_fdt_args *args, void *buf, size_t cap, size_t *ret_size,
                       struct error *err)
 {
-    int r = len < sizeof(struct fdt_header) ? -FDT_ERR_TRUNCATED : fdt_check_full(file, len);
+    enum { VERSION_MIN = 16 }; /* libfdt's check of what is older follows a null pointer (1.6.1); Linux takes none, either */
+    int r = len < sizeof(struct fdt_header) ? -FDT_ERR_TRUNCATED : 0;
+    if (r == 0 && fdt_magic(file) == FDT_MAGIC && fdt_version(file) < VERSION_MIN)
+        r = -FDT_ERR_BADVERSION;
+    if (r == 0)
+        r = fdt_check_full(file, len);
     if (r < 0)
         return error_set(err, -EINVAL, "not a flattened device tree of %zu bytes (%s)", len, fdt_strerror(r));
     r = fdt_open_into(file, buf, (int)MIN(cap, (size_t)INT32_MAX));

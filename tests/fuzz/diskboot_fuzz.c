@@ -75,7 +75,7 @@ static void mutate_once(struct fuzz *f, unsigned kind, uint8_t *data)
     static const uint32_t values[] = { 0,     1,      2,      7,       0x7f,       0xff,       0x100,     0x3ff,
                                        0x400, 0x1000, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff };
     const size_t piece = metadata[kind][fuzz_below(f, nr_metadata[kind])];
-    const size_t at = MIN(piece + fuzz_below(f, 64), (size_t)DISK - 8);
+    const size_t into = piece + fuzz_below(f, 64), at = MIN(into, (size_t)DISK - 8);
     const uint32_t value = fuzz_below(f, 2) ? values[fuzz_below(f, ARRAY_SIZE(values))] : (uint32_t)fuzz_u64(f);
     switch (fuzz_below(f, 5)) {
     case 0: data[at] ^= 1 << fuzz_below(f, 8); break;

@@ -61,12 +61,13 @@ static size_t make(struct fuzz *f, uint8_t *file)
 static void mutate(struct fuzz *f, uint8_t *file, size_t *len)
 {
     static const uint32_t values[] = { 0, 1, 2, 3, 4, 9, 0x7fffffff, 0x80000000, 0xffffffff, FILE_MAX, 40, 16, 17 };
-    const size_t at = fuzz_below(f, 2) ? fuzz_below(f, HEADER) : fuzz_below(f, *len);
+    const size_t at = fuzz_below(f, fuzz_below(f, 2) ? MIN(*len, (size_t)HEADER) : *len);
     const fdt32_t value = cpu_to_fdt32(values[fuzz_below(f, ARRAY_SIZE(values))]);
+    const size_t some = fuzz_below(f, 64);
     switch (fuzz_below(f, 4)) {
     case 0: file[at] ^= (uint8_t)(1 << fuzz_below(f, 8)); break;
     case 1: memcpy(file + ALIGN_DOWN(at, 4), &value, MIN(sizeof(value), *len - ALIGN_DOWN(at, 4))); break;
-    case 2: memmove(file + at, file + fuzz_below(f, at + 1), MIN((size_t)fuzz_below(f, 64), *len - at)); break;
+    case 2: memmove(file + at, file + fuzz_below(f, at + 1), MIN(some, *len - at)); break;
     default: *len = fuzz_below(f, 8) ? *len : at; break;
     }
 }

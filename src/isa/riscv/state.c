@@ -60,6 +60,7 @@ void riscv_enter_supervisor(struct riscv_cpu *c, uint64_t pc, uint64_t opaque)
     c->x[11] = opaque;
     c->mstatus = MSTATUS_XL64;
     c->satp = 0;
+    c->shared_page = 0;
     c->medeleg = RISCV_MEDELEG_BITS & ~(1ULL << RISCV_ECALL_S);
     c->mideleg = MIP_S;
     c->mie = 0;
@@ -192,6 +193,8 @@ static int cpu_post_load(void *object, struct error *err)
         return error_set(err, -EINVAL, "mstatus %#" PRIx64 ", menvcfg %#" PRIx64 " cannot be", c->mstatus, c->menvcfg);
     if (c->reservation.valid && c->reservation.size != 4 && c->reservation.size != 8)
         return error_set(err, -EINVAL, "a reservation of %u bytes", c->reservation.size);
+    if (c->shared_page && (c->shared_page & ~GPAGE_MASK) != RISCV_SHARED_ON)
+        return error_set(err, -EINVAL, "shared page %#" PRIx64 ": no such state", c->shared_page);
     if (check_vectors(c, err) < 0)
         return -EINVAL;
     c->next_pc = c->pc;
@@ -262,6 +265,7 @@ static const struct state_field cpu_fields[] = {
     STATE_U8(struct riscv_cpu, vxsat),
     STATE_U8(struct riscv_cpu, vxrm),
     STATE_BYTES(struct riscv_cpu, v),
+    STATE_U64(struct riscv_cpu, shared_page),
     STATE_END,
 };
 

@@ -138,6 +138,8 @@ struct riscv_cpu {
     uint8_t vxsat, vxrm;
     uint8_t v[32 * RISCV_VLENB_MAX] __attribute__((aligned(64)));
 
+    uint64_t shared_page; /* physical address of a struct riscv_shared, with RISCV_SHARED_ON; 0: none. docs/hypercalls.md */
+
     /* ---- derived ---- */
     uint8_t bank, fetch_bank;            /* enum riscv_bank: of data accesses and of fetches */
     bool pmp_open;                       /* PMP refuses nothing to S- and U-mode */
@@ -159,6 +161,13 @@ struct riscv_cpu {
         uint64_t cause, tval;
     } trap;
     jmp_buf *trap_env; /* where riscv_raise() goes; set by whoever steps */
+};
+
+/* What a paravirtualized guest shares with the monitor: the page's first bytes. docs/hypercalls.md */
+enum { RISCV_SHARED_ON = 1 };
+struct riscv_shared {
+    uint8_t irq_enabled; /* guest writes: 0 holds interrupts of S-mode off while it is in S-mode, whatever sstatus.SIE is */
+    uint8_t irq_pending; /* monitor sets: one was held off; the guest clears it */
 };
 
 /* As SBI HSM numbers them. Spec: SBI 2.0, table 9.1 */

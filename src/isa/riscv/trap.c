@@ -5,6 +5,7 @@
 #include "isa/riscv/trap.h"
 
 #include "base/checked.h"
+#include "core/gmem.h"
 
 void riscv_raise(struct riscv_cpu *c, uint64_t cause, uint64_t tval)
 {
@@ -63,6 +64,19 @@ void riscv_enter_trap(struct riscv_cpu *c, uint64_t cause, uint64_t tval)
     riscv_mode_update(c);
 }
 
+/* The shared page's say: the guest wants no interrupt now, and is told that there is one. */
+static bool held_off(const struct riscv_cpu *c)
+{
+    struct riscv_shared *s = gmem_pin(c->gmem, c->shared_page & GPAGE_MASK, sizeof(*s));
+    if (!s || s->irq_enabled)
+        return false;
+    if (!s->irq_pending) {
+        s->irq_pending = 1;
+        (void)gmem_note_write(c->gmem, s);
+    }
+    return true;
+}
+
 uint64_t riscv_pending_interrupt(const struct riscv_cpu *c)
 {
     static const uint8_t order[] = { IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI };
@@ -74,6 +88,8 @@ uint64_t riscv_pending_interrupt(const struct riscv_cpu *c)
     uint64_t take = m_on ? pending & ~c->mideleg : 0;
     if (!take && s_on)
         take = pending & c->mideleg;
+    if (take && c->shared_page && c->priv == RISCV_S && !(take & ~c->mideleg) && held_off(c))
+        return 0;
     for (unsigned k = 0; k < ARRAY_SIZE(order); k++)
         if (take >> order[k] & 1)
             return RISCV_CAUSE_IRQ | order[k];

@@ -9,7 +9,9 @@
 #include <cmocka.h>
 
 #include "backend/chardev.h"
+#include "isa/riscv/trap.h"
 #include "machine/sbi.h"
+#include "machine/sbi_own.h"
 #include "support/bare_riscv.h"
 
 enum { BASE = 0x10, TIME = 0x54494d45, IPI = 0x735049, RFENCE = 0x52464e43, HSM = 0x48534d, SRST = 0x53525354 };
@@ -50,7 +52,7 @@ static int64_t call(uint64_t eid, uint64_t fid, uint64_t a0, uint64_t a1, uint64
 
 static void extensions_are_there_or_not(void **state)
 {
-    const uint64_t known[] = { BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, PMU };
+    const uint64_t known[] = { BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, PMU, SBI_OWN_EID };
     (void)state;
     for (unsigned k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
         assert_int_equal(call(BASE, 3, known[k], 0, 0), 0);
@@ -62,6 +64,103 @@ static void extensions_are_there_or_not(void **state)
     assert_int_equal(call(0, 0, 0, 0, 0), -2); /* the legacy timer */
     assert_int_equal(call(PMU, 0, 0, 0, 0), 0);
     assert_int_equal(m.c->x[11], 0); /* counters */
+}
+
+static int64_t own(uint64_t fid, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+    return call(SBI_OWN_EID, fid, a0, a1, a2);
+}
+
+static void own_calls_answer(void **state)
+{
+    char text[8] = "";
+    (void)state;
+    assert_int_equal(own(SBI_OWN_IDENTIFY, 0, 0, 0), 0);
+    assert_int_equal(m.c->x[11], SBI_OWN_MAGIC << 32 | SBI_OWN_VERSION);
+    rv_poke(&m, RV_RAM, 0x6b6f, 2);
+    assert_int_equal(own(SBI_OWN_CONSOLE_WRITE, RV_RAM, 2, 0), 0);
+    assert_int_equal(m.c->x[11], 2);
+    assert_int_equal(chardev_buffer_take(console, text, sizeof(text)), 2);
+    assert_memory_equal(text, "ok", 2);
+    assert_int_equal(own(SBI_OWN_CONSOLE_WRITE, RV_RAM, SBI_OWN_CONSOLE_MAX + 1, 0), -3);
+    assert_int_equal(own(SBI_OWN_CONSOLE_WRITE, 0x1000, 2, 0), -5);
+    vm_clock_advance(&m.vm.clock, 12345);
+    assert_int_equal(own(SBI_OWN_CLOCK, 0, 0, 0), 0);
+    assert_int_equal(m.c->x[11], vm_clock_now(&m.vm.clock));
+    assert_int_equal(own(SBI_OWN_YIELD, 2, 0, 0), -3);
+    assert_int_equal(own(SBI_OWN_SHARED_PAGE, RV_RAM + 8, 0, 0), -3);
+    assert_int_equal(own(SBI_OWN_SHARED_PAGE, 0x1000, 0, 0), -5);
+    assert_int_equal(own(SBI_OWN_SHARED_PAGE + 1, 0, 0, 0), -2);
+}
+
+static uint64_t peek(gpa_t gpa)
+{
+    uint64_t v = 0;
+    assert_int_equal(gmem_read(&m.vm.gmem, gpa, &v, 8), 0);
+    return v;
+}
+
+static void own_page_table_updates_are_seen_at_once(void **state)
+{
+    enum { TABLE = 0x10000, LIST = 0x20000, A = 0x30000, B = 0x31000, LEAF = 0xcf /* V R W X A D */ };
+    const gpa_t root = RV_RAM + TABLE, list = RV_RAM + LIST, slot = root + 0x2000;
+    (void)state;
+    rv_poke(&m, root, (root + 0x1000) >> 12 << 10 | 1, 8); /* Sv39: va 0 to 2 MiB */
+    rv_poke(&m, root + 0x1000, (root + 0x2000) >> 12 << 10 | 1, 8);
+    rv_poke(&m, slot, (RV_RAM + A) >> 12 << 10 | LEAF, 8);
+    rv_poke(&m, RV_RAM + A, 1, 8);
+    rv_poke(&m, RV_RAM + B, 2, 8);
+    m.c->satp = 8ULL << 60 | root >> 12;
+    riscv_mode_update(m.c);
+    assert_int_equal(riscv_load(m.c, 0, 8), 1);
+    rv_poke(&m, list, slot, 8);
+    rv_poke(&m, list + 8, (RV_RAM + B) >> 12 << 10 | LEAF, 8);
+    rv_poke(&m, list + 16, 0, 8);
+    rv_poke(&m, list + 24, slot + 4, 8); /* not aligned */
+    assert_int_equal(own(SBI_OWN_MMU_UPDATE, list, 2, 0), -5);
+    assert_int_equal(peek(slot), (RV_RAM + A) >> 12 << 10 | LEAF); /* none was written */
+    assert_int_equal(own(SBI_OWN_MMU_UPDATE, list, 1, 0), 0);
+    assert_int_equal(m.c->x[11], 1);
+    assert_int_equal(riscv_load(m.c, 0, 8), 2);
+    rv_poke(&m, list + 8, (RV_RAM + A) >> 12 << 10 | LEAF, 8);
+    rv_poke(&m, list + 16, UINT64_MAX, 8);
+    assert_int_equal(own(SBI_OWN_MMU_UPDATE, list, 1, SBI_OWN_FLUSH), 0);
+    assert_int_equal(riscv_load(m.c, 0, 8), 1);
+    assert_int_equal(own(SBI_OWN_MMU_UPDATE, list, SBI_OWN_PTES_MAX + 1, 0), -3);
+    assert_int_equal(own(SBI_OWN_MMU_UPDATE, list, 1, 2), -3);
+}
+
+static void the_shared_page_holds_interrupts_off(void **state)
+{
+    const gpa_t page = RV_RAM + 0x5000;
+    (void)state;
+    m.c->mie = MIP_SSIP;
+    m.c->mstatus |= MSTATUS_SIE;
+    riscv_set_soft(m.c, MIP_SSIP, true);
+    assert_true(riscv_pending_interrupt(m.c));
+    rv_poke(&m, page, 0, 2);
+    assert_int_equal(own(SBI_OWN_SHARED_PAGE, page, 0, 0), 0);
+    assert_false(riscv_pending_interrupt(m.c));
+    assert_int_equal(peek(page) & 0xffff, 0x100); /* it is told */
+    m.c->priv = RISCV_U;
+    assert_true(riscv_pending_interrupt(m.c));
+    m.c->priv = RISCV_S;
+    rv_poke(&m, page, 1, 2);
+    assert_true(riscv_pending_interrupt(m.c));
+    rv_poke(&m, page, 0, 2);
+    m.c->mstatus &= ~MSTATUS_SIE;
+    assert_int_equal(own(SBI_OWN_YIELD, 1, 0, 0), 0); /* turns them on; there is one */
+    assert_int_equal(m.c->activity, RISCV_RUNNING);
+    assert_int_equal(peek(page) & 0xff, 1);
+    assert_true(riscv_pending_interrupt(m.c));
+    riscv_set_soft(m.c, MIP_SSIP, false);
+    assert_int_equal(own(SBI_OWN_YIELD, 1, 0, 0), 0);
+    assert_int_equal(m.c->activity, RISCV_WAITING);
+    m.c->activity = RISCV_RUNNING;
+    assert_int_equal(own(SBI_OWN_SHARED_PAGE, UINT64_MAX, 0, 0), 0);
+    riscv_set_soft(m.c, MIP_SSIP, true);
+    rv_poke(&m, page, 0, 2);
+    assert_true(riscv_pending_interrupt(m.c));
 }
 
 static void hart_masks_name_harts_that_exist(void **state)
@@ -166,9 +265,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(extensions_are_there_or_not),       T(hart_masks_name_harts_that_exist),
-        T(the_timer_follows_set_timer),       T(the_console_takes_what_it_has_room_for),
-        T(harts_and_the_machine_end_as_told), T(no_arguments_do_harm),
+        T(extensions_are_there_or_not),
+        T(hart_masks_name_harts_that_exist),
+        T(the_timer_follows_set_timer),
+        T(the_console_takes_what_it_has_room_for),
+        T(harts_and_the_machine_end_as_told),
+        T(no_arguments_do_harm),
+        T(own_calls_answer),
+        T(own_page_table_updates_are_seen_at_once),
+        T(the_shared_page_holds_interrupts_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

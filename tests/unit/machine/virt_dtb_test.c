@@ -124,12 +124,23 @@ static void a_tree_of_another_machine_is_refused(void **state)
     expect_refusal(&args, sizeof(tree), -EINVAL, "no memory");
 }
 
+/* libfdt's own check would follow a null pointer: the root of such a tree is to have a path. */
+static void a_tree_of_an_old_version_is_refused(void **state)
+{
+    const struct virt_fdt_args args = some_args();
+    (void)state;
+    fdt_set_version(given, 2);
+    assert_int_equal(complete(&args, sizeof(tree)), -EINVAL);
+    assert_non_null(strstr(err.msg, "BADVERSION"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(command_line_and_initrd_are_put_in_and_the_rest_stays, begin),
         cmocka_unit_test_setup(what_is_no_tree_is_refused, begin),
         cmocka_unit_test_setup(a_tree_of_another_machine_is_refused, begin),
+        cmocka_unit_test_setup(a_tree_of_an_old_version_is_refused, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
