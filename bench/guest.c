@@ -94,7 +94,7 @@ static pid_t start(char **command)
     pid_t child = fork();
     if (child != 0)
         return child;
-    int fd = open("tmp/out", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    int fd = open("tmp/out", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
     (void)dup2(fd, STDOUT_FILENO);
     execv(command[0], command);
     perror(command[0]);

@@ -230,8 +230,8 @@ def two_cpus(target, command, initrd):
     with open(os.path.join(target.folder, 'guest'), 'rb') as f:
         write_initrd(initrd, f.read(), files)
     run = Run(command + ['--cpus', '2'])
-    if run.failed:
-        say(f'two CPUs: {run.failed[0].strip()[-200:]}')
+    if run.failed or not {'one', 'two'} <= run.results.keys():
+        say(f'two CPUs: {(run.failed or ["no result"])[0].strip()[-200:]}')
         return None
     return run.results['two']['seconds'] / run.results['one']['seconds']
 
