@@ -89,6 +89,7 @@ static const struct field table[] = {
     NAMED("interrupts-by-software", soft, FIELD_RESOURCE),
     ONE(start_pc, FIELD_RESOURCE),
     ONE(start_opaque, FIELD_RESOURCE),
+    ONE(shared_page, FIELD_RESOURCE),
     NAMED("retired-instructions", insns, FIELD_RESOURCE),
     { .name = NULL },
 };
