@@ -42,7 +42,7 @@ struct lockstep {
     uint64_t x_satp[2];
     uint8_t code[RL_CODE + RL_PATCHED - RL_M_HANDLER]; /* as it should be */
     bool many;                                         /* turns at a time */
-    bool wild; /* the program has executed data, which it may have written without a fence */
+    bool wild; /* the program has executed data, which it may have written without a fence, or named no tables in satp */
     struct {
         uint64_t pc;
         uint32_t bits;
@@ -194,6 +194,17 @@ static bool rewrote_itself(const struct lockstep *t)
 
 /* ---- the reference ---- */
 
+/* satp has tables that somebody made. Global translations outlive others, which only an engine with a TLB shows. */
+static bool has_tables(const struct lockstep *t)
+{
+    static const unsigned root[] = { 0, 0x5000, 0x6000 };
+    const uint64_t ppn = t->a.c->satp & 0xfffffffffff;
+    for (unsigned k = 0; k < 2 * ARRAY_SIZE(root); k++)
+        if (ppn == (RV_RAM + RL_TABLES + 0x10000 * (k & 1) + root[k / 2]) >> 12)
+            return true;
+    return t->a.c->satp >> 60 == 0;
+}
+
 static void note(struct lockstep *t)
 {
     struct riscv_cpu *c = t->a.c;
@@ -204,7 +215,7 @@ static void note(struct lockstep *t)
         memcpy(&half[0], host + (c->pc & 4095), 2);
     if (second)
         memcpy(&half[1], second + ((c->pc + 2) & 4095), 2);
-    t->wild = t->wild || (host && !is_code(c->pc));
+    t->wild = t->wild || (host && !is_code(c->pc)) || !has_tables(t);
     t->trace[n].pc = c->pc;
     t->trace[n].bits = (uint32_t)half[1] << 16 | half[0];
     t->trace[n].priv = c->priv;

@@ -229,6 +229,13 @@ static bool mostly_taken(void *opaque, gva_t pc)
     return e->taken[taken_hash(pc)] > 0;
 }
 
+/* A riscv_learn_fn. */
+static void learn(void *opaque, gva_t branch, bool taken)
+{
+    struct bt_riscv *e = opaque;
+    e->taken[taken_hash(branch)] = taken ? TAKEN_MAX : -TAKEN_MAX;
+}
+
 /* Takes n out of the lists. */
 static void unlist(struct bt_riscv *e, struct riscv_native *n)
 {
@@ -281,18 +288,15 @@ static struct riscv_native *translate(struct bt_riscv *e, gva_t pc, unsigned mod
     return n;
 }
 
-/* The host code at fault_pc touched a site that knows nothing: the instruction there is for the interpreter. */
+/* The access at fault_pc is not for a window, or hit an entry of the TLB that knows nothing: it is for the interpreter. */
 static void find_fault(struct bt_riscv *e, struct riscv_cpu *c)
 {
-    for (unsigned h = 0; h < NATIVES; h++)
-        for (const struct riscv_native *n = e->native[h]; n; n = n->in_set) {
-            const struct riscv_start *s = riscv_code_start_at(n, e->code.now->shared.fault_pc, &c->pc);
-            if (s) {
-                c->insns += s->uncounted;
-                return;
-            }
-        }
-    abort(); /* a bug of ours: code that no translation has */
+    uint64_t at = e->code.now->shared.fault_pc;
+    struct riscv_native *n = riscv_code_native_at(&e->code, at);
+    if (!n)
+        abort(); /* a bug of ours: code that no translation has */
+    c->insns += riscv_code_start_at(n, at, &c->pc)->uncounted;
+    riscv_code_faulted(&e->code, n);
 }
 
 static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_native *n)
@@ -366,8 +370,10 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
         return;
     }
     struct riscv_native *n = find(e, c->pc, mode | plain, gmem_page_index(e->gmem, host));
-    if (n && f->shared.exit == RISCV_EXIT_OFTEN && riscv_code_ran_often(&e->code, n))
+    if (n && f->shared.exit == RISCV_EXIT_OFTEN && riscv_code_ran_often(&e->code, n)) {
+        riscv_code_learn(&e->code, n, learn, e);
         n = NULL;
+    }
     if (!n)
         n = translate(e, c->pc, mode | plain);
     if (n)
@@ -402,19 +408,22 @@ enum vcpu_exit bt_riscv_run(struct bt_riscv *e, struct riscv_cpu *c, uint64_t tu
 size_t bt_riscv_stats(const struct bt_riscv *e, const struct riscv_cpu *c, char *text, size_t cap)
 {
     const struct riscv_code *code = &e->code;
+    const struct riscv_shadow_counts shadow = riscv_shadow_counts(c->tlb->shadow);
     size_t n = riscv_run_stats(e->run, c, text, cap);
     int m = snprintf(text + n, cap - n,
                      "bt_translations %" PRIu64 "\nbt_insns_translated %" PRIu64 "\nbt_callouts_translated %" PRIu64
                      "\nbt_code_bytes %zu\nbt_entries %" PRIu64 "\nbt_cold_blocks %" PRIu64 "\nbt_links %" PRIu64
                      "\nbt_links_cross %" PRIu64 "\nbt_misses %" PRIu64 "\nbt_callouts %" PRIu64 "\nbt_kills %" PRIu64
                      "\nbt_resets %" PRIu64 "\nbt_exits_next %" PRIu64 "\nbt_exits_link %" PRIu64 "\nbt_exits_step %" PRIu64
-                     "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\nbt_wanderers %" PRIu64 "\nbt_resumed %" PRIu64
-                     "\nbt_traps %" PRIu64 "\nbt_exits_often %" PRIu64 "\nbt_promoted %" PRIu64 "\nbt_site_misses %" PRIu64 "\n",
+                     "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\nbt_strays %" PRIu64 "\nbt_resumed %" PRIu64
+                     "\nbt_traps %" PRIu64 "\nbt_exits_often %" PRIu64 "\nbt_promoted %" PRIu64 "\nbt_unfit %" PRIu64
+                     "\nshadow_fills %" PRIu64 "\nshadow_pages %" PRIu64 "\nshadow_clears %" PRIu64 "\nshadow_drops %" PRIu64
+                     "\nshadow_full %" PRIu64 "\n",
                      code->translated, code->insns, code->called_out, code->cb.pos + code->cold - code->cold_base, e->entries,
                      e->cold, e->links, code->nr_crossed, code->now->shared.misses, code->now->shared.callouts, code->kills,
                      e->resets, e->exits[RISCV_EXIT_NEXT], e->exits[RISCV_EXIT_LINK], e->exits[RISCV_EXIT_STEP],
-                     e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT], code->wanderers, code->resumed,
-                     code->traps + code->now->shared.ecalls, e->exits[RISCV_EXIT_OFTEN], code->promoted,
-                     code->now->shared.site_misses);
+                     e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT], code->strays, code->resumed,
+                     code->traps + code->now->shared.ecalls, e->exits[RISCV_EXIT_OFTEN], code->promoted, code->unfits,
+                     shadow.fills, shadow.pages, shadow.clears, shadow.drops, shadow.full);
     return m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
 }

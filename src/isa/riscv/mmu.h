@@ -104,7 +104,8 @@ struct riscv_tlb {
     uint64_t choices;
     uint64_t misses[3]; /* by enum riscv_access */
     uint64_t nr_flushes;
-    uint8_t *nowhere; /* owned: pages that nobody may access */
+    uint8_t *nowhere;            /* owned: pages that nobody may access */
+    struct riscv_shadow *shadow; /* owned; NULL: none. What is flushed here is flushed there */
     struct riscv_space space[RISCV_SPACES];
 };
 
@@ -127,13 +128,14 @@ bool riscv_tlb_catch_up(struct riscv_cpu *c);
 /* After a hit: whether translated code may store to the page without looking at marks; its site is entered if the mark is gone.
  */
 bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va);
+/* Host address of the page of RAM that U-mode may read at va, a page's first address, as it is now; NULL: it may not, or A
+ * would have to be set. The page counts as remembered. *ret_writable: it may store there without looking at marks. */
+const uint8_t *riscv_tlb_peek(struct riscv_cpu *c, gva_t va, bool *ret_writable);
 /* The entry of va in a bank. */
 static inline struct riscv_tlb_entry *riscv_tlb_entry(const struct riscv_tlb *tlb, unsigned bank, gva_t va)
 {
     return &tlb->bank[bank][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)];
 }
-/* Whether va, which can be written, may be stored to without a look at marks; its entry says so from now on. */
-bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va);
 /* Enters a page; `writable`: a write needs no other walk, either. */
 struct riscv_walk;
 void riscv_tlb_fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct riscv_walk *w, enum riscv_access access,
@@ -203,6 +205,8 @@ struct riscv_walk {
  * nothing. */
 enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank,
                             struct riscv_walk *ret_walk);
+/* The same for reading through page tables, but changes nothing: false where the access faults, or A is not set yet. */
+bool riscv_walk_peek(struct riscv_cpu *c, gva_t va, enum riscv_bank bank, struct riscv_walk *ret_walk);
 /* pmpcfg or pmpaddr changed. */
 void riscv_pmp_changed(struct riscv_cpu *c);
 /* Whether PMP allows the access, as M-mode or not. Spec: volume II 3.7.1 */

@@ -116,8 +116,8 @@ static void fill_walk(gva_t va, uint64_t pte, unsigned level, struct riscv_walk 
     w->dirty_writable = (pte & (PTE_W | PTE_D)) == (PTE_W | PTE_D);
 }
 
-/* One walk; *ret_again: an entry changed under it. */
-static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank,
+/* One walk; *ret_again: an entry changed under it. peek: one that would have to set A or D faults. */
+static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank, bool peek,
                                   struct riscv_walk *w, bool *ret_again)
 {
     gpa_t table = (c->satp & SATP_PPN) << GPAGE_SHIFT;
@@ -140,7 +140,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
             return RISCV_FAULT_PAGE;
         uint64_t want = pte | PTE_A | (access == RISCV_WRITE ? PTE_D : 0);
         if (want != pte) {
-            if (!(c->menvcfg & ENVCFG_ADUE))
+            if (peek || !(c->menvcfg & ENVCFG_ADUE))
                 return RISCV_FAULT_PAGE;
             if (!riscv_pmp_allows(c, at, 8, RISCV_WRITE, false))
                 return RISCV_FAULT_ACCESS;
@@ -164,6 +164,13 @@ enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access acc
     bool again = true;
     enum riscv_fault fault = RISCV_FAULT_PAGE;
     for (unsigned k = 0; k < WALKS_MAX && again; k++) /* a guest that changes the entry for ever gets a fault: it may */
-        fault = walk_once(c, va, access, bank, w, &again);
+        fault = walk_once(c, va, access, bank, false, w, &again);
     return again ? RISCV_FAULT_PAGE : fault;
+}
+
+bool riscv_walk_peek(struct riscv_cpu *c, gva_t va, enum riscv_bank bank, struct riscv_walk *w)
+{
+    bool again;
+    return bank >= RISCV_BANK_U && in_range(va, levels_of(c))
+           && walk_once(c, va, RISCV_READ, bank, true, w, &again) == RISCV_FAULT_NONE;
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "isa/riscv/mmu.h"
+#include "isa/riscv/shadow.h"
 
 enum { SATP_ASID_SHIFT = 44, BIG_SHIFT = 30 };
 
@@ -80,6 +80,8 @@ void riscv_tlb_free(struct riscv_tlb *tlb)
 {
     if (tlb)
         (void)munmap(tlb->nowhere, 2 * GPAGE_SIZE);
+    if (tlb)
+        riscv_shadow_free(tlb->shadow);
     free(tlb);
 }
 
@@ -92,6 +94,7 @@ static void clear_space(struct riscv_tlb *tlb, struct riscv_space *s)
     for (unsigned k = 0; k < 2 && s->made; k++)
         clear_filled(tlb, s->entry[k], &s->filled[k]);
     s->made = true;
+    riscv_shadow_clear(tlb->shadow, (unsigned)(s - tlb->space));
     memset(s->touched, 0, sizeof(s->touched));
     memset(s->reach, 0, sizeof(s->reach));
     s->stale = false;
@@ -103,8 +106,10 @@ static void flush_space(struct riscv_tlb *tlb, unsigned n)
     struct riscv_space *s = &tlb->space[n];
     if (n == tlb->now && (s->reach[0].any || s->reach[1].any))
         clear_space(tlb, s);
-    else if (n != tlb->now)
+    else if (n != tlb->now && !s->stale) {
         s->stale = true;
+        riscv_shadow_clear(tlb->shadow, n);
+    }
 }
 
 static void flush_supervisor(struct riscv_tlb *tlb)
@@ -182,6 +187,7 @@ static void fence_page_of_space(struct riscv_tlb *tlb, unsigned n, gva_t va)
         return;
     for (unsigned k = 0; k < 2; k++)
         forget_entry(tlb, &s->entry[k][(va >> GPAGE_SHIFT) & (RISCV_TLB_ENTRIES - 1)], va);
+    riscv_shadow_forget(tlb->shadow, n, va);
     note_fence(&s->fenced, va);
 }
 
@@ -300,6 +306,19 @@ bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va)
     return e->site[RISCV_WRITE].page == page;
 }
 
+const uint8_t *riscv_tlb_peek(struct riscv_cpu *c, gva_t va, bool *ret_writable)
+{
+    struct riscv_space *s = &c->tlb->space[c->tlb->now];
+    struct riscv_walk w;
+    if (!riscv_walk_peek(c, va, RISCV_BANK_U, &w) || !riscv_pmp_allows(c, w.gpa, GPAGE_SIZE, RISCV_READ, false))
+        return NULL;
+    const uint8_t *host = gmem_pin(c->gmem, w.gpa, GPAGE_SIZE);
+    *ret_writable = w.dirty_writable && host && plain(c, host) && riscv_pmp_allows(c, w.gpa, GPAGE_SIZE, RISCV_WRITE, false);
+    if (host)
+        note_reach(s->reach, s->touched, va, &w);
+    return host;
+}
+
 static void drop_store(const struct riscv_tlb *tlb, struct riscv_tlb_entry *e, const uint8_t *page)
 {
     if (page && riscv_site_host(&e->site[RISCV_WRITE]) != page)
@@ -329,6 +348,7 @@ void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page)
     for (unsigned k = 0; k < 3; k++)
         drop_stores_of(tlb, tlb->common[k], &tlb->filled[k], page);
     drop_stores_of_space(tlb, &tlb->space[tlb->now], page);
+    riscv_shadow_drop_stores(tlb->shadow, page);
     for (unsigned k = 0; k < RISCV_SPACES; k++)
         tlb->space[k].missed_drops = tlb->space[k].missed_drops || k != tlb->now;
 }

@@ -226,7 +226,7 @@ static void look_at_page(struct rvx *x)
 static void leave_by(struct rvx *x, size_t from, gva_t pc, uint32_t insns)
 {
     const struct rvx_insn *now = &x->insn[x->k];
-    if (pc == x->insn[0].pc && !insns && !x->plain) {
+    if (pc == x->insn[0].pc && !insns && !x->plain && x->run < 0) {
         asm_patch(x->cb, from, x->cb->rx + x->checked);
         return;
     }
@@ -236,6 +236,10 @@ static void leave_by(struct rvx *x, size_t from, gva_t pc, uint32_t insns)
         t->insns = insns;
         t->back = x->went_back || pc <= now->pc;
         t->second = x->second;
+        if (is_branch(&now->i)) {
+            t->branch = now->pc;
+            t->taken = pc != now->pc + now->i.len;
+        }
     }
 }
 
@@ -428,14 +432,27 @@ static void count_run(struct rvx *x)
     (void)rvx_tail(x, RVX_OFTEN, asm_jcc(x->cb, CC_S, NULL));
 }
 
-/* How accesses are checked. A kernel's code meets other objects, in other pages, each time it runs: it never has sites. A
- * program's has them where it runs all the time: they must be filled anew for each process. */
+/* How accesses are checked. A kernel accesses what is mapped for it alone, and everything else: it looks into the TLB. A program
+ * gets windows where it runs all the time: each page that they show takes the host some microseconds. */
 static void choose_checks(struct rvx *x, gva_t pc)
 {
-    bool kernel = x->bank == RISCV_BANK_S || x->bank == RISCV_BANK_S_SUM;
-    bool counts = x->bank == RISCV_BANK_U && !x->plain && !rvx_pc_is_in(x->code->often, pc) && x->code->nr_runs < RISCV_RUNS;
-    x->sites = !kernel && !counts;
-    x->run = counts ? (int32_t)x->code->nr_runs++ : -1;
+    bool may = x->bank == RISCV_BANK_U && !x->plain && x->code->cpu->tlb->shadow && !rvx_pc_is_in(x->code->unfit, pc);
+    bool often = rvx_pc_is_in(x->code->often, pc);
+    x->windows = may && often;
+    x->run = may && !often && x->code->nr_runs < RISCV_RUNS ? (int32_t)x->code->nr_runs++ : -1;
+}
+
+/* Follows what registers may hold. */
+static void guess_on(struct rvx *x, const struct riscv_insn *i)
+{
+    if (!i->rd)
+        return;
+    if (x->known >> i->rd & 1)
+        x->guess[i->rd] = x->known_value[i->rd];
+    else if (i->step == rv_addi)
+        x->guess[i->rd] = x->guess[i->rs1] + (uint64_t)(int64_t)i->imm;
+    else if (i->step == rv_add)
+        x->guess[i->rd] = x->guess[i->rs1] + x->guess[i->rs2];
 }
 
 static void put_body(struct rvx *x)
@@ -453,6 +470,8 @@ static void put_body(struct rvx *x)
         x->at[x->k] = (uint16_t)(x->cb->pos - x->entry);
         x->counts[x->k] = (uint8_t)rvx_uncounted(x, false);
         instruction(x);
+        for (unsigned k = x->k; k <= x->k + x->skip; k++)
+            guess_on(x, &x->insn[k].i);
         if (x->skip && x->k + 1 < x->nr) { /* a fault is the first one's */
             x->at[x->k + 1] = (uint16_t)(x->cb->pos - x->entry);
             x->counts[x->k + 1] = (uint8_t)(x->counts[x->k] + 1);
@@ -478,6 +497,8 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
     *n = (struct riscv_native){
         .pc = x->insn[0].pc, .mode = (uint8_t)x->mode, .nr = (uint8_t)x->nr, .gone = gone, .end = end, .run = x->run
     };
+    n->first_link = first_link;
+    n->nr_links = code->nr_links - first_link;
     n->since = __builtin_ia32_rdtsc();
     n->checked = x->cb->rx + x->checked;
     n->entry = x->cb->rx + x->entry;
@@ -496,6 +517,7 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
         code->link[k].from = n;
     if (code->log)
         riscv_code_log(x, n, cold);
+    code->native[code->nr_natives++] = n;
     code->translated++;
     code->insns += x->nr;
     return n;
@@ -518,6 +540,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     x->nr_pages = x->round = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
     x->failed = x->second = false;
     memset(x->group, 0, sizeof(x->group));
+    memcpy(x->guess, code->cpu->x, sizeof(x->guess));
     if (!collect(x, pc, finder))
         return NULL;
     size_t arena = code->arena_pos; /* pages that were found stay */
@@ -535,5 +558,5 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
 bool riscv_code_has_room(const struct riscv_code *code)
 {
     return code->cb.pos + ROOM < code->cold_base && code->cold + ROOM < code->cb.size && code->arena_pos + ROOM < code->arena_size
-           && code->nr_links + 2 * RISCV_TRACE_MAX < code->links_max;
+           && code->nr_links + 2 * RISCV_TRACE_MAX < code->links_max && code->nr_natives < code->natives_max;
 }

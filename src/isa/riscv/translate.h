@@ -11,9 +11,9 @@
  * space the TLB knows (mmu.h); all show the same hart and the same `shared` part, and each has an `own` part: what was learnt of
  * the space.
  *
- * Memory accesses are checked by looks into the TLB, or, in U-mode's translations that run all the time, at sites: each place in
- * the code remembers the page it saw last. Accesses off one register are checked together. What cannot be done so goes back to
- * the interpreter (RISCV_EXIT_STEP). Owned and used by the vCPU's thread.
+ * Memory accesses look into the TLB, or, in U-mode's translations that run all the time, go through windows (shadow.h), once
+ * it is checked that the address is in the block that was expected there. Accesses off one register are checked together. What
+ * cannot be done so goes back to the interpreter (RISCV_EXIT_STEP, RISCV_EXIT_FAULT). Owned and used by the vCPU's thread.
  */
 #ifndef DOPPEL_ISA_RISCV_TRANSLATE_H
 #define DOPPEL_ISA_RISCV_TRANSLATE_H
@@ -22,14 +22,13 @@
 
 #include "emit/codebuf.h"
 #include "isa/riscv/decode.h"
-#include "isa/riscv/mmu.h"
+#include "isa/riscv/shadow.h"
 
 /* What translations depend on of a hart's state: who accesses memory, twice: without and with floating point (mstatus.FS is
  * Dirty, frm is what the host can do). */
 enum { RISCV_MODE_FP = 1, RISCV_MODE_NR = 2 * RISCV_BANK_NR, RISCV_MODE_PLAIN = 16, RISCV_MODE_NONE = 0xff };
 
 enum {
-    RISCV_SITES = 4096,
     RISCV_JUMPS = 4096,
     RISCV_JUMP_SHIFT = 11,
     RISCV_PLACES = 1 << 15,
@@ -60,16 +59,14 @@ static inline uint64_t riscv_place_key(gva_t pc, unsigned mode)
     return pc ^ ((uint64_t)mode + 1) << 58;
 }
 
-/* Entries of jump caches, or sites, that were filled since all were cleared: offsets from rbp. */
+/* Entries of jump caches that were filled since all were cleared: offsets from rbp. */
 struct riscv_used {
     uint32_t nr;
     int32_t at[4 * RISCV_JUMPS];
 };
-_Static_assert(RISCV_JUMPS >= RISCV_SITES / 2, "each is in its list once");
 
-/* What is known of the code and data that one set of page tables shows: of U-mode's and SUM's (own), of the rest (shared). */
+/* What is known of the code that one set of page tables shows: of U-mode's and SUM's (own), of the rest (shared). */
 struct riscv_known {
-    struct riscv_site site[2][RISCV_SITES];
     uint32_t fetch[RISCV_FETCHES]; /* by virtual page: id of the struct riscv_code_page that is there; 0: not known */
 };
 
@@ -104,8 +101,8 @@ struct riscv_frame {
         uint64_t sign64[2], abs64[2]; /* constants for vector instructions, aligned */
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
-        uint64_t misses, site_misses, callouts, ecalls;
-        int32_t runs[RISCV_RUNS];    /* how often each translation without sites may still run until somebody looks */
+        uint64_t misses, callouts, ecalls;
+        int32_t runs[RISCV_RUNS];    /* how often each translation without windows may still run until somebody looks */
         uint64_t resume;             /* where translated code goes on after C code has changed mode, pc or address space */
         uint64_t rbp;                /* and with which frame */
         uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */
@@ -114,9 +111,10 @@ struct riscv_frame {
         struct riscv_used used_jumps; /* of banks S and S_SUM */
     } __attribute__((aligned(4096))) shared;
     struct {
+        struct riscv_block block[RISCV_BLOCKS]; /* what the windows show */
         struct riscv_known known;
         struct riscv_jump jump[2][RISCV_JUMPS]; /* U-mode's */
-        struct riscv_used used_jumps, used_sites;
+        struct riscv_used used_jumps;
     } __attribute__((aligned(4096))) own;
 };
 
@@ -144,7 +142,9 @@ struct riscv_native {
     gva_t pc;
     uint8_t mode, nr_pages, nr;
     bool dead;      /* its entries lead back to the loop */
+    uint8_t faults; /* of accesses through windows that the interpreter had to do */
     int32_t run;    /* of runs[]; -1: it has none */
+    uint32_t first_link, nr_links;
     uint64_t since; /* TSC when that was set */
     struct riscv_code_page *page[RISCV_TRACE_PAGES];
     struct riscv_native *in_page[RISCV_TRACE_PAGES], *in_set; /* next of the same page, by hash */
@@ -159,20 +159,27 @@ struct riscv_link {
     uint32_t miss; /* where it leads else; positions */
     gva_t pc;
     struct riscv_native *from;
-    bool back;   /* backwards, or behind a jump backwards: requests are looked at there, so that no loop goes without */
-    bool second; /* from->page[1] was looked at before */
+    gva_t branch;  /* the conditional branch that leads here, 0: none */
+    uint32_t left; /* how often, where the translation counts its runs */
+    bool taken;    /* when the branch is */
+    bool back;     /* backwards, or behind a jump backwards: requests are looked at there, so that no loop goes without */
+    bool second;   /* from->page[1] was looked at before */
 };
 
-/* What a site's miss must know. */
+/* What an access that is not where the check expected it must know. */
+enum { RISCV_LOOK = 15 /* in place of a block: the TLB was asked */ };
 struct riscv_miss {
-    int32_t site;   /* offset from rbp; 0: the TLB itself was asked */
     uint32_t bytes; /* that the check covers */
+    int32_t lo;     /* block 0: the access, from the address in rcx */
     uint32_t insns; /* done since they were last counted */
+    uint8_t block;  /* that was expected, or RISCV_LOOK */
     uint8_t access; /* enum riscv_access */
     bool group;     /* of several accesses */
     gva_t pc;
-    uint32_t left;  /* misses until somebody looks how often they happen */
-    uint64_t since; /* TSC when that was set */
+    /* positions of displacements in the code that say which block it is: of its base, twice, and to_host; 0: it can be no other
+     */
+    enum { RISCV_AT_BASE, RISCV_AT_TO_HOST, RISCV_AT_BASE_AGAIN, RISCV_AT_NR } unused;
+    uint32_t at[RISCV_AT_NR];
     struct riscv_native *from;
     const uint8_t *plain; /* where the code at pc goes on without groups, once that is known */
 };
@@ -197,25 +204,28 @@ struct riscv_code {
     size_t arena_size, arena_pos;
     struct riscv_link *link; /* owned */
     uint32_t nr_links, links_max;
-    uint32_t next_site[3][2]; /* shared S, shared others, own; read, write */
     size_t base,
         cold_base; /* where translations begin: behind the stubs; their code for rare cases, apart, so that the rest lies close */
     size_t cold;   /* where the next of that goes; the rest at cb.pos */
-    struct rvx *work;                      /* owned: the translation in progress */
-    uint8_t wanders[RISCV_HASHED_PCS / 8]; /* bits, by hash of pc: the access there changes pages too often for a site */
-    uint8_t often[RISCV_HASHED_PCS / 8];   /* the same: what begins there runs all the time, and gets sites */
-    uint32_t nr_runs;                      /* of runs[] that were given away */
-    int32_t runs_many;                     /* what they begin with */
-    bool eager;                            /* those that have run so often get sites, however long that took */
+    struct rvx *work;             /* owned: the translation in progress */
+    struct riscv_native **native; /* owned; those in the order of their code */
+    uint32_t nr_natives, natives_max;
+    unsigned next_block;                 /* that was replaced last */
+    uint8_t expect[RISCV_HASHED_PCS];    /* by hash of pc: the block that the access there is in + 1; see riscv_code_expect() */
+    uint8_t often[RISCV_HASHED_PCS / 8]; /* bits, by hash of pc: what begins there runs all the time, and gets windows */
+    uint8_t unfit[RISCV_HASHED_PCS / 8]; /* the same: but it does what windows cannot, and does not get them */
+    uint32_t nr_runs;                    /* of runs[] that were given away */
+    int32_t runs_many;                   /* what they begin with */
+    bool eager;                          /* those that have run so often get windows, however long that took */
     void (*enter)(void *rbp, const void *code);
     void (*enter_fp)(void *rbp, const void *code);
     const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2], *stub_plain[2],
-        *stub_often[2];                                           /* by fp */
-    const uint8_t *stub_jump[RISCV_MODE_NR];                      /* to the address in rax, which the jump cache does not have */
-    const uint8_t *stub_miss[RISCV_BANK_NR][2][2], *stub_slow[2]; /* [bank][access][fp] */
-    bool running_fp;                                              /* what runs is of a mode with floating point */
-    struct riscv_miss *crossed;                                   /* borrowed: RISCV_EXIT_PLAIN was its */
-    uint64_t translated, insns, called_out, nr_crossed, kills, wanderers, promoted, resumed, traps;
+        *stub_often[2];                      /* by fp */
+    const uint8_t *stub_jump[RISCV_MODE_NR]; /* to the address in rax, which the jump cache does not have */
+    const uint8_t *stub_slow[2];             /* by fp: to an access that is elsewhere */
+    bool running_fp;                         /* what runs is of a mode with floating point */
+    struct riscv_miss *crossed;              /* borrowed: RISCV_EXIT_PLAIN was its */
+    uint64_t translated, insns, called_out, nr_crossed, kills, strays, promoted, unfits, resumed, traps;
     struct codelog *log; /* owned; NULL unless the vm's trace_code is set */
 };
 
@@ -235,7 +245,7 @@ void *riscv_code_alloc(struct riscv_code *code, size_t bytes);
 unsigned riscv_code_mode(const struct riscv_cpu *c);
 /* Before code is run: chooses the frame, drops what flushes have reached. */
 void riscv_code_follow(struct riscv_code *code);
-/* Sites that store to a page (its host address, NULL: any) forget it. */
+/* Nothing stores to a page (its host address, NULL: any) without a look at its mark. */
 void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page);
 /* What stands where in the guest's code is looked up by whoever translates. */
 struct riscv_finder {
@@ -257,6 +267,9 @@ void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n);
 const uint8_t *riscv_code_find(struct riscv_code *code, gva_t pc, unsigned mode);
 /* The access that led to n, which is of RISCV_MODE_PLAIN, goes there by itself from now on. */
 void riscv_code_go_plain(struct riscv_code *code, const struct riscv_native *n);
+/* Says which ways the branches of n took, as far as it counted. */
+typedef void (*riscv_learn_fn)(void *opaque, gva_t branch, bool taken);
+void riscv_code_learn(const struct riscv_code *code, const struct riscv_native *n, riscv_learn_fn learn, void *opaque);
 /* After RISCV_EXIT_OFTEN, n being the translation at pc. True: it ran that often within a short time; it is dead, and is to be
  * made anew. */
 bool riscv_code_ran_often(struct riscv_code *code, struct riscv_native *n);
@@ -264,11 +277,18 @@ bool riscv_code_ran_often(struct riscv_code *code, struct riscv_native *n);
 void riscv_code_kill(struct riscv_code *code, struct riscv_native *n);
 /* Whoever is led to `dead` gets to n from now on: the same code, translated anew. */
 void riscv_code_redirect(struct riscv_code *code, const struct riscv_native *dead, const struct riscv_native *n);
+/* Catches the host's SIGSEGV, for code on threads that called riscv_code_attach(). -errno. */
+MUST_CHECK int riscv_code_catch_faults(struct error *err);
+/* Lets windows show the blocks that begin at 0. */
+void riscv_code_make_blocks(struct riscv_code *code);
 /* To be called on the thread that runs translated code, before it does: host faults there come back as RISCV_EXIT_FAULT. */
 void riscv_code_attach(struct riscv_code *code);
 /* Runs n; back when it exits: the hart is then complete, and now->shared.exit says why. */
 void riscv_code_run(struct riscv_code *code, const struct riscv_native *n);
-/* The instruction of n whose host code pc is in, NULL: none. */
+/* The translation whose host code pc is in, NULL: none; and the instruction of it. */
+struct riscv_native *riscv_code_native_at(const struct riscv_code *code, uint64_t pc);
 const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint64_t pc, gva_t *ret_pc);
+/* After RISCV_EXIT_FAULT in n: it does without windows if that happens all the time. */
+void riscv_code_faulted(struct riscv_code *code, struct riscv_native *n);
 
 #endif

@@ -31,7 +31,7 @@ static void lock(struct rvx *x)
 /* rcx = the host address of the access at rs1, which is aligned. */
 static struct host_mem aligned(struct rvx *x, const struct riscv_insn *i, unsigned size, enum riscv_access access)
 {
-    asm_insn_mem(x->cb, 8, OP_LEA, H_RCX, rvx_access(x, i->rs1, 0, size, access));
+    asm_insn_mem(x->cb, 8, OP_LEA, H_RCX, rvx_access_ram(x, i->rs1, 0, size, access));
     asm_insn_reg(x->cb, 1, 0xf6, 0, H_RCX); /* test cl, imm8 */
     codebuf_put1(x->cb, (uint8_t)(size - 1));
     struct rvx_tail *t = rvx_tail(x, RVX_STEP, asm_jcc(x->cb, CC_NE, NULL));

@@ -4,11 +4,9 @@
  */
 #include <cpuid.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #include "base/checked.h"
 #include "core/vcpu.h"
@@ -23,47 +21,9 @@ enum {
     LINK_SHARE = 5,
     KILL_BYTES = 5,
     RUNS_MANY = 20000,
-    RUN_CYCLES = 1000
-}; /* per cent; code is mapped, and resident, twice */
-
-/* ---- host faults: what hits a site that knows nothing ---- */
-
-static _Thread_local struct riscv_code *running;
-static struct sigaction former_segv;
-
-static void on_segv(int sig, siginfo_t *info, void *context)
-{
-    ucontext_t *uc = context;
-    greg_t *rip = &uc->uc_mcontext.gregs[REG_RIP];
-    struct riscv_code *code = running;
-    if (code && codebuf_contains(&code->cb, (uintptr_t)*rip)) {
-        uc->uc_mcontext.gregs[REG_RAX] = *rip;
-        *rip = (greg_t)code->stub_fault[code->running_fp];
-        return;
-    }
-    if (former_segv.sa_flags & SA_SIGINFO)
-        former_segv.sa_sigaction(sig, info, context);
-    else
-        (void)sigaction(SIGSEGV, &former_segv, NULL); /* it comes again */
-}
-
-static int catch_faults(struct error *err)
-{
-    struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_RESTART }, was;
-    if (sigaction(SIGSEGV, NULL, &was) < 0)
-        return error_set(err, -errno, "cannot ask for signal handlers: %s", strerror(errno));
-    if (was.sa_sigaction == on_segv)
-        return 0;
-    former_segv = was;
-    if (sigaction(SIGSEGV, &sa, NULL) < 0)
-        return error_set(err, -errno, "cannot set a signal handler: %s", strerror(errno));
-    return 0;
-}
-
-void riscv_code_attach(struct riscv_code *code)
-{
-    running = code;
-}
+    RUN_CYCLES = 3000,
+    CODE_A_NATIVE = 128 /* bytes; mostly it is more */
+};                      /* per cent; code is mapped, and resident, twice */
 
 /* ---- making ---- */
 
@@ -132,14 +92,16 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     rvx_has_evex = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     code->arena_size = bytes / 100 * ARENA_SHARE;
     code->links_max = (uint32_t)(bytes / 100 * LINK_SHARE / sizeof(*code->link));
+    code->natives_max = (uint32_t)(bytes / 100 * CODE_SHARE / CODE_A_NATIVE);
+    code->native = malloc(code->natives_max * sizeof(struct riscv_native *));
     code->arena = malloc(code->arena_size);
     code->link = malloc(code->links_max * sizeof(*code->link));
     code->work = malloc(sizeof(*code->work));
     code->places = calloc(RISCV_PLACES, sizeof(*code->places));
-    if (!code->places || !code->arena || !code->link || !code->work)
+    if (!code->native || !code->places || !code->arena || !code->link || !code->work)
         return error_set(err, -ENOMEM, "no memory for engine bt");
     const char *trace = c->vcpu->vm->trace_code;
-    int r = catch_faults(err);
+    int r = riscv_code_catch_faults(err);
     if (r == 0)
         r = trace ? codebuf_init_named(&code->cb, bytes / 100 * CODE_SHARE, err)
                   : codebuf_init(&code->cb, bytes / 100 * CODE_SHARE, &c->vcpu->requests, err);
@@ -147,7 +109,13 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
         r = make_frames(code, err);
     if (r < 0)
         return r;
+    r = gmem_share(c->gmem, err);
+    if (r < 0)
+        return r;
+    if (!c->tlb->shadow)
+        c->tlb->shadow = riscv_shadow_new(c->gmem);
     fill_shared(code);
+    riscv_code_make_blocks(code);
     if (!rvx_stubs(code))
         return error_set(err, -EINVAL, "the code cache has no room for engine bt");
     riscv_code_reset(code);
@@ -162,6 +130,7 @@ void riscv_code_done(struct riscv_code *code)
     codebuf_done(&code->cb);
     free(code->arena);
     free(code->link);
+    free((void *)code->native);
     free(code->places);
     free(code->work);
     codelog_free(code->log);
@@ -193,14 +162,6 @@ void *riscv_code_alloc(struct riscv_code *code, size_t bytes)
 
 /* ---- what is remembered ---- */
 
-static void clear_known(struct riscv_known *known, const uint8_t *nowhere, const uint32_t next_site[2])
-{
-    for (unsigned w = 0; w < 2; w++)
-        for (unsigned k = 0; k < RISCV_SITES && k < next_site[w]; k++)
-            known->site[w][k] = riscv_site(RISCV_SITE_NONE, nowhere);
-    memset(known->fetch, 0, sizeof(known->fetch));
-}
-
 static unsigned jump_hash(uint64_t pc)
 {
     return (unsigned)((pc ^ pc >> RISCV_JUMP_SHIFT) / 2) & (RISCV_JUMPS - 1);
@@ -224,15 +185,6 @@ static void *in_frame(struct riscv_frame *f, int32_t at)
     return (uint8_t *)f + RBP_BIAS + at;
 }
 
-void riscv_code_fill_site(struct riscv_code *code, int32_t at, struct riscv_site v)
-{
-    struct riscv_frame *f = code->now;
-    struct riscv_site *s = in_frame(f, at);
-    if (s->page == RISCV_SITE_NONE && at >= FRAME(own))
-        f->own.used_sites.at[f->own.used_sites.nr++] = at;
-    *s = v;
-}
-
 static void clear_used_jumps(struct riscv_frame *f, struct riscv_used *used)
 {
     for (uint32_t k = 0; k < used->nr; k++) {
@@ -242,29 +194,11 @@ static void clear_used_jumps(struct riscv_frame *f, struct riscv_used *used)
     used->nr = 0;
 }
 
-/* Sites of U-mode's that know the page, or have that host page (stores; NULL: any), forget it; both NULL: all do. */
-static void drop_sites(struct riscv_code *code, struct riscv_frame *f, const gva_t *va, const uint8_t *const *host)
-{
-    struct riscv_used *used = &f->own.used_sites;
-    uint32_t left = 0;
-    for (uint32_t k = 0; k < used->nr; k++) {
-        struct riscv_site *s = in_frame(f, used->at[k]);
-        bool store = used->at[k] >= FRAME(own.known.site[1]), all = !va && !host;
-        if (all || (va && s->page == *va) || (host && store && (!host[0] || riscv_site_host(s) == host[0])))
-            *s = riscv_site(RISCV_SITE_NONE, code->cpu->tlb->nowhere);
-        else
-            used->at[left++] = used->at[k];
-    }
-    used->nr = left;
-}
-
 /* The first time, when nothing says what is in the frame. */
-static void make_own(struct riscv_code *code, struct riscv_frame *f)
+static void make_own(struct riscv_frame *f)
 {
-    static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
-    clear_known(&f->own.known, code->cpu->tlb->nowhere, all);
     clear_jumps(f->own.jump, 2);
-    f->own.used_jumps.nr = f->own.used_sites.nr = 0;
+    f->own.used_jumps.nr = 0;
 }
 
 static void forget_own(struct riscv_code *code, unsigned n)
@@ -272,8 +206,7 @@ static void forget_own(struct riscv_code *code, unsigned n)
     struct riscv_frame *f = code->frame[n];
     const struct riscv_space *s = &code->cpu->tlb->space[n];
     if (code->seen[n] == UINT64_MAX)
-        make_own(code, f);
-    drop_sites(code, f, NULL, NULL);
+        make_own(f);
     clear_used_jumps(f, &f->own.used_jumps);
     memset(f->own.known.fetch, 0, sizeof(f->own.known.fetch));
     code->seen[n] = s->flushes;
@@ -282,10 +215,9 @@ static void forget_own(struct riscv_code *code, unsigned n)
 
 static void forget_shared(struct riscv_code *code, unsigned which)
 {
-    static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
     struct riscv_frame *f = code->frame[0];
     uint64_t *seen = which ? &code->seen_all : &code->seen_shared;
-    clear_known(&f->shared.known[which], code->cpu->tlb->nowhere, *seen == UINT64_MAX ? all : code->next_site[which]);
+    memset(f->shared.known[which].fetch, 0, sizeof(f->shared.known[which].fetch));
     if (which) {
         clear_jumps(&f->shared.jump[0], 4); /* M, BARE */
     } else if (*seen == UINT64_MAX) {
@@ -300,10 +232,9 @@ static void forget_shared(struct riscv_code *code, unsigned which)
 }
 
 /* A page may be mapped elsewhere now. Jumps to it are not looked for one by one. */
-static void forget_page_of_own(struct riscv_code *code, struct riscv_frame *f, gva_t va)
+static void forget_page_of_own(struct riscv_frame *f, gva_t va)
 {
     uint32_t *fetch = &f->own.known.fetch[va >> GPAGE_SHIFT & (RISCV_FETCHES - 1)];
-    drop_sites(code, f, &va, NULL);
     if (*fetch)
         clear_used_jumps(f, &f->own.used_jumps);
     *fetch = 0;
@@ -325,25 +256,11 @@ static void follow_fences(struct riscv_code *code, unsigned n)
     if (own->nr - code->seen_fences[n] > RISCV_FENCES)
         forget_own(code, n);
     for (; code->seen_fences[n] != own->nr; code->seen_fences[n]++)
-        forget_page_of_own(code, code->frame[n], own->page[code->seen_fences[n] % RISCV_FENCES]);
-    if (shared->nr - code->seen_fences_shared > RISCV_FENCES
-        || (shared->nr != code->seen_fences_shared && code->next_site[0][0] + code->next_site[0][1]))
+        forget_page_of_own(code->frame[n], own->page[code->seen_fences[n] % RISCV_FENCES]);
+    if (shared->nr - code->seen_fences_shared > RISCV_FENCES)
         forget_shared(code, 0);
     for (; code->seen_fences_shared != shared->nr; code->seen_fences_shared++)
         forget_page_of_shared(code, shared->page[code->seen_fences_shared % RISCV_FENCES]);
-}
-
-static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, uint32_t nr, const uint8_t *page)
-{
-    struct riscv_site *s = known->site[1];
-    for (unsigned k = 0; k < nr && k < RISCV_SITES; k++)
-        if (!page || riscv_site_host(&s[k]) == page)
-            s[k] = riscv_site(RISCV_SITE_NONE, code->cpu->tlb->nowhere);
-}
-
-static void drop_stores_of_own(struct riscv_code *code, const uint8_t *page)
-{
-    drop_sites(code, code->now, NULL, &page);
 }
 
 void riscv_code_follow(struct riscv_code *code)
@@ -359,17 +276,13 @@ void riscv_code_follow(struct riscv_code *code)
         forget_shared(code, 1);
     if (code->seen_fences[n] != tlb->space[n].fenced.nr || code->seen_fences_shared != tlb->fenced.nr)
         follow_fences(code, n);
-    if (riscv_tlb_catch_up(code->cpu))
-        drop_stores_of_own(code, NULL);
+    (void)riscv_tlb_catch_up(code->cpu);
     memcpy((void *)code->now->shared.tlb, (const void *)tlb->bank, sizeof(code->now->shared.tlb));
 }
 
 void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page)
 {
     riscv_tlb_drop_stores(code->cpu, page);
-    for (unsigned k = 0; k < 2; k++)
-        drop_stores_at(code, &code->frame[0]->shared.known[k], code->next_site[k][1], page);
-    drop_stores_of_own(code, page);
 }
 
 void riscv_code_reset(struct riscv_code *code)
@@ -383,7 +296,7 @@ void riscv_code_reset(struct riscv_code *code)
     code->crossed = NULL;
     if (code->log)
         codelog_reset(code->log);
-    memset(code->next_site, 0, sizeof(code->next_site));
+    code->nr_natives = 0;
     memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
     code->seen_shared = code->seen_all = UINT64_MAX;
     for (unsigned k = 0; k < RISCV_SPACES; k++)
@@ -513,6 +426,17 @@ void riscv_code_kill(struct riscv_code *code, struct riscv_native *n)
     code->kills++;
 }
 
+void riscv_code_learn(const struct riscv_code *code, const struct riscv_native *n, riscv_learn_fn learn, void *opaque)
+{
+    int64_t runs = code->runs_many; /* that got as far */
+    for (uint32_t k = n->first_link; k < n->first_link + n->nr_links && n->run >= 0; k++) {
+        const struct riscv_link *l = &code->link[k];
+        if (l->branch && runs > code->runs_many / 16)
+            learn(opaque, l->branch, l->left > runs / 2 ? l->taken : !l->taken);
+        runs -= l->left;
+    }
+}
+
 bool riscv_code_ran_often(struct riscv_code *code, struct riscv_native *n)
 {
     uint64_t now = __builtin_ia32_rdtsc(), took = now - n->since;
@@ -520,8 +444,11 @@ bool riscv_code_ran_often(struct riscv_code *code, struct riscv_native *n)
         return false;
     n->since = now;
     code->frame[0]->shared.runs[n->run] = code->runs_many;
-    if (took > (uint64_t)RUNS_MANY * RUN_CYCLES && !code->eager)
+    if (took > (uint64_t)RUNS_MANY * RUN_CYCLES && !code->eager) {
+        for (uint32_t k = n->first_link; k < n->first_link + n->nr_links; k++)
+            code->link[k].left = 0;
         return false;
+    }
     rvx_pc_add(code->often, n->pc);
     code->promoted++;
     riscv_code_kill(code, n);
@@ -532,15 +459,4 @@ void riscv_code_redirect(struct riscv_code *code, const struct riscv_native *dea
 {
     put_kill(code, dead->checked, n->checked);
     put_kill(code, dead->entry, n->entry);
-}
-
-const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint64_t pc, gva_t *ret_pc)
-{
-    if (pc < (uint64_t)n->checked || pc >= (uint64_t)n->end)
-        return NULL;
-    unsigned k = 0;
-    while (k + 1 < n->nr && (uint64_t)n->entry + n->start[k + 1].code <= pc)
-        k++;
-    *ret_pc = n->page[n->start[k].second]->va + n->start[k].off;
-    return &n->start[k];
 }

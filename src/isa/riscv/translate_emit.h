@@ -54,11 +54,12 @@ struct rvx_group {
 /* Out-of-line code, emitted behind a translation. */
 struct rvx_tail {
     enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_OFTEN, RVX_NAN, RVX_TURN } kind;
-    size_t from;       /* the rel32 that leads here */
-    size_t again;      /* RVX_MISS: position of the check; RVX_NAN: where to go on */
-    uint8_t reg;       /* RVX_NAN: vector register */
-    bool single;       /* RVX_NAN: of binary32 */
-    bool back, second; /* RVX_LINK: see struct riscv_link */
+    size_t from;              /* the rel32 that leads here */
+    size_t again;             /* RVX_MISS: position of the check; RVX_NAN: where to go on */
+    uint8_t reg;              /* RVX_NAN: vector register */
+    bool single;              /* RVX_NAN: of binary32 */
+    bool back, second, taken; /* RVX_LINK: see struct riscv_link */
+    gva_t branch;
     struct riscv_miss miss;
     gva_t pc;       /* the others: where to go on */
     uint32_t insns; /* done since they were last counted */
@@ -95,11 +96,12 @@ struct rvx {
     struct rvx_group group[RVX_GROUPS];
     uint64_t known_value[32]; /* of registers whose value is known */
     uint32_t known;           /* bits */
+    uint64_t guess[32];       /* what they may hold: as when the trace was found, plus what is added on the way */
     uint32_t boxed;           /* f registers known to hold NaN-boxed binary32 */
     unsigned skip;            /* instructions behind the current one that were translated with it */
     bool failed;              /* there was no room */
     bool second;              /* page[1] was looked at */
-    bool sites;               /* accesses are checked at sites */
+    bool windows;             /* accesses go through windows */
     int32_t run;              /* see struct riscv_native */
     unsigned nr_misses;
     struct riscv_miss *miss[RVX_EXITS_MAX];
@@ -127,7 +129,7 @@ static inline struct host_mem f_mem(unsigned guest)
     return at_rbp(FRAME(cpu.f) + 8 * (int32_t)guest);
 }
 
-/* Sets of pcs, by a hash: code->wanders, code->often. */
+/* Sets of pcs, by a hash: code->often, code->unfit. */
 static inline unsigned rvx_pc_hash(gva_t pc)
 {
     return (unsigned)((pc >> 1 ^ pc >> 17) & (RISCV_HASHED_PCS - 1));
@@ -147,6 +149,12 @@ static inline void rvx_pc_add(uint8_t *set, gva_t pc)
 static inline int32_t rvx_site_of_entry(enum riscv_access access)
 {
     return (int32_t)offsetof(struct riscv_tlb_entry, site) + (access == RISCV_WRITE) * (int32_t)sizeof(struct riscv_site);
+}
+
+/* Where the frame has a block. */
+static inline int32_t rvx_block_at(unsigned block)
+{
+    return FRAME(own.block) + (int32_t)(block * sizeof(struct riscv_block));
 }
 
 /* ---- translate_emit.c ---- */
@@ -193,6 +201,8 @@ bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 bool rvx_compare(struct rvx *x, const struct riscv_insn *i, enum host_cc *ret_cc);
 /* Where [base + imm, + size) is in the host, after a check that it may be accessed so; may be relative to rax. rcx is free. */
 struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access);
+/* The same in the mapping of guest RAM, never in a window. */
+struct host_mem rvx_access_ram(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access);
 
 /* ---- translate.c ---- */
 /* The code behind a RVX_TURN. */
@@ -214,8 +224,11 @@ int32_t rvx_fetch_at(unsigned bank, gva_t va);
 /* Of the first entry of a mode's jump cache. */
 int32_t rvx_jump_at(unsigned mode);
 
-/* Fills the site at an offset from rbp. */
-void riscv_code_fill_site(struct riscv_code *code, int32_t at, struct riscv_site v);
+/* The block that the access at pc is likely to be in, or RISCV_LOOK; va is where it might be. */
+unsigned riscv_code_expect(struct riscv_code *code, gva_t pc, gva_t va);
+/* The access of m was at va, not in the block that was expected, though it may be done: true if it is now; false: the translation
+ * is dead, and the next will know better. */
+bool riscv_code_expect_better(struct riscv_code *code, struct riscv_miss *m, gva_t va);
 
 /* ---- translate_stub.c ---- */
 /* Makes what all translations share; false: no room. */

@@ -29,11 +29,9 @@ int riscv_code_log_new(struct riscv_code *code, const char *dir, unsigned cpu, s
         { "exit", code->stub_exit[0] },
         { "call-out", code->stub_callout[0] },
         { "miss of all", code->stub_slow[0] },
-        { "miss of a site", code->stub_miss[0][0][0] },
         { "exit with floating point", code->stub_exit[1] },
         { "call-out with floating point", code->stub_callout[1] },
         { "miss of all with floating point", code->stub_slow[1] },
-        { "miss of a site with floating point", code->stub_miss[0][0][1] },
         { "far jump", code->stub_jump[0] },
     };
     int r = codelog_new(dir, cpu, false, &code->log, err);

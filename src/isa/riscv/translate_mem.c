@@ -2,15 +2,16 @@
 /*
  * Translation of memory accesses: checks at sites, groups of accesses off one register, integer loads and stores.
  *
- * A check takes the address, less the page the site saw last; what is left must be an offset at which the whole access lies in
- * the page. The access itself adds to the guest's address what the site says leads to the host's: it waits for no check. A group
- * is checked at its first access, for all of its extent.
+ * A check takes the address, less where the page or the block begins; what is left must be an offset at which the whole access
+ * lies in it. The access itself adds to the guest's address what leads to the host's: with a block it waits for no check. A
+ * group is checked at its first access, for all of its extent.
  */
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
 
-enum { GROUP_EXTENT_MAX = 512, OP_SUB_R_RM = 0x2b, OP_ADD_R_RM = 0x03 };
+enum { GROUP_EXTENT_MAX = 512, GROUP_IN_WINDOW_MAX = 3072, OP_SUB_R_RM = 0x2b, OP_ADD_R_RM = 0x03 };
+enum { DISP = 4 /* bytes of a displacement, which ends an instruction */ };
 static const uint8_t GROUP_REG[RVX_GROUPS] = { H_RDX, H_R15 };
 
 /* ---- what comes ---- */
@@ -43,10 +44,11 @@ static bool writes_float(const struct riscv_insn *i)
 }
 
 /* The extent of the accesses off `base` from the current instruction on, relative to its value now; returns how many there are.
- */
-static unsigned extent(const struct rvx *x, unsigned base, enum riscv_access access, int32_t *lo, int32_t *hi)
+ * A window does not care whether they load or store. */
+static unsigned extent(const struct rvx *x, unsigned base, bool window, enum riscv_access access, int32_t *lo, int32_t *hi)
 {
     unsigned count = 0;
+    const int32_t max = window ? GROUP_IN_WINDOW_MAX : GROUP_EXTENT_MAX;
     int32_t delta = 0;
     for (unsigned k = x->k; k < x->nr; k++) {
         const struct riscv_insn *i = &x->insn[k].i;
@@ -54,9 +56,9 @@ static unsigned extent(const struct rvx *x, unsigned base, enum riscv_access acc
         unsigned size = shape_of(i, &store);
         if (k > x->k && !size && !rvx_is_translated(x, i))
             break; /* a call-out */
-        if (size && i->rs1 == base && (access == RISCV_WRITE || !store)) {
+        if (size && i->rs1 == base && (access == RISCV_WRITE || !store || window)) {
             int32_t from = delta + i->imm, to = from + (int32_t)size;
-            if ((to > *hi ? to : *hi) - (from < *lo ? from : *lo) <= GROUP_EXTENT_MAX) {
+            if ((to > *hi ? to : *hi) - (from < *lo ? from : *lo) <= max) {
                 *lo = from < *lo ? from : *lo;
                 *hi = to > *hi ? to : *hi;
                 count++;
@@ -72,19 +74,6 @@ static unsigned extent(const struct rvx *x, unsigned base, enum riscv_access acc
 
 /* ---- checks ---- */
 
-/* The frame offset of a site for the next check. */
-static int32_t new_site(struct rvx *x, enum riscv_access access)
-{
-    unsigned which = x->bank == RISCV_BANK_U || x->bank == RISCV_BANK_S_SUM ? 2 : x->bank == RISCV_BANK_S ? 0 : 1;
-    uint32_t *next = &x->code->next_site[which][access == RISCV_WRITE], n = *next;
-    if (which != 0) /* two banks in one table: each uses its own sites again, for their rights differ */
-        n += (n & 1) != (x->bank == RISCV_BANK_S_SUM || x->bank == RISCV_BANK_BARE);
-    *next = n + 1;
-    n %= RISCV_SITES;
-    int32_t known = which == 2 ? FRAME(own.known) : which == 0 ? FRAME(shared.known[0]) : FRAME(shared.known[1]);
-    return known + (int32_t)sizeof(struct riscv_site) * ((access == RISCV_WRITE) * RISCV_SITES + (int32_t)n);
-}
-
 /* rax = the TLB's entry for the address in rcx. */
 static void find_entry(struct rvx *x)
 {
@@ -95,33 +84,98 @@ static void find_entry(struct rvx *x)
     asm_insn_mem(x->cb, 8, OP_ADD_R_RM, H_RAX, at_rbp(FRAME(shared.tlb) + 8 * (int32_t)x->bank));
 }
 
-/* Goes on if [base + lo, base + hi) is all in the page that the site knows; or the TLB, where the access is known to change pages
- * often. reg is then what leads from the guest's address to the host's. */
-static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
+/* What is known of an access, to be told where it is elsewhere than was expected. */
+static struct rvx_tail *miss(struct rvx *x, size_t again, unsigned reg, unsigned block, uint32_t bytes, enum riscv_access access)
 {
-    bool wanders = !x->sites || rvx_pc_is_in(x->code->wanders, x->insn[x->k].pc);
-    int32_t site = wanders ? 0 : new_site(x, access);
-    struct host_mem at = wanders ? host_mem(HOST_RAX, rvx_site_of_entry(access)) : at_rbp(site);
-    size_t again = x->cb->pos;
-    if ((x->known >> base & 1) && x_host(base) == IN_MEMORY)
-        asm_mov_imm(x->cb, HOST_RCX, x->known_value[base] + (uint64_t)(int64_t)lo);
-    else
-        rvx_lea(x, 8, H_RCX, rvx_use(x, base, H_RCX), lo);
-    if (wanders)
-        find_entry(x);
-    asm_insn_mem(x->cb, 8, OP_SUB_R_RM, H_RCX, at);
-    asm_alu_imm(x->cb, HOST_CMP, 8, HOST_RCX, (int32_t)GPAGE_SIZE - (hi - lo));
     struct rvx_tail *t = rvx_tail(x, RVX_MISS, asm_jcc(x->cb, CC_A, NULL));
     if (t) {
         t->again = again;
         t->miss = (struct riscv_miss){
-            .site = site, .bytes = (uint32_t)(hi - lo), .access = (uint8_t)access, .pc = x->insn[x->k].pc
+            .block = (uint8_t)block, .bytes = bytes, .access = (uint8_t)access, .pc = x->insn[x->k].pc
         };
         t->miss.insns = rvx_uncounted(x, false);
         t->miss.group = !x->plain && reg != H_RAX;
     }
+    return t;
+}
+
+static bool is_known(const struct rvx *x, unsigned base)
+{
+    return x->known >> base & 1;
+}
+
+/* rcx = base + lo */
+static void get_address(struct rvx *x, unsigned base, int32_t lo)
+{
+    if (is_known(x, base) && x_host(base) == IN_MEMORY)
+        asm_mov_imm(x->cb, HOST_RCX, x->known_value[base] + (uint64_t)(int64_t)lo);
+    else
+        rvx_lea(x, 8, H_RCX, rvx_use(x, base, H_RCX), lo);
+}
+
+/* Goes on if [base + lo, base + hi) is all in one page that the TLB knows. reg is then what leads from the guest's address to the
+ * host's. */
+static void look(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
+{
+    struct host_mem at = host_mem(HOST_RAX, rvx_site_of_entry(access));
+    size_t again = x->cb->pos;
+    get_address(x, base, lo);
+    find_entry(x);
+    asm_insn_mem(x->cb, 8, OP_SUB_R_RM, H_RCX, at);
+    asm_alu_imm(x->cb, HOST_CMP, 8, HOST_RCX, (int32_t)GPAGE_SIZE - (hi - lo));
+    (void)miss(x, again, reg, RISCV_LOOK, (uint32_t)(hi - lo), access);
     at.disp += (int32_t)offsetof(struct riscv_site, to_host);
     asm_load(x->cb, 8, hg(reg), at);
+}
+
+/* The same if it is all in the block that is expected there: block 0 begins at 0, and nobody may access what lies just beyond its
+ * ends. */
+static void check_low(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
+{
+    const int32_t limit = (int32_t)(RISCV_BLOCK_SIZE - RISCV_BLOCK_SLACK);
+    size_t again = x->cb->pos;
+    if (!base || (is_known(x, base) && x->known_value[base] <= (uint64_t)limit))
+        return;
+    if (x_host(base) == IN_MEMORY)
+        asm_alu_mem_imm(x->cb, HOST_CMP, 8, x_mem(base), limit);
+    else
+        asm_alu_imm(x->cb, HOST_CMP, 8, hg(x_host(base)), limit);
+    struct rvx_tail *t = miss(x, again, reg, 0, (uint32_t)(hi - lo), access);
+    if (t) {
+        t->reg = (uint8_t)base;
+        t->miss.lo = lo;
+    }
+}
+
+/* The block that an access off `base` is expected in. */
+static unsigned expect(const struct rvx *x, unsigned base, int32_t imm)
+{
+    gva_t guess = (is_known(x, base) ? x->known_value[base] : x->guess[base]) + (uint64_t)(int64_t)imm;
+    return x->windows ? riscv_code_expect(x->code, x->insn[x->k].pc, guess) : RISCV_LOOK;
+}
+
+static void check(struct rvx *x, unsigned reg, unsigned block, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
+{
+    struct rvx_tail *t = NULL;
+    if (block == RISCV_LOOK) {
+        look(x, reg, base, lo, hi, access);
+        return;
+    }
+    if (block == 0) {
+        check_low(x, reg, base, lo, hi, access);
+    } else {
+        size_t again = x->cb->pos;
+        get_address(x, base, lo);
+        asm_insn_mem(x->cb, 8, OP_SUB_R_RM, H_RCX, at_rbp(rvx_block_at(block)));
+        size_t at = x->cb->pos - DISP;
+        asm_alu_imm(x->cb, HOST_CMP, 8, HOST_RCX, (int32_t)(RISCV_BLOCK_SIZE - 1 - (uint64_t)(hi - lo)));
+        t = miss(x, again, reg, block, (uint32_t)(hi - lo), access);
+        if (t)
+            t->miss.at[RISCV_AT_BASE] = (uint32_t)at;
+    }
+    asm_load(x->cb, 8, hg(reg), at_rbp(rvx_block_at(block) + (int32_t)offsetof(struct riscv_block, to_host)));
+    if (t)
+        t->miss.at[RISCV_AT_TO_HOST] = (uint32_t)(x->cb->pos - DISP);
 }
 
 /* Makes of it a host address, where the guest's is in no register that could be the base. */
@@ -162,22 +216,36 @@ struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned s
     int32_t lo = imm, hi = imm + (int32_t)size;
     struct rvx_group *g = find_group(x, base, imm, size, access == RISCV_WRITE);
     unsigned reg = H_RAX, host = base ? x_host(base) : (unsigned)IN_MEMORY;
-    if (!g && !x->plain && extent(x, base, access, &lo, &hi) > 1) {
+    unsigned block = g ? (unsigned)RISCV_LOOK : expect(x, base, imm);
+    bool window = block != RISCV_LOOK;
+    if (!g && !x->plain && extent(x, base, window, access, &lo, &hi) > 1) {
         unsigned n = place_for(x, base);
         g = &x->group[n];
         g->on = false;
-        check(x, GROUP_REG[n], base, lo, hi, access);
+        check(x, GROUP_REG[n], block, base, lo, hi, access);
         add_base(x, GROUP_REG[n], base);
-        *g = (struct rvx_group){ .on = true, .base = (uint8_t)base, .writes = access == RISCV_WRITE, .lo = lo, .hi = hi };
+        *g = (struct rvx_group){
+            .on = true, .base = (uint8_t)base, .writes = window || access == RISCV_WRITE, .lo = lo, .hi = hi
+        };
     }
     if (g) {
         g->last = x->k;
         reg = GROUP_REG[g - x->group];
     } else {
-        check(x, H_RAX, base, imm, imm + (int32_t)size, access); /* an atomic access is none that extent() counts */
+        check(x, H_RAX, block, base, imm, imm + (int32_t)size, access); /* an atomic access is none that extent() counts */
         add_base(x, H_RAX, base);
     }
     return host == IN_MEMORY ? host_mem(hg(reg), (g ? g->delta : 0) + imm) : host_mem_indexed(hg(host), hg(reg), 1, imm);
+}
+
+struct host_mem rvx_access_ram(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access)
+{
+    if (!x->windows)
+        return rvx_access(x, base, imm, size, access);
+    look(x, H_RAX, base, imm, imm + (int32_t)size, access);
+    add_base(x, H_RAX, base);
+    return base && x_host(base) == IN_MEMORY ? host_mem(HOST_RAX, imm)
+                                             : host_mem_indexed(hg(base ? x_host(base) : H_RAX), HOST_RAX, 1, imm);
 }
 
 /* ---- loads and stores ---- */

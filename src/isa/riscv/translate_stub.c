@@ -18,9 +18,8 @@ enum {
     RESUME,
     RESUME_FP
 }; /* what C code answers: leave; go on at shared.resume, in a mode with floating point */
-enum { SITE_MISSES = 32, SITE_CYCLES = 3000 };
 enum { MXCSR_DEFAULT = 0x1f80, MXCSR_RC_SHIFT = 13, MXCSR_FLAGS = 0x3f };
-enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_MOVSXD = 0x63, OP_CMP_R_RM = 0x3b };
+enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_ADD_R_RM = 0x03, OP_CMP_R_RM = 0x3b };
 static const uint8_t SAVED[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
 
 /* ---- C side ---- */
@@ -46,22 +45,6 @@ static uint64_t leave(struct riscv_code *code, const struct riscv_miss *m, enum 
     code->cpu->pc = m->pc;
     code->now->shared.exit = why;
     return 1;
-}
-
-/* A site has used up its misses. True if that was within a short time: a look into the TLB each time would have cost less, and
- * the code is to be made anew. */
-static bool wanders(struct riscv_code *code, struct riscv_miss *m)
-{
-    uint64_t now = __builtin_ia32_rdtsc(), took = now - m->since;
-    bool first = m->since == 0;
-    m->since = now;
-    m->left = SITE_MISSES;
-    if (first || took > (uint64_t)SITE_MISSES * SITE_CYCLES)
-        return false;
-    rvx_pc_add(code->wanders, m->pc);
-    code->wanderers++;
-    riscv_code_kill(code, m->from);
-    return true;
 }
 
 /* Mode, pc or address space may have changed: finds where to go on. RESUME_LEAVE: the loop knows. */
@@ -101,22 +84,19 @@ static uint64_t trap(struct riscv_code *code, const struct riscv_miss *m, enum r
     return RESUME;
 }
 
-/* A site missed, and so did the TLB, or it has used up its misses. 0: the site is filled, try again; RESUME: a trap was taken. */
-static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
+/* The TLB missed, or the access is not in the block that was expected. 0: try again; RESUME: a trap was taken. */
+static uint64_t on_miss(struct riscv_code *code, gva_t at, struct riscv_miss *m)
 {
     struct riscv_cpu *c = code->cpu;
-    struct riscv_frame *f = code->now;
+    gva_t va = at + (uint64_t)(int64_t)m->lo;
     enum riscv_fault fault = RISCV_FAULT_NONE;
-    bool crosses = (va & ~GPAGE_MASK) + m->bytes > GPAGE_SIZE;
+    bool look = m->block == RISCV_LOOK, crosses = look && (va & ~GPAGE_MASK) + m->bytes > GPAGE_SIZE;
     uint8_t *host = crosses ? NULL : riscv_touch(c, va, (enum riscv_access)m->access, &fault);
-    f->shared.misses++;
-    if (m->left == 0 && wanders(code, m))
-        return leave(code, m, RISCV_EXIT_NEXT);
-    if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va))) {
-        if (m->site)
-            riscv_code_fill_site(code, m->site, riscv_site(va & GPAGE_MASK, host));
+    code->now->shared.misses++;
+    if (host && !look)
+        return riscv_code_expect_better(code, m, va) ? 0 : leave(code, m, RISCV_EXIT_STEP);
+    if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va)))
         return 0;
-    }
     if (fault != RISCV_FAULT_NONE && !m->group && !(va & (m->bytes - 1))) /* what is misaligned may be atomic */
         return trap(code, m, fault, va);
     if (!crosses || !m->group)
@@ -369,64 +349,11 @@ static void put_use(struct codebuf *cb, enum host_cc cc, int32_t list)
     asm_patch(cb, used, codebuf_here(cb));
 }
 
-static void put_use_site(struct codebuf *cb)
-{
-    asm_insn_mem(cb, 1, 0x80, 7, host_mem_indexed(HOST_RBP, HOST_RSI, 1, 7)); /* cmp byte [], imm8 */
-    codebuf_put1(cb, RISCV_SITE_NONE >> 56); /* no other page's: with it they are not canonical */
-    put_use(cb, CC_NE, FRAME(own.used_sites));
-}
-
 static void put_use_jump(struct codebuf *cb, int32_t list)
 {
     asm_insn_mem(cb, 1, 0xf6, 0, host_mem_indexed(HOST_RBP, HOST_RSI, 1, 0)); /* test byte [], imm8 */
     codebuf_put1(cb, 1);                                                      /* odd: not in use */
     put_use(cb, CC_E, list);
-}
-
-static const uint8_t *put_miss(struct codebuf *cb, unsigned bank, enum riscv_access access, const uint8_t *slow_stub)
-{
-    enum { ENTRY_SHIFT = 6 };
-    _Static_assert(sizeof(struct riscv_tlb_entry) == 1 << ENTRY_SHIFT, "an entry is a cache line");
-    int32_t site = (int32_t)offsetof(struct riscv_tlb_entry, site) + (access == RISCV_WRITE) * (int32_t)sizeof(struct riscv_site);
-    codebuf_align(cb, 16);
-    const uint8_t *here = codebuf_here(cb);
-    asm_alu_mem_imm(cb, HOST_ADD, 8, at_rbp(FRAME(shared.site_misses)), 1);
-    asm_push(cb, HOST_RDX);
-    asm_push(cb, HOST_RSI);
-    asm_mov(cb, 4, HOST_RDX, HOST_RCX);
-    asm_insn_reg(cb, 4, 0xc1, 5, H_RDX); /* shr edx, imm8 */
-    codebuf_put1(cb, GPAGE_SHIFT - ENTRY_SHIFT);
-    asm_alu_imm(cb, HOST_AND, 4, HOST_RDX, (RISCV_TLB_ENTRIES - 1) << ENTRY_SHIFT);
-    asm_insn_mem(cb, 8, 0x03, H_RDX, at_rbp(FRAME(shared.tlb) + 8 * (int32_t)bank));
-    asm_mov(cb, 8, HOST_RSI, HOST_RCX);
-    asm_alu_imm(cb, HOST_AND, 8, HOST_RSI, -(int32_t)GPAGE_SIZE);
-    asm_insn_mem(cb, 8, OP_CMP_R_RM, H_RSI, host_mem(HOST_RDX, site));
-    size_t slow = asm_jcc(cb, CC_NE, NULL);
-    asm_mov(cb, 4, HOST_RSI, HOST_RCX);
-    asm_alu_imm(cb, HOST_AND, 4, HOST_RSI, (int32_t)GPAGE_SIZE - 1);
-    asm_insn_mem(cb, 4, 0x03, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, bytes)));
-    asm_alu_imm(cb, HOST_CMP, 4, HOST_RSI, (int32_t)GPAGE_SIZE);
-    size_t crosses = asm_jcc(cb, CC_A, NULL);
-    asm_alu_mem_imm(cb, HOST_SUB, 4, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, left)), 1);
-    size_t used_up = asm_jcc(cb, CC_E, NULL);
-    asm_alu_imm(cb, HOST_AND, 8, HOST_RCX, -(int32_t)GPAGE_SIZE);
-    asm_insn_mem(cb, 8, OP_MOVSXD, H_RSI, host_mem(HOST_RAX, (int32_t)offsetof(struct riscv_miss, site)));
-    if (bank == RISCV_BANK_U)
-        put_use_site(cb);
-    asm_alu(cb, HOST_ADD, 8, HOST_RSI, HOST_RBP);
-    asm_store(cb, 8, host_mem(HOST_RSI, 0), HOST_RCX);
-    asm_load(cb, 8, HOST_RCX, host_mem(HOST_RDX, site + (int32_t)offsetof(struct riscv_site, to_host)));
-    asm_store(cb, 8, host_mem(HOST_RSI, 8), HOST_RCX);
-    asm_pop(cb, HOST_RSI);
-    asm_pop(cb, HOST_RDX);
-    asm_ret(cb);
-    asm_patch(cb, crosses, codebuf_here(cb));
-    asm_patch(cb, slow, codebuf_here(cb));
-    asm_patch(cb, used_up, codebuf_here(cb));
-    asm_pop(cb, HOST_RSI);
-    asm_pop(cb, HOST_RDX);
-    (void)asm_jmp(cb, slow_stub);
-    return here;
 }
 
 /* Puts the place at rcx, which is that of the address in rax, into the jump cache, and goes there. */
@@ -501,9 +428,6 @@ bool rvx_stubs(struct riscv_code *code)
         code->stub_fault[fp] = put_exit_with(cb, FRAME(shared.fault_pc), RISCV_EXIT_FAULT, code->stub_exit[fp]);
         code->stub_callout[fp] = put_callout(cb, fp, resume_stub);
         code->stub_slow[fp] = put_slow(cb, fp, leave, resume_stub);
-        for (unsigned bank = 0; bank < RISCV_BANK_NR; bank++)
-            for (unsigned access = 0; access < 2; access++)
-                code->stub_miss[bank][access][fp] = put_miss(cb, bank, (enum riscv_access)access, code->stub_slow[fp]);
     }
     for (unsigned mode = 0; mode < RISCV_MODE_NR; mode++)
         code->stub_jump[mode] = put_jump(cb, mode, code->stub_pc[mode & RISCV_MODE_FP]);
@@ -529,14 +453,16 @@ static void put_miss_tail(struct rvx *x, const struct rvx_tail *t)
         return;
     }
     *m = t->miss;
-    m->left = SITE_MISSES;
-    if (m->site)
-        asm_insn_mem(cb, 8, 0x03, H_RCX, at_rbp(m->site + (int32_t)offsetof(struct riscv_site, page)));
+    if (m->block == RISCV_LOOK)
+        asm_insn_mem(cb, 8, OP_ADD_R_RM, H_RCX, host_mem(HOST_RAX, rvx_site_of_entry((enum riscv_access)m->access)));
+    else if (m->block == 0)
+        rvx_get(x, H_RCX, t->reg);
     else
-        asm_insn_mem(cb, 8, 0x03, H_RCX, host_mem(HOST_RAX, rvx_site_of_entry((enum riscv_access)m->access)));
+        asm_insn_mem(cb, 8, OP_ADD_R_RM, H_RCX, at_rbp(rvx_block_at(m->block)));
+    m->at[RISCV_AT_BASE_AGAIN] = (uint32_t)(cb->pos - sizeof(int32_t));
     x->miss[x->nr_misses++] = m;
     asm_mov_imm(cb, HOST_RAX, (uint64_t)m);
-    (void)asm_call(cb, m->site ? x->code->stub_miss[x->bank][m->access][x->fp] : x->code->stub_slow[x->fp]);
+    (void)asm_call(cb, x->code->stub_slow[x->fp]);
     (void)asm_jmp(cb, cb->rx + t->again);
 }
 
@@ -548,16 +474,23 @@ static void put_link_tail(struct rvx *x, const struct rvx_tail *t)
         x->failed = true;
         return;
     }
+    bool counts = t->insns || x->run >= 0;
     put_count(cb, t->insns);
-    size_t at = t->insns ? asm_jmp(cb, NULL) : t->from; /* with nothing to count, whoever came here is led elsewhere */
+    if (x->run >= 0) {
+        asm_mov_imm(cb, HOST_RAX, (uint64_t)&x->code->link[x->code->nr_links].left);
+        asm_alu_mem_imm(cb, HOST_ADD, 4, host_mem(HOST_RAX, 0), 1);
+    }
+    size_t at = counts ? asm_jmp(cb, NULL) : t->from; /* with nothing to count, whoever came here is led elsewhere */
     size_t here = cb->pos;
-    if (t->insns)
+    if (counts)
         asm_patch(cb, at, codebuf_here(cb));
     asm_mov_imm(cb, HOST_RAX, x->code->nr_links);
     (void)asm_jmp(cb, x->code->stub_link[x->fp]);
     x->code->link[x->code->nr_links++] = (struct riscv_link){
         .at = (uint32_t)at, .miss = (uint32_t)here, .pc = t->pc, .back = t->back, .second = t->second
     };
+    x->code->link[x->code->nr_links - 1].branch = t->branch;
+    x->code->link[x->code->nr_links - 1].taken = t->taken;
 }
 
 static void put_nan_tail(struct rvx *x, const struct rvx_tail *t)
