@@ -84,11 +84,17 @@ struct codelog;
 struct riscv_code;
 struct rvx;
 
+/* What code reads all the time lies at other offsets in its page than the hart has in its own: the host takes a load for one of
+ * what was just stored at the same offset of another page, and waits for it. */
+enum { RISCV_APART = 0xd80, RISCV_APART_BLOCKS = 0xf00 };
+_Static_assert(sizeof(struct riscv_cpu) <= RISCV_APART, "what is read all the time lies apart from the hart");
+
 struct riscv_frame {
     struct {
         struct riscv_cpu cpu; /* another view of the hart */
     } __attribute__((aligned(4096)));
     struct {
+        uint8_t apart[RISCV_APART];
         uint64_t exit; /* enum riscv_exit */
         uint64_t link; /* RISCV_EXIT_LINK: index in code->link */
         uint64_t fault_pc;
@@ -111,6 +117,7 @@ struct riscv_frame {
         struct riscv_used used_jumps; /* of banks S and S_SUM */
     } __attribute__((aligned(4096))) shared;
     struct {
+        uint8_t apart[RISCV_APART_BLOCKS];
         struct riscv_block block[RISCV_BLOCKS]; /* what the windows show */
         struct riscv_known known;
         struct riscv_jump jump[2][RISCV_JUMPS]; /* U-mode's */

@@ -429,11 +429,13 @@ void riscv_code_kill(struct riscv_code *code, struct riscv_native *n)
 void riscv_code_learn(const struct riscv_code *code, const struct riscv_native *n, riscv_learn_fn learn, void *opaque)
 {
     int64_t runs = code->runs_many; /* that got as far */
+    gva_t last = 0;                 /* a branch that ends a translation has two links */
     for (uint32_t k = n->first_link; k < n->first_link + n->nr_links && n->run >= 0; k++) {
         const struct riscv_link *l = &code->link[k];
-        if (l->branch && runs > code->runs_many / 16)
+        if (l->branch && l->branch != last && runs > code->runs_many / 16)
             learn(opaque, l->branch, l->left > runs / 2 ? l->taken : !l->taken);
         runs -= l->left;
+        last = l->branch;
     }
 }
 
