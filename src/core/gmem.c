@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <immintrin.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 
 enum { CODE_MARKED = 1, CODE_FENCED = 2, CODE_PUBLISHED = 4, CODE_NUMBER_SHIFT = 3 };
 enum { MAKE_MIN = 64 << 10 }; /* bytes */
+enum { PAGES_AT_ONCE = 512 };
 enum { HUGE_PAGE = 2 << 20 }; /* bytes: the host's large pages */
 enum { SPINS = 200 };         /* looks at a storer: if it runs now it leaves within a microsecond or so */
 
@@ -59,7 +61,7 @@ static uint8_t *map_aligned(uint64_t size)
 
 int gmem_init(struct gmem *gm, uint64_t size, struct error *err)
 {
-    *gm = (struct gmem){ .fd = -1 };
+    *gm = (struct gmem){ .fd = -1, .pagemap = -1 };
     if (size == 0 || size % GPAGE_SIZE != 0 || size > INT64_MAX)
         return error_set(err, -EINVAL, "guest memory of %llu bytes: not a number of pages", (unsigned long long)size);
     gm->size = size;
@@ -74,6 +76,7 @@ int gmem_init(struct gmem *gm, uint64_t size, struct error *err)
     gm->code_gen = calloc(size >> GPAGE_SHIFT, sizeof(*gm->code_gen));
     if (!gm->code || !gm->code_gen)
         return fail(gm, err, "page marks", -ENOMEM);
+    gm->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     gm->need_fence = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) < 0;
     return 0;
 }
@@ -86,18 +89,39 @@ void gmem_done(struct gmem *gm)
         (void)munmap(gm->host, gm->size); /* our own mapping: cannot fail */
     if (gm->host && gm->fd >= 0)
         (void)close(gm->fd);
+    if (gm->host && gm->pagemap >= 0)
+        (void)close(gm->pagemap);
     free((void *)gm->code);
     free((void *)gm->code_gen);
-    *gm = (struct gmem){ .fd = -1 };
+    *gm = (struct gmem){ .fd = -1, .pagemap = -1 };
+}
+
+/* Whether each of the pages from `from` on (PAGES_AT_ONCE) was ever made: all others read as zeroes. */
+static void find_made(const struct gmem *gm, uint64_t from, bool *ret_made)
+{
+    enum { PRESENT_SHIFT = 62 }; /* bits 62 and 63: swapped, present. Spec: proc(5), pagemap */
+    uint64_t entry[PAGES_AT_ONCE];
+    uint64_t at = ((uint64_t)(uintptr_t)gm->host >> GPAGE_SHIFT) + from;
+    ssize_t n = gm->pagemap < 0 ? -1 : pread(gm->pagemap, entry, sizeof(entry), (off_t)(at * sizeof(entry[0])));
+    for (unsigned k = 0; k < PAGES_AT_ONCE; k++)
+        ret_made[k] = (size_t)k * sizeof(entry[0]) >= (n < 0 ? 0 : (size_t)n) || entry[k] >> PRESENT_SHIFT;
 }
 
 /* Writes what is not zero; holes read as zeroes. */
-static int copy_to(int fd, const uint8_t *from, uint64_t size)
+static int copy_to(const struct gmem *gm, int fd)
 {
     static const uint8_t zero[GPAGE_SIZE];
-    for (uint64_t at = 0; at < size; at += GPAGE_SIZE)
-        if (memcmp(from + at, zero, GPAGE_SIZE) != 0 && pwrite(fd, from + at, GPAGE_SIZE, (off_t)at) != (ssize_t)GPAGE_SIZE)
-            return errno ? -errno : -ENOSPC;
+    bool made[PAGES_AT_ONCE] = { 0 };
+    for (uint64_t page = 0; page < gm->size >> GPAGE_SHIFT; page++) {
+        const uint8_t *from = gm->host + (page << GPAGE_SHIFT);
+        if (page % PAGES_AT_ONCE == 0)
+            find_made(gm, page, made);
+        if (!made[page % PAGES_AT_ONCE] || memcmp(from, zero, GPAGE_SIZE) == 0)
+            continue;
+        ssize_t n = pwrite(fd, from, GPAGE_SIZE, (off_t)(page << GPAGE_SHIFT));
+        if (n != (ssize_t)GPAGE_SIZE)
+            return n < 0 ? -errno : -ENOSPC;
+    }
     return 0;
 }
 
@@ -109,7 +133,7 @@ int gmem_share(struct gmem *gm, struct error *err)
     if (r == 0 && ftruncate(fd, (off_t)gm->size) < 0)
         r = -errno;
     if (r == 0)
-        r = copy_to(fd, gm->host, gm->size);
+        r = copy_to(gm, fd);
     if (r == 0 && mmap(gm->host, gm->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
         r = -errno;
     if (r < 0) {

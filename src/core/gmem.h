@@ -52,14 +52,16 @@ struct gmem {
     unsigned nr_storers;
     struct gmem_storer *storer[GMEM_STORERS]; /* borrowed (they are taken out before they go) */
     int fd;                                   /* owned; the memfd behind the mapping once gmem_share() was called, else -1 */
+    int pagemap;                              /* owned; /proc/self/pagemap, -1: not to be had */
     bool need_fence; /* no membarrier(2) here: writers fence before they look at the code mark (see gmem_mark_code) */
 };
 
 /* Maps `size` bytes (a multiple of the page size) of zeroed RAM without a slot. -ENOMEM, -EINVAL. */
 MUST_CHECK int gmem_init(struct gmem *gm, uint64_t size, struct error *err);
 void gmem_done(struct gmem *gm);
-/* Puts the memory, with what is in it, into a memfd at the same addresses, so that other processes can map it, too (gm->fd, page
- * offsets as in the host mapping); does nothing the second time. Before any other thread runs. -errno. */
+/* Puts the memory, with what is in it, into a memfd at the same addresses, so that it can be mapped elsewhere, too, also by other
+ * processes (gm->fd, page offsets as in the host mapping); does nothing the second time. It is no longer in large pages then.
+ * While nobody accesses it: before other threads run, or when all stand (vm_request_share()). -errno, and all is as it was. */
 MUST_CHECK int gmem_share(struct gmem *gm, struct error *err);
 /* Shows [offset, offset+size) of the mapping to the guest at `base`. -EINVAL on overlap, misalignment or overflow. */
 MUST_CHECK int gmem_add_slot(struct gmem *gm, gpa_t base, uint64_t size, uint64_t offset, struct error *err);

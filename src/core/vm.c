@@ -87,11 +87,20 @@ void vm_request_end(struct vm *vm, enum vm_end end, int status, const char *why_
         vcpu_request(vm->vcpu[i], VCPU_REQ_END);
 }
 
+void vm_request_share(struct vm *vm)
+{
+    (void)pthread_mutex_lock(&vm->end_lock);
+    vm->share_asked = true;
+    (void)pthread_cond_broadcast(&vm->end_cond);
+    (void)pthread_mutex_unlock(&vm->end_lock);
+}
+
 enum vm_end vm_wait_end(struct vm *vm)
 {
     (void)pthread_mutex_lock(&vm->end_lock);
-    while (vm->end == VM_END_NONE)
+    while (vm->end == VM_END_NONE && vm->share_asked == vm->share_seen)
         (void)pthread_cond_wait(&vm->end_cond, &vm->end_lock);
+    vm->share_seen = vm->share_asked;
     enum vm_end end = vm->end;
     (void)pthread_mutex_unlock(&vm->end_lock);
     return end;

@@ -55,8 +55,9 @@ struct vm {
     pthread_mutex_t end_lock;
     pthread_cond_t end_cond;
     enum vm_end end;
-    int end_status;    /* VM_END_EXIT: the status */
-    char end_why[160]; /* a sentence for the user; empty when the end speaks for itself */
+    int end_status;               /* VM_END_EXIT: the status */
+    char end_why[160];            /* a sentence for the user; empty when the end speaks for itself */
+    bool share_asked, share_seen; /* guarded by end_lock */
 };
 
 static inline void vm_lock(struct vm *vm)
@@ -87,7 +88,11 @@ void vm_done(struct vm *vm);
 /* Ends the machine: the first caller's reason stays. Any thread, also with the lock held; returns at once, vCPUs stop
  * at their next instruction boundary. */
 PRINTF_LIKE(4, 5) void vm_request_end(struct vm *vm, enum vm_end end, int status, const char *why_fmt, ...);
-/* Waits until somebody called vm_request_end(); returns the reason. */
+/* Asks for the guest's memory to be made shared (gmem_share()) soon, while all stands: gmem.fd says if it is. The second time
+ * nothing happens. Any thread; returns at once. */
+void vm_request_share(struct vm *vm);
+/* Waits until somebody called vm_request_end(), and returns the reason; or vm_request_share(), and returns VM_END_NONE, once. The
+ * control thread. */
 enum vm_end vm_wait_end(struct vm *vm);
 
 /* Starts a thread that leaves all signals but its own faults (SIGSEGV and such) to the control thread. */

@@ -276,11 +276,31 @@ static int restart(struct machine *m, struct error *err)
     return r < 0 ? error_prefix(err, "restart") : machine_start(m, err);
 }
 
+/* An engine would like the memory to be shared. It gets on without. */
+static void share_memory(struct machine *m)
+{
+    unsigned nr;
+    const struct board_chip *chips = m->arch->board->chips(m->board, &nr);
+    struct error err;
+    life_lock(m);
+    if (!m->paused)
+        vm_pause(&m->vm);
+    if (machine_state_share(&m->vm, chips, nr, &err) < 0)
+        log_warn("%s; programs run slower so", err.msg);
+    if (!m->paused)
+        vm_resume(&m->vm);
+    life_unlock(m);
+}
+
 int machine_finish(struct machine *m, struct error *err)
 {
     int r = 0;
     for (;;) {
         enum vm_end end = vm_wait_end(&m->vm);
+        if (end == VM_END_NONE) {
+            share_memory(m);
+            continue;
+        }
         stop_vcpus(m);
         refine_end(m);
         if (end != VM_END_RESET || m->vm.end != VM_END_RESET || !m->config.reboot)

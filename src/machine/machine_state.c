@@ -133,6 +133,20 @@ int machine_state_save(struct vm *vm, const struct board_chip *chips, unsigned n
     return r;
 }
 
+int machine_state_share(struct vm *vm, const struct board_chip *chips, unsigned nr_chips, struct error *err)
+{
+    int r = 0;
+    vm_lock(vm);
+    for (unsigned i = 0; i < nr_chips && r == 0; i++) { /* after a save nothing touches memory any more */
+        struct state_buf buf = { 0 };
+        r = state_save(chips[i].class->state, chips[i].dev, &buf);
+        state_buf_done(&buf);
+    }
+    r = r < 0 ? error_set(err, r, "out of memory") : gmem_share(&vm->gmem, err);
+    vm_unlock(vm);
+    return r;
+}
+
 static int load_parts(struct vm *vm, const struct board_chip *chips, unsigned nr_chips, struct state_buf *buf, struct error *err)
 {
     struct header h;

@@ -15,4 +15,7 @@ MUST_CHECK int machine_state_save(struct vm *vm, const struct board_chip *chips,
 MUST_CHECK int machine_state_load(struct vm *vm, const struct board_chip *chips, unsigned nr_chips, struct state_buf *buf,
                                   struct error *err);
 
+/* Makes the guest's memory shared (gmem_share()). All vCPUs stand; requests under way are waited for. -errno: it is as it was. */
+MUST_CHECK int machine_state_share(struct vm *vm, const struct board_chip *chips, unsigned nr_chips, struct error *err);
+
 #endif

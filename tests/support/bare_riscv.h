@@ -35,6 +35,8 @@ static inline int bare_riscv_init_with(struct bare_riscv *b, const struct engine
         r = gmem_init(&b->vm.gmem, RV_RAM_SIZE, err);
     if (r == 0)
         r = gmem_add_slot(&b->vm.gmem, RV_RAM, RV_RAM_SIZE, 0, err);
+    if (r == 0) /* so that engine bt uses windows */
+        r = gmem_share(&b->vm.gmem, err);
     if (r == 0)
         r = vcpu_new(&b->vm, 0, &riscv_isa_ops, engine, config, &b->vcpu, err);
     if (r < 0)

@@ -265,23 +265,26 @@ static unsigned around(struct riscv_cpu *c, unsigned n, gva_t va, const uint8_t 
     return k - 1;
 }
 
-bool riscv_shadow_fill(struct riscv_cpu *c, gva_t va, enum riscv_access access)
+enum riscv_shown riscv_shadow_fill(struct riscv_cpu *c, gva_t va, enum riscv_access access)
 {
     struct riscv_shadow *s = c->tlb->shadow;
     int n = window_of(s, c->tlb->now, va);
     if (n < 0 || c->bank != RISCV_BANK_U || !has_bits(&s->window[n]))
-        return false;
+        return RISCV_SHADOW_UNFIT;
     s->counts.fills++;
-    const uint8_t *host = riscv_touch(c, va, access, NULL);
+    enum riscv_fault fault;
+    const uint8_t *host = riscv_touch(c, va, access, &fault);
+    if (fault != RISCV_FAULT_NONE)
+        return RISCV_SHADOW_FAULTS;
     if (!host || (access == RISCV_WRITE && !riscv_tlb_may_store(c, va)))
-        return false;
+        return RISCV_SHADOW_UNFIT;
     gva_t page = va & GPAGE_MASK;
     bool writable = riscv_tlb_entry(c->tlb, RISCV_BANK_U, va)->site[RISCV_WRITE].page == page;
     unsigned below = around(c, (unsigned)n, page, host, writable, -1), above = around(c, (unsigned)n, page, host, writable, 1);
     const uint8_t *from = host - ((size_t)below << GPAGE_SHIFT);
     if (map(s, (unsigned)n, page_in_block(page) - below, from, below + 1 + above, writable))
-        return true;
+        return RISCV_SHOWN;
     s->counts.full++;
     clear_all(s);
-    return map(s, (unsigned)n, page_in_block(page), host, 1, writable);
+    return map(s, (unsigned)n, page_in_block(page), host, 1, writable) ? RISCV_SHOWN : RISCV_SHADOW_UNFIT;
 }

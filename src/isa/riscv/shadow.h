@@ -47,8 +47,10 @@ struct riscv_block riscv_shadow_show(struct riscv_shadow *s, unsigned space, uns
 /* An access at `host` faulted. False: that is in no window. */
 bool riscv_shadow_find(const struct riscv_shadow *s, uint64_t host, unsigned *ret_space, gva_t *ret_va);
 /* Shows the page of va, and what lies around it, if U-mode of the present address space may access it so: A and D are set as the
- * access would. False: the instruction is for the interpreter. */
-bool riscv_shadow_fill(struct riscv_cpu *c, gva_t va, enum riscv_access access);
+ * access would. Else the instruction is for the interpreter: it faults, or a window is not fit for it (registers of devices, a
+ * page with code, no more mappings to be had). */
+enum riscv_shown { RISCV_SHOWN, RISCV_SHADOW_FAULTS, RISCV_SHADOW_UNFIT };
+enum riscv_shown riscv_shadow_fill(struct riscv_cpu *c, gva_t va, enum riscv_access access);
 
 /* Forgets what is mapped of a space / at one page of it. */
 void riscv_shadow_clear(struct riscv_shadow *s, unsigned space);

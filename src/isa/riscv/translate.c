@@ -436,7 +436,7 @@ static void count_run(struct rvx *x)
  * gets windows where it runs all the time: each page that they show takes the host some microseconds. */
 static void choose_checks(struct rvx *x, gva_t pc)
 {
-    bool may = x->bank == RISCV_BANK_U && !x->plain && x->code->cpu->tlb->shadow && !rvx_pc_is_in(x->code->unfit, pc);
+    bool may = x->bank == RISCV_BANK_U && !x->plain && !rvx_pc_is_in(x->code->unfit, pc);
     bool often = rvx_pc_is_in(x->code->often, pc);
     x->windows = may && often;
     x->run = may && !often && x->code->nr_runs < RISCV_RUNS ? (int32_t)x->code->nr_runs++ : -1;

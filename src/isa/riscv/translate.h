@@ -223,13 +223,15 @@ struct riscv_code {
     uint8_t unfit[RISCV_HASHED_PCS / 8]; /* the same: but it does what windows cannot, and does not get them */
     uint32_t nr_runs;                    /* of runs[] that were given away */
     int32_t runs_many;                   /* what they begin with */
-    bool eager;                          /* those that have run so often get windows, however long that took */
+    bool windows_asked, windows_refused;
+    bool eager; /* those that have run so often get windows, however long that took */
     void (*enter)(void *rbp, const void *code);
     void (*enter_fp)(void *rbp, const void *code);
     const uint8_t *stub_exit[2], *stub_link[2], *stub_pc[2], *stub_step[2], *stub_callout[2], *stub_fault[2], *stub_plain[2],
         *stub_often[2];                      /* by fp */
     const uint8_t *stub_jump[RISCV_MODE_NR]; /* to the address in rax, which the jump cache does not have */
     const uint8_t *stub_slow[2];             /* by fp: to an access that is elsewhere */
+    bool fault_unfit;                        /* the last fault of the host was of what no window can do */
     bool running_fp;                         /* what runs is of a mode with floating point */
     struct riscv_miss *crossed;              /* borrowed: RISCV_EXIT_PLAIN was its */
     uint64_t translated, insns, called_out, nr_crossed, kills, strays, promoted, unfits, resumed, traps;
@@ -286,8 +288,8 @@ void riscv_code_kill(struct riscv_code *code, struct riscv_native *n);
 void riscv_code_redirect(struct riscv_code *code, const struct riscv_native *dead, const struct riscv_native *n);
 /* Catches the host's SIGSEGV, for code on threads that called riscv_code_attach(). -errno. */
 MUST_CHECK int riscv_code_catch_faults(struct error *err);
-/* Lets windows show the blocks that begin at 0. */
-void riscv_code_make_blocks(struct riscv_code *code);
+/* Whether there are windows, which are made as soon as the guest's memory is shared; that is asked for, too. */
+bool riscv_code_get_windows(struct riscv_code *code);
 /* To be called on the thread that runs translated code, before it does: host faults there come back as RISCV_EXIT_FAULT. */
 void riscv_code_attach(struct riscv_code *code);
 /* Runs n; back when it exits: the hart is then complete, and now->shared.exit says why. */
@@ -295,7 +297,7 @@ void riscv_code_run(struct riscv_code *code, const struct riscv_native *n);
 /* The translation whose host code pc is in, NULL: none; and the instruction of it. */
 struct riscv_native *riscv_code_native_at(const struct riscv_code *code, uint64_t pc);
 const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint64_t pc, gva_t *ret_pc);
-/* After RISCV_EXIT_FAULT in n: it does without windows if that happens all the time. */
+/* After RISCV_EXIT_FAULT in n: it does without windows if it does what they cannot all the time. */
 void riscv_code_faulted(struct riscv_code *code, struct riscv_native *n);
 
 #endif

@@ -109,13 +109,7 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
         r = make_frames(code, err);
     if (r < 0)
         return r;
-    r = gmem_share(c->gmem, err);
-    if (r < 0)
-        return r;
-    if (!c->tlb->shadow)
-        c->tlb->shadow = riscv_shadow_new(c->gmem);
     fill_shared(code);
-    riscv_code_make_blocks(code);
     if (!rvx_stubs(code))
         return error_set(err, -EINVAL, "the code cache has no room for engine bt");
     riscv_code_reset(code);
@@ -406,7 +400,7 @@ void riscv_code_go_plain(struct riscv_code *code, const struct riscv_native *n)
     code->crossed = NULL;
     if (m && m->pc == n->pc && n->mode == (m->from->mode | RISCV_MODE_PLAIN)
         && (n->page[0] == m->from->page[0] || n->page[0] == m->from->page[1]))
-        m->plain = n->entry;
+        m->plain = n->checked; /* the way here may have been a loop's only one back */
 }
 
 static void put_kill(struct riscv_code *code, const uint8_t *at, const uint8_t *to)
@@ -446,7 +440,8 @@ bool riscv_code_ran_often(struct riscv_code *code, struct riscv_native *n)
         return false;
     n->since = now;
     code->frame[0]->shared.runs[n->run] = code->runs_many;
-    if (took > (uint64_t)RUNS_MANY * RUN_CYCLES && !code->eager) {
+    bool often = took <= (uint64_t)RUNS_MANY * RUN_CYCLES || code->eager;
+    if (!often || !riscv_code_get_windows(code)) {
         for (uint32_t k = n->first_link; k < n->first_link + n->nr_links; k++)
             code->link[k].left = 0;
         return false;

@@ -13,6 +13,8 @@
 #include <ucontext.h>
 
 #include "base/checked.h"
+#include "core/vcpu.h"
+#include "core/vm.h"
 #include "isa/riscv/translate_emit.h"
 
 enum { NEW_EXPECTATIONS = 3, EXPECT_SHIFT = 4, EXPECT_BLOCK = 15, FAULTS_MANY = 32 };
@@ -48,7 +50,7 @@ static void show_block(struct riscv_code *code, unsigned k, gva_t va)
     code->now->own.block[k] = riscv_shadow_show(tlb->shadow, tlb->now, k, riscv_block_of(va));
 }
 
-void riscv_code_make_blocks(struct riscv_code *code)
+static void make_blocks(struct riscv_code *code)
 {
     struct riscv_shadow *shadow = code->cpu->tlb->shadow;
     for (unsigned n = 0; n < RISCV_SPACES && shadow; n++) {
@@ -57,6 +59,22 @@ void riscv_code_make_blocks(struct riscv_code *code)
         for (unsigned k = 1; k < RISCV_BLOCKS; k++)
             block[k] = (struct riscv_block){ .base = RISCV_BLOCK_NONE };
     }
+}
+
+bool riscv_code_get_windows(struct riscv_code *code)
+{
+    struct riscv_cpu *c = code->cpu;
+    if (c->tlb->shadow)
+        return true;
+    if (c->gmem->fd >= 0 && !code->windows_refused) {
+        c->tlb->shadow = riscv_shadow_new(c->gmem);
+        code->windows_refused = !c->tlb->shadow;
+        make_blocks(code);
+    } else if (!code->windows_asked && c->vcpu->vm) {
+        code->windows_asked = true;
+        vm_request_share(c->vcpu->vm);
+    }
+    return c->tlb->shadow;
 }
 
 unsigned riscv_code_expect(struct riscv_code *code, gva_t pc, gva_t va)
@@ -116,14 +134,17 @@ static void on_segv(int sig, siginfo_t *info, void *context)
     ucontext_t *uc = context;
     greg_t *reg = uc->uc_mcontext.gregs;
     struct riscv_code *code = running;
+    enum riscv_shown shown = RISCV_SHADOW_UNFIT;
     unsigned space;
     gva_t va;
     if (code && codebuf_contains(&code->cb, (uintptr_t)reg[REG_RIP])) {
         const struct riscv_tlb *tlb = code->cpu->tlb;
         enum riscv_access access = reg[REG_ERR] & ERROR_WRITE ? RISCV_WRITE : RISCV_READ;
-        if (riscv_shadow_find(tlb->shadow, (uint64_t)info->si_addr, &space, &va) && space == tlb->now
-            && riscv_shadow_fill(code->cpu, va, access))
+        if (riscv_shadow_find(tlb->shadow, (uint64_t)info->si_addr, &space, &va) && space == tlb->now)
+            shown = riscv_shadow_fill(code->cpu, va, access);
+        if (shown == RISCV_SHOWN)
             return;
+        code->fault_unfit = shown == RISCV_SHADOW_UNFIT;
         reg[REG_RAX] = reg[REG_RIP];
         reg[REG_RIP] = (greg_t)code->stub_fault[code->running_fp];
         return;
@@ -177,7 +198,7 @@ const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint
 
 void riscv_code_faulted(struct riscv_code *code, struct riscv_native *n)
 {
-    if (n->dead || ++n->faults < FAULTS_MANY)
+    if (n->dead || !code->fault_unfit || ++n->faults < FAULTS_MANY)
         return;
     n->faults = 0;
     rvx_pc_add(code->unfit, n->pc);
