@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Translation of A: AMOs, LR and SC of 4 and 8 bytes by the host's locked instructions, at the sites that plain accesses have.
+ * Translation of A: AMOs, LR and SC of 4 and 8 bytes by the host's locked instructions, after a look into the TLB.
  *
- * What a site's check lets through lies in one page; what is misaligned then goes to the interpreter, which raises. The first
+ * What the look lets through lies in one page; what is misaligned then goes to the interpreter, which raises. The first
  * access of the host code is a plain one with nothing on the stack, because it may fault (RISCV_SITE_NONE). Zabha and Zacas are
  * called out. LR needs the physical address, which is the host's plus a constant where RAM is in one piece; elsewhere LR and SC
  * are called out. Spec: volume I chapter 14

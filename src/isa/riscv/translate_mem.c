@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Translation of memory accesses: checks at sites, groups of accesses off one register, integer loads and stores.
+ * Translation of memory accesses: checks, groups of accesses off one register, integer loads and stores.
  *
  * A check takes the address, less where the page or the block begins; what is left must be an offset at which the whole access
  * lies in it. The access itself adds to the guest's address what leads to the host's: with a block it waits for no check. A

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host code that all translations share: entry, exits, sites' misses, call-outs; its C side; and the code behind a
+ * The host code that all translations share: entry, exits, misses, call-outs; its C side; and the code behind a
  * translation.
  *
  * Translated code runs on the vCPU thread's stack, with rsp as riscv_code_run()'s call left it. A step function that raises
