@@ -8,7 +8,8 @@ usage: riscv_vector.py [--seed N] [--programs N] [--steps N] [--vlen N] [--only 
 A and B are commands that run the bare ELF program {elf} on one hart with vector registers of {vlen} bits, and whose standard output
 is what it writes to the 16550 at 0x10000000; it ends by the test finisher at 0x100000, or by tohost. For example:
   "build/doppel run --arch riscv64 --memory 256M --cpu max,vlen={vlen} --engine interp --firmware {elf}"
-  "qemu-system-riscv64 -M virt -m 256M -cpu rv64,v=true,vlen={vlen} -nographic -bios {elf}"
+  "qemu-system-riscv64 -M virt -m 256M -cpu rv64,v=true,vlen={vlen} -nographic -bios {elf}" (with --loose --starts 0)
+  "spike --isa=rv64gcv_zvl{vlen}b_zvbb_zvkb_zfh_zvfh_zicclsm -m256 {elf}" (docs/riscv.md says what it does otherwise)
 
 A program runs in S-mode with paging, and has steps: one instruction of the table with random fields, after a random vtype and vl now
 and then. After each it prints a hash of registers, CSRs, memory and of the exceptions there were. The first step of a program whose
