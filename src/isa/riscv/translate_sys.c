@@ -251,7 +251,7 @@ static bool replace(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     asm_load(x->cb, 8, HOST_RCX, at_rbp(at));
     if (i->imm == CSR_SEPC) {
         rvx_lea(x, 8, H_RAX, v, 0);
-        asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, -2);
+        asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, x->code->cpu->profile->has[RISCV_EXT_C] ? -2 : -4);
         v = H_RAX;
     }
     asm_store(x->cb, 8, at_rbp(at), hg(v));
