@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: MIT
 """Random instructions, CSR accesses, traps, page tables and PMP regions on a bare hart, compared with Spike.
 
-usage: riscv_stream.py SPIKE [--cc CLANG] [--seed N] [--programs N] [--kinds insn,csr,page,fence,pmp,trap] [--engine interp|bt]... [--runner RISCV_HTIF]
+usage: riscv_stream.py SPIKE [--cc CLANG] [--seed N] [--programs N] [--kinds insn,csr,page,fence,pmp,trap] [--engine interp|bt]... [--cpu MODEL]
+                        [--runner RISCV_HTIF]
 
 A program is some hundred slots. Each loads all registers, sets some CSRs, does one thing that may trap, in M-, S- or U-mode, and writes down the
 trap, all registers and what it was about (the CSR read again, the page-table entries, the data); Spike and riscv_htif must write the same. What is
-left open by the architecture and differs is not generated; OPEN says what. A difference is printed with seed and slot; exit status 1.
+left open by the architecture and differs is not generated; OPEN says what. Kind vector needs a model with V, and a Spike that goes on at any vstart
+(docs/riscv.md). A difference is printed with seed and slot; exit status 1.
 """
 import argparse
 import pathlib
@@ -42,7 +44,7 @@ TRAPS = ['ecall', 'ecall', 'ebreak', 'c.ebreak', '.4byte 0xffffffff', '.2byte 0'
          'csrr x5, mstatus', 'csrr x5, satp', 'csrr x5, sstatus', 'sret', 'sret', 'mret', 'wfi', 'sfence.vma', 'sfence.vma x5, x6', 'fence.i', 'nop', 'nop']
 JUMPS = ('c.j', 'c.jr', 'c.jalr', 'c.beqz', 'c.bnez', 'c.ebreak')
 ATOMIC = ('amo', 'sc.', 'lr.')
-CSRS = [1, 2, 3, 0x100, 0x104, 0x105, 0x106, 0x10a, 0x140, 0x141, 0x142, 0x143, 0x144, 0x14d, 0x180, 0x300, 0x302, 0x303, 0x304, 0x305, 0x306, 0x30a,
+CSRS = [1, 2, 3, 8, 9, 0xa, 0xf, 0xc20, 0xc21, 0xc22, 0x100, 0x104, 0x105, 0x106, 0x10a, 0x140, 0x141, 0x142, 0x143, 0x144, 0x14d, 0x180, 0x300, 0x302, 0x303, 0x304, 0x305, 0x306, 0x30a,
         0x320, 0x323, 0x33f, 0x340, 0x341, 0x342, 0x343, 0x344, 0x3a0, 0x3a1, 0x3a2, 0x3b0, 0x3b1, 0x3bf, 0x3c0, 0xb00, 0xb02, 0xb03, 0xb1f, 0xc00,
         0xc02, 0xc03, 0xc1f, 0xf14, 0xf15]
 STATUS = 0x6000  # FS
@@ -82,9 +84,9 @@ def floating(rnd):
 
 
 class Program:
-    def __init__(self, seed, kinds, rows):
+    def __init__(self, seed, kinds, rows, vectors):
         self.rnd = random.Random(seed)
-        self.rows = rows
+        self.rows, self.vectors = rows, vectors
         self.text, self.data, self.slots = [], [], []
         for k in range(16):
             self.table(k)
@@ -126,12 +128,12 @@ class Program:
             self.put(*extra)
         self.put('call restore', 'call store_f')
 
-    def word(self):
+    def word(self, rows=None):
         """Name, word and bytes of an instruction that does not jump, and leaves x26 and x27 alone."""
         rnd = self.rnd
         while True:
-            name, bits, *_ = rnd.choice(self.rows).split('\t')
-            if rnd.randrange(40) == 0:
+            name, bits, *_ = rnd.choice(rows or self.rows).split('\t')
+            if rnd.randrange(40) == 0 and not rows:
                 name, bits = 'random', '.' * 30 + '11'
             word = int(''.join(rnd.choice('01') if b == '.' else b for b in bits), 2)
             opcode = word & 0x7f
@@ -163,7 +165,7 @@ class Program:
             rs1 = 0
         if 0x3a0 <= csr < 0x3b0 and funct < 4:
             rs1 = 25  # see load_x: no lock bits
-        switches = [(0x306, rnd.getrandbits(3)), (0x106, rnd.getrandbits(3)), (0x303, rnd.choice([0, 0x222])), (0x30a, rnd.choice([0, 1 << 63]))]
+        switches = [(0x300, STATUS | rnd.getrandbits(2) << 9), (0x306, rnd.getrandbits(3)), (0x106, rnd.getrandbits(3)), (0x303, rnd.choice([0, 0x222])), (0x30a, rnd.choice([0, 1 << 63]))]
         self.begin(k, f'csr {csr:#x} funct {funct} rd {rd} rs1 {rs1} in mode {mode}', switches)
         if mode == 1 and rnd.randrange(4) == 0:
             self.put('csrw mscratch, x31', 'li x31, 0x100000', 'csrs mstatus, x31', 'csrr x31, mscratch')  # TVM
@@ -172,6 +174,26 @@ class Program:
         again = f'csrr x8, {csr:#x}' if csr not in (0x340, 0x305) else 'nop'  # may trap
         self.end(k, 'ecall' if mode != 3 else [f'la x26, more{k}', 'csrr x5, mscratch', 'la x6, save', 'csrw mscratch, x6', 'la x7, handler',
                                                'csrrw x6, mtvec, x7', again, f'more{k}:', *(f'sd x{n}, {8 * (EXTRA + n - 5)}(x27)' for n in (5, 6, 8))])
+
+    def slot_vector(self, k):
+        """An instruction that is no access, with VS, FS, vtype, vl and vstart as they may be; then VS and the vectors' state."""
+        rnd = self.rnd
+        mode, status, vd = rnd.choice([3, 3, 1, 0]), rnd.choice([0, 1, 2, 3, 3]) << 9, 0
+        name, word, _ = self.word(self.vectors)
+        first = [f'li x5, {STATUS | 0x600:#x}', 'csrw mstatus, x5', f'li x5, {rnd.choice([rnd.randrange(40), 1 << 60])}',
+                 f'li x6, {rnd.choice([rnd.getrandbits(8), rnd.getrandbits(8) & 0xdb, 0xc0 | rnd.randrange(4) << 3])}', '.4byte 0x8062f057',
+                 f'csrwi 0x00f, {rnd.getrandbits(3)}', f'csrwi 0x008, {rnd.choice([0, 0, 0, rnd.randrange(32)])}',
+                 f'li x5, {STATUS | status:#x}', 'csrw mstatus, x5']
+        self.put(*first)
+        self.begin(k, f'{name} {word:#x} in mode {mode}; {"; ".join(first)}')
+        if rnd.randrange(6) == 0:
+            self.put('csrw mscratch, x31', f'li x31, {STATUS:#x}', 'csrc mstatus, x31', 'la x31, save', 'csrrw x31, mscratch, x31')
+        self.enter(k, mode)
+        self.put(f'.4byte {word:#x}', *['ecall'] * (mode != 3))
+        vd = word >> 7 & 31
+        self.end(k, ['csrr x5, mstatus', f'sd x5, {8 * EXTRA}(x27)', 'li x6, 0x600', 'csrs mstatus, x6',
+                     *(f'csrr x5, {csr:#x}\nsd x5, {8 * (EXTRA + 1 + n)}(x27)' for n, csr in enumerate([0xc20, 0xc21, 0xf, 8])), 'csrw 0x008, x0',
+                     f'addi x5, x27, {8 * (EXTRA + 5)}', f'.4byte {0x02828027 | vd << 7:#x}'])
 
     def slot_trap(self, k):
         """A trap or an interrupt, delegated or not, or a return."""
@@ -332,7 +354,7 @@ class Program:
 def routines():
     """What all programs have: loading (x31: from where) and storing (x27: where to) registers, the state between slots, the handler."""
     x = [n for n in range(2, 31) if n not in (26, 27)]
-    state = [(0x300, STATUS), (0x302, 0), (0x303, 0), (0x304, 0), (0x344, 0), (0x306, 7), (0x106, 7), (0x320, 0), (0x180, 0), (0x342, 0),
+    state = [(0x300, STATUS), (0x302, 0), (0x303, 0), (0x304, 0), (0x344, 0), (0x306, 7), (0x106, 7), (0x320, 0), (0x180, 0), (0x342, 0), (0x343, 0),
              (0x30a, 1 << 63 | MENV), (0x14d, (1 << 64) - 1), (0x10a, MENV), (0x3a0, 0), (0x3bf, (1 << 54) - 1), (0x3a2, 0x1f << 56)]
     return [
         'la x5, tohost', 'li x6, 1', 'sd x6, 0(x5)', 'spin: j spin',
@@ -399,12 +421,13 @@ def compare(got, want, slots, title):
 
 
 def arguments():
-    p = argparse.ArgumentParser(usage=__doc__.split('\n')[2].removeprefix('usage: '))
+    p = argparse.ArgumentParser(usage=' '.join(__doc__.split('\n')[2:4]).removeprefix('usage: '))
     p.add_argument('spike')
     p.add_argument('--cc', default='clang')
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--programs', type=int, default=10)
     p.add_argument('--kinds', default='insn,csr,page,fence,pmp,trap')
+    p.add_argument('--cpu', default='rv64')
     p.add_argument('--engine', action='append', choices=['interp', 'bt'])
     p.add_argument('--runner', default=ROOT / 'build/release/tests/conformance/riscv_htif')
     return p.parse_args()
@@ -416,21 +439,24 @@ def output(*command):
 
 def main():
     a = arguments()
-    rows = output(ROOT / 'scripts/gen-insn-riscv', '--list', ROOT / 'src/isa/riscv/features.def', ROOT / 'src/isa/riscv/insn.tab').splitlines()
-    isa = output(a.runner, '--isa').strip() + '_zicclsm'
+    tables = [['insn.tab'], ['insn_v.tab', 'insn_vf.tab']]
+    rows, vectors = [output(ROOT / 'scripts/gen-insn-riscv', '--list', ROOT / 'src/isa/riscv/features.def', *(ROOT / 'src/isa/riscv' / name for name in names))
+                     .splitlines() for names in tables]
+    vectors = [row for row in vectors if int(row.split('\t')[1][-7:].replace('.', '0'), 2) == 0x57]
+    isa = output(a.runner, '--cpu', a.cpu, '--isa').strip() + '_zicclsm'
     bad = 0
     with tempfile.TemporaryDirectory() as d:
         d = pathlib.Path(d)
         (d / 'link.ld').write_text(LINK)
         for seed in range(a.seed, a.seed + a.programs):
-            program = Program(seed, a.kinds.split(','), rows)
+            program = Program(seed, a.kinds.split(','), rows, vectors)
             (d / 'a.S').write_text(program.source())
             said = run(a.cc, *CC, '-T', d / 'link.ld', d / 'a.S', '-o', d / 'a.elf') or run(
                 a.spike, '--isa=' + isa, '-m0x80000000:0x1000000', '--pmpregions=16', f'+signature={d}/want', '+signature-granularity=4', d / 'a.elf')
             if said:
                 sys.exit(f'riscv_stream: program {seed}: {said[:2000]}')
             for engine in a.engine or ['interp', 'bt']:
-                said = run(a.runner, *['--bt'] * (engine == 'bt'), '--signature', d / 'got', d / 'a.elf')
+                said = run(a.runner, '--cpu', a.cpu, *['--bt'] * (engine == 'bt'), '--signature', d / 'got', d / 'a.elf')
                 if said:
                     print(f'program {seed}, {engine}: {said[:300]}')
                 bad += 1 if said else compare(values(d / 'got'), values(d / 'want'), program.slots, f'program {seed}, {engine}')
