@@ -60,12 +60,6 @@ static void read_status(struct rvx *x, unsigned rd)
     rvx_set(x, rd, H_RCX);
 }
 
-/* The bits of VS, none where the hart has no vectors. */
-static uint32_t vectors_state(const struct rvx *x)
-{
-    return x->code->cpu->profile->has[RISCV_EXT_V] ? MSTATUS_VS : 0;
-}
-
 /* An interrupt that waits is taken behind the current instruction. */
 static void look_for_interrupts(struct rvx *x, const struct riscv_insn *i)
 {
@@ -210,7 +204,8 @@ static bool clear_status(struct rvx *x, const struct riscv_insn *i, uint64_t v, 
 /* csrw sstatus: what changes no mode. The rest is called out. */
 static bool replace_status(struct rvx *x, const struct riscv_insn *i)
 {
-    const uint32_t bits = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | vectors_state(x);
+    const uint32_t bits = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS
+                          | (x->code->cpu->profile->has[RISCV_EXT_V] ? MSTATUS_VS : 0);
     if (i->rd || x->fp || x->bank != RISCV_BANK_S)
         return false;
     uint32_t before = rvx_uncounted(x, false);
