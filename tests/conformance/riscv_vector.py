@@ -3,16 +3,18 @@
 """Compares what two machines do with random vector programs for riscv64; run by hand (docs/riscv.md).
 
 usage: riscv_vector.py [--seed N] [--programs N] [--steps N] [--vlen N] [--only REGEX] [--but REGEX] [--fp]
-                        [--zvbb] [--loose] [--starts PERCENT] [--keep DIR] A B
+                        [--zvbb] [--rounds N] [--loose] [--starts PERCENT] [--keep DIR] A B
 
 A and B are commands that run the bare ELF program {elf} on one hart with vector registers of {vlen} bits, and whose standard output
 is what it writes to the 16550 at 0x10000000; it ends by the test finisher at 0x100000, or by tohost. For example:
   "build/doppel run --arch riscv64 --memory 256M --cpu max,vlen={vlen} --engine interp --firmware {elf}"
-  "qemu-system-riscv64 -M virt -m 256M -cpu rv64,v=true,vlen={vlen} -nographic -bios {elf}"
+  "qemu-system-riscv64 -M virt -m 256M -cpu rv64,v=true,vlen={vlen} -nographic -bios {elf}" (with --loose --starts 0)
+  "spike --isa=rv64gcv_zvl{vlen}b_zvbb_zvkb_zfh_zvfh_zicclsm -m256 {elf}" (docs/riscv.md says what it does otherwise)
 
 A program runs in S-mode with paging, and has steps: one instruction of the table with random fields, after a random vtype and vl now
 and then. After each it prints a hash of registers, CSRs, memory and of the exceptions there were. The first step of a program whose
-hashes differ is said, with what differs before and after it. Needs clang and lld (CLANG, LLD name others). --loose: what vstart is after an instruction does not count (QEMU
+hashes differ is said, with what differs before and after it. --rounds: all steps are done so often, each with what the last round left, and the
+last two print; 10 and more have a translator translate them. Then only the first step that differs is said. Needs clang and lld (CLANG, LLD name others). --loose: what vstart is after an instruction does not count (QEMU
 leaves it where vl is not above it). --starts: how often vstart is set before an instruction (12; some QEMUs abort in floating point and
 vmv<n>r.v then).
 """
@@ -145,11 +147,23 @@ next:
     li a0, 0x200001e00
     li a1, 64
     call hash
+    la a0, rounds
+    ld a1, 0(a0)
+    sltiu a1, a1, 3
+    beqz a1, 1f
     mv a0, s2
     call print
-    call scalars
+1:  call scalars
     bnez s4, next
-    # the end: everything there is
+    la a0, rounds
+    ld a1, 0(a0)
+    addi a1, a1, -1
+    sd a1, 0(a0)
+    beqz a1, 1f
+    call scalars
+    la s4, steps
+    j next
+1:  # the end: everything there is
     mv s5, s1
     li s6, 4 * VLENB + 40
 1:  ld a0, 0(s5)
@@ -243,7 +257,7 @@ class Program:
     """Steps as lists of words, their texts, and tables of values."""
 
     def __init__(self, rng, rows, o):
-        self.rng, self.vlen, self.loose, self.starts = rng, o.vlen, o.loose, o.starts
+        self.rng, self.vlen, self.loose, self.starts, self.rounds = rng, o.vlen, o.loose, o.starts, o.rounds
         self.lmul, self.sew = 0, 0
         self.steps = [self.step(rng.choice(rows), k) for k in range(o.steps)]
         self.scalars = {r: rng.getrandbits(64) if v is None else v & (1 << 64) - 1 for r, v in SCALARS.items()}
@@ -371,7 +385,7 @@ def source(p, last, vlen):
         lines.append('small%d:' % k)
         lines += ['    .%s %s' % (['byte', '2byte', '4byte', '8byte'][k], ', '.join(map(str, small)))]
     values = [p.scalars.get(k, 0) for k in range(32)] + p.floats
-    lines += ['    .balign 64', 'values:', words_of(values), '    .balign 64', 'tohost: .dword 0', '    .balign 64', 'fromhost: .dword 0', '    .globl tohost, fromhost', '    .balign 64',
+    lines += ['    .balign 64', 'values:', words_of(values), 'rounds: .dword %d' % p.rounds, '    .balign 64', 'tohost: .dword 0', '    .balign 64', 'fromhost: .dword 0', '    .globl tohost, fromhost', '    .balign 64',
               'save: .fill %d, 1, 0' % (32 * vlenb + 1024), '    .text', '    .balign 4', 'steps:']
     if not last:
         lines += ['    li s4, 0', '    ret']
@@ -451,6 +465,7 @@ def main():
     ap.add_argument('--fp', action='store_true')
     ap.add_argument('--loose', action='store_true')
     ap.add_argument('--zvbb', action='store_true')
+    ap.add_argument('--rounds', type=int, default=1)
     ap.add_argument('--starts', type=int, default=12)
     ap.add_argument('--keep')
     ap.add_argument('commands', nargs=2)
@@ -463,12 +478,14 @@ def main():
             p = Program(random.Random(o.seed + n), rows, o)
             elf = build(p, o.steps, o.vlen, folder)
             (a, pa), (b, pb) = [run(c, elf, o.vlen) for c in o.commands]
-            if a == b and len(a) > o.steps:
+            if a == b and len(a) > min(o.rounds, 2) * o.steps:
                 continue
             bad += 1
             k = next((k for k, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
             print(f'seed {o.seed + n}: differs at line {k} of {len(a)} and {len(b)}')
-            if k < o.steps:
+            if o.rounds > 1:
+                print('  step', k % o.steps, *p.steps[k % o.steps] if k < 2 * o.steps else ['the end'])
+            elif k < o.steps:
                 show(p, k, o.vlen, o.commands, folder)
             else:
                 print(pa.stderr.decode(errors='replace')[-300:], pb.stderr.decode(errors='replace')[-300:])

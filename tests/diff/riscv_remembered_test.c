@@ -13,6 +13,7 @@
 
 #include "engine/bt/bt.h"
 #include "engine/bt/bt_riscv.h"
+#include "isa/riscv/profile.h"
 #include "isa/riscv/trap.h"
 #include "support/bare_riscv.h"
 
@@ -28,11 +29,10 @@ static void leaf(uint64_t va, uint64_t offset, unsigned rights)
     rv_poke(&m, RV_RAM + TABLES + 0x2000 + 8 * (va >> 12), (RV_RAM + offset) >> 12 << 10 | rights, 8);
 }
 
-static int setup(void **state)
+static void begin(const struct riscv_config *config)
 {
-    (void)state;
     struct error err = { 0 };
-    assert_int_equal(bare_riscv_init_with(&m, &bt_engine_ops, NULL, &err), 0);
+    assert_int_equal(bare_riscv_init_with(&m, &bt_engine_ops, config, &err), 0);
     bt_riscv_set_eager(m.vcpu->engine_cpu);
     rv_poke(&m, RV_RAM + TABLES, (RV_RAM + TABLES + 0x1000) >> 12 << 10 | V, 8);
     rv_poke(&m, RV_RAM + TABLES + 0x1000, (RV_RAM + TABLES + 0x2000) >> 12 << 10 | V, 8);
@@ -42,6 +42,12 @@ static int setup(void **state)
     m.c->pmpaddr[0] = (1ULL << 54) - 1;
     m.c->satp = 8ULL << 60 | (RV_RAM + TABLES) >> 12;
     riscv_state_changed(m.c);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    begin(NULL);
     return 0;
 }
 
@@ -353,6 +359,49 @@ static void callers_of_rewritten_code_reach_the_newest(void **state)
     assert_true(stat("bt_kills ") > TIMES / 2); /* it was translated most of the times */
 }
 
+/* Harts without C: jumps that go to odd halves fault where they are, others go on; sepc has no such address. */
+static void without_c_jumps_fault_that_go_to_odd_halves(void **state)
+{
+    enum { JAL_6 = 3 << 21 | 1 << 7 | 0x6f, BEQ_6 = 3 << 8 | A0 << 15 | 0x63, JALR = A1 << 15 | 1 << 7 | 0x67, RA = 1 };
+    static const uint32_t jumps[] = { JAL_6, BEQ_6, JALR };
+    struct riscv_profile profile;
+    struct error err;
+    assert_int_equal(riscv_profile_make("rv64,c=off", &profile, &err), 0);
+    const struct riscv_config config = { .profile = &profile };
+    (void)teardown(state);
+    begin(&config);
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    for (unsigned k = 0; k < 3; k++)
+        for (unsigned odd = 0; odd < 2; odd++) {
+            const uint64_t at = SUPER + 0x40 * (2 * k + odd);
+            const uint32_t from = 0x10000 + 0x40 * (2 * k + odd), aligned = k < 2 && !odd ? 1U << (k ? 8 : 21) : 0; /* 6 - 2 */
+            const uint32_t words[] = { i_type(0x13, 0, A2, A2, 1), jumps[k] - aligned, i_type(0x13, 0, A2, A2, 2), ECALL };
+            for (unsigned w = 0; w < 4; w++)
+                rv_poke(&m, RV_RAM + from + 4 * w, words[w], 4);
+            for (unsigned turn = 0; turn < 3; turn++) {
+                m.c->x[RA] = 0x1111;
+                m.c->x[A0] = 0;
+                m.c->x[A1] = at + (odd ? 10 : 8);
+                m.c->x[A2] = 0;
+                assert_int_equal(run(RISCV_S, false, at), odd ? RISCV_FETCH_MISALIGNED : RISCV_ECALL_S);
+                assert_int_equal(m.c->mepc, odd ? at + 4 : at + 12);
+                assert_int_equal(m.c->mtval, odd ? at + 10 : 0);
+                assert_int_equal(m.c->x[RA], odd || k == 1 ? 0x1111 : at + 8);
+                assert_int_equal(m.c->x[A2], odd ? 1 : 3);
+            }
+        }
+    m.c->x[A0] = 1; /* the branch is not taken */
+    m.c->x[A2] = 0;
+    assert_int_equal(run(RISCV_S, false, SUPER + 0x40 * 3), RISCV_ECALL_S);
+    assert_int_equal(m.c->x[A2], 3);
+    rv_poke(&m, RV_RAM + 0x10400, 0x14151073, 4); /* csrw sepc, a0 */
+    rv_poke(&m, RV_RAM + 0x10404, ECALL, 4);
+    m.c->x[A0] = SUPER + 7;
+    assert_int_equal(run(RISCV_S, false, SUPER + 0x400), RISCV_ECALL_S);
+    assert_int_equal(m.c->sepc, SUPER + 4);
+    assert_true(stat("bt_entries ") > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_page_of_no_page_faults, setup, teardown),
         cmocka_unit_test_setup_teardown(callers_of_rewritten_code_reach_the_newest, setup, teardown),
         cmocka_unit_test_setup_teardown(flags_come_with_the_instruction, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_c_jumps_fault_that_go_to_odd_halves, setup, teardown),
         cmocka_unit_test_setup_teardown(firmware_is_called_outside_translated_code, setup, teardown),
         cmocka_unit_test_setup_teardown(stores_are_fast_again_after_code_was_marked, setup, teardown),
     };

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """End-to-end laws of riscv64 guests: riscv_test.py DOPPEL X86_KERNEL POWEROFF RESET STATUS LOOP FIRMWARE GUESTS...; four are builds of
-tests/guests/riscv_board.c that end in these ways, then one of riscv_firmware.S, then those that misuse the machine, known by their files'
-names. Each law is a function; its name is printed with the verdict.
+tests/guests/riscv_board.c that end in these ways, then one of riscv_firmware.S, then those that misuse the machine, and one with vectors, known by
+their files' names. Each law is a function; its name is printed with the verdict.
 """
 import gzip
 import os
@@ -252,6 +252,16 @@ def a_guest_that_locks_itself_out_by_pmp_harms_only_itself():
         expect((code, out), (124, 'locked out\n'), engine)
 
 
+def tasks_keep_their_vectors_across_traps():
+    for engine in 'interp', 'bt':
+        for vlen, cpus in (128, 1), (512, 4):
+            code, out, err = run(MISUSE['riscv_vector_tasks'], '--engine', engine, '--cpu', f'max,vlen={vlen}', '--cpus', str(cpus))
+            expect((code, err), (0, ''), f'{engine}: {out}')
+            lines = out.splitlines()
+            expect((lines[0], lines[-1], len(lines)), (f'harts {cpus:016x}', 'done', 8), engine)
+            expect([line for line in lines[1:-1] if not line.endswith(': ok')], [], f'{engine}, VLEN {vlen}: laws that do not hold')
+
+
 def traced_code_names_guest_and_host_instructions():
     folder = os.path.join(TMP.name, 'code')
     code, out, err = run(POWEROFF, '--cpus', '2', '--engine', 'bt', f'--trace-code={folder}')
@@ -282,7 +292,7 @@ LAWS = [one_hart_keeps_the_laws_and_powers_off, two_harts_start_stop_and_interru
         a_guest_that_never_ends_is_ended, kernels_of_another_instruction_set_get_one_clear_line, broken_kernels_get_one_clear_line,
         what_does_not_fit_into_memory_is_said, broken_zboot_images_get_one_clear_line, firmware_runs_first_and_is_told_of_the_kernel, bad_firmware_gets_one_clear_line,
         the_users_device_tree_is_given_and_a_bad_one_gets_one_clear_line, every_csr_is_read_and_written_as_the_specification_has_it,
-        a_misused_sbi_answers_as_the_specification_has_it, a_guest_that_locks_itself_out_by_pmp_harms_only_itself,
+        tasks_keep_their_vectors_across_traps, a_misused_sbi_answers_as_the_specification_has_it, a_guest_that_locks_itself_out_by_pmp_harms_only_itself,
         traced_code_names_guest_and_host_instructions, what_the_board_lacks_is_said]
 FAILED = 0
 for law in LAWS:

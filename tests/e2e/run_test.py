@@ -51,7 +51,7 @@ SUITES = {
                 devices.the_guest_gives_free_memory_back, devices.sockets_connect_guest_and_host, devices.a_stop_powers_our_guest_off,
                 devices.bad_devices_are_refused_in_one_line],
     'riscv': [riscv.the_commands_output_and_status_are_the_programs, riscv.every_size_of_machine_boots_without_a_complaint,
-              riscv.harts_work_at_the_same_time, riscv.disks_are_read_and_written_and_in_order, riscv.the_guest_reaches_the_host_through_the_gateway,
+              riscv.harts_work_at_the_same_time, riscv.processes_keep_their_vectors, riscv.disks_are_read_and_written_and_in_order, riscv.the_guest_reaches_the_host_through_the_gateway,
               riscv.a_share_is_at_the_same_place, riscv.every_kind_of_device_has_its_place, riscv.devices_on_pci_interrupt, riscv.the_clock_is_the_hosts,
               riscv.compressed_kernels_boot, riscv.the_tree_of_a_guest_boots_it_again, riscv.every_end_is_told_apart, riscv.a_shell_on_a_terminal_works,
               riscv.a_restarted_machine_has_its_disk_and_its_kernel_again, riscv.what_does_not_fit_is_said_in_one_line],

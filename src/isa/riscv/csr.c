@@ -131,6 +131,12 @@ static uint64_t tvec_legal(uint64_t v)
     return v & ~2ULL;
 }
 
+/* A pc that code can be at: bit 1 is there with C only. Spec: volume II 3.1.14 */
+static uint64_t epc_legal(const struct riscv_cpu *c, uint64_t v)
+{
+    return v & ~(c->profile->has[RISCV_EXT_C] ? 1ULL : 3ULL);
+}
+
 /* CBIE has no value 2: becomes 0, as in Spike. */
 static uint64_t envcfg_legal(uint64_t v)
 {
@@ -373,7 +379,7 @@ static bool write_machine(struct riscv_cpu *c, unsigned csr, uint64_t v)
         return true;
     case CSR_MCOUNTINHIBIT: inhibit_write(c, v); return true;
     case CSR_MSCRATCH: c->mscratch = v; return true;
-    case CSR_MEPC: c->mepc = v & ~1ULL; return true;
+    case CSR_MEPC: c->mepc = epc_legal(c, v); return true;
     case CSR_MCAUSE: c->mcause = v; return true;
     case CSR_MTVAL: c->mtval = v; return true;
     case CSR_MIP: mip_write(c, v, c->menvcfg & ENVCFG_STCE ? MIP_SSIP | MIP_SEIP : MIP_S); return true;
@@ -403,7 +409,7 @@ bool riscv_csr_write(struct riscv_cpu *c, unsigned csr, uint64_t v)
         c->senvcfg = envcfg_legal(v) & riscv_menvcfg_bits(c) & (ENVCFG_FIOM | ENVCFG_CBIE | ENVCFG_CBCFE | ENVCFG_CBZE);
         return true;
     case CSR_SSCRATCH: c->sscratch = v; return true;
-    case CSR_SEPC: c->sepc = v & ~1ULL; return true;
+    case CSR_SEPC: c->sepc = epc_legal(c, v); return true;
     case CSR_SCAUSE: c->scause = v; return true;
     case CSR_STVAL: c->stval = v; return true;
     case CSR_SIP: mip_write(c, v, (uint32_t)c->mideleg & MIP_SSIP); return true;

@@ -170,9 +170,12 @@ void *riscv_atomic(struct riscv_cpu *c, gva_t va, unsigned size, enum riscv_acce
     return p.host;
 }
 
-void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned len, enum riscv_access access)
+void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned block, enum riscv_access access)
 {
-    (void)resolve(c, va, len, access, c->bank); /* only the faults are wanted */
+    struct piece p;
+    enum riscv_fault bad = resolve_quiet(c, va & ~(gva_t)(block - 1), block, access, c->bank, &p);
+    if (bad)
+        fault(c, bad, access, va);
 }
 
 void riscv_probe_cbo(struct riscv_cpu *c, gva_t va)

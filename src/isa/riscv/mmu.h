@@ -178,9 +178,9 @@ static inline void riscv_store(struct riscv_cpu *c, gva_t va, uint64_t value, un
 /* Host address for an atomic access of `size` bytes (1 to 16) that needs the right to read, or to write (AMO, SC); raises when it
  * is misaligned, has no right, or is not RAM. *ret_gpa: its physical address. Call gmem_note_write() after storing. */
 void *riscv_atomic(struct riscv_cpu *c, gva_t va, unsigned size, enum riscv_access access, gpa_t *ret_gpa);
-/* Raises unless the `len` bytes at va (within one page) can be accessed so, or be both read and written for CBO.ZERO; sets A and
- * D as the access would. */
-void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned len, enum riscv_access access);
+/* Raises, with va, unless all of the block (bytes, a power of two, at most a page) that va lies in can be accessed so; sets A and
+ * D as the access would. Spec: CMO 1.0, 2.5.2: tval is rs1's value, not where the block begins */
+void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned block, enum riscv_access access);
 /* The rights that cache-block management needs: to read or to write. Raises store faults. Spec: CMO 1.0, 2.5.2 */
 void riscv_probe_cbo(struct riscv_cpu *c, gva_t va);
 

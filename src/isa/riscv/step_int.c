@@ -5,6 +5,7 @@
  * Each list gives the instruction and its result; a and b are rs1's and rs2's (or the immediate's) value.
  * Spec: volume I chapters 2, 4, 12 (M), 13 (Zicond)
  */
+#include "isa/riscv/profile.h"
 #include "isa/riscv/step.h"
 
 typedef unsigned __int128 u128;
@@ -141,19 +142,28 @@ void rv_auipc(struct riscv_cpu *c, const struct riscv_insn *i)
     set_rd(c, i, c->pc + (uint64_t)(int64_t)i->imm);
 }
 
-/* ---- control transfer; targets are even, which is all that C asks for ---- */
+/* ---- control transfer; targets are even, which is all that C asks for. Without C they are multiples of four. Spec: volume I 2.5
+ */
+
+static inline void jump_to(struct riscv_cpu *c, uint64_t target)
+{
+    if (__builtin_expect((target & 2) && !c->profile->has[RISCV_EXT_C], 0))
+        riscv_raise(c, RISCV_FETCH_MISALIGNED, target);
+    c->next_pc = target;
+}
 
 void rv_jal(struct riscv_cpu *c, const struct riscv_insn *i)
 {
-    set_rd(c, i, c->next_pc);
-    c->next_pc = c->pc + (uint64_t)(int64_t)i->imm;
+    uint64_t back = c->next_pc;
+    jump_to(c, c->pc + (uint64_t)(int64_t)i->imm);
+    set_rd(c, i, back);
 }
 
 void rv_jalr(struct riscv_cpu *c, const struct riscv_insn *i)
 {
-    uint64_t target = address(c, i) & ~1ULL;
-    set_rd(c, i, c->next_pc);
-    c->next_pc = target;
+    uint64_t back = c->next_pc;
+    jump_to(c, address(c, i) & ~1ULL);
+    set_rd(c, i, back);
 }
 
 #define BRANCHES(X)                                                                                                              \
@@ -169,7 +179,7 @@ void rv_jalr(struct riscv_cpu *c, const struct riscv_insn *i)
     {                                                                                                                            \
         uint64_t a = c->x[i->rs1], b = c->x[i->rs2];                                                                             \
         if (condition)                                                                                                           \
-            c->next_pc = c->pc + (uint64_t)(int64_t)i->imm;                                                                      \
+            jump_to(c, c->pc + (uint64_t)(int64_t)i->imm);                                                                       \
     }
 BRANCHES(STEP)
 #undef STEP

@@ -187,7 +187,7 @@ void rv_cbo_zero(struct riscv_cpu *c, const struct riscv_insn *i)
     if (!envcfg_opens(c, ENVCFG_CBZE))
         riscv_raise_illegal(c, i);
     gva_t va = c->x[i->rs1];
-    riscv_probe(c, va & ~(gva_t)(CBO_BLOCK - 1), CBO_BLOCK, RISCV_WRITE);
+    riscv_probe(c, va, CBO_BLOCK, RISCV_WRITE);
     for (unsigned k = 0; k < CBO_BLOCK; k += 8)
         riscv_store(c, (va & ~(gva_t)(CBO_BLOCK - 1)) + k, 0, 8);
 }

@@ -50,6 +50,14 @@ bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i)
     return r || i->step == rv_jal || i->step == rv_jalr || is_branch(i);
 }
 
+/* A jump that faults where it goes to an odd multiple of two, on harts without C; its step function does it. */
+static bool may_misjump(const struct rvx *x, const struct riscv_insn *i)
+{
+    if (x->code->cpu->profile->has[RISCV_EXT_C])
+        return false;
+    return i->step == rv_jalr || ((i->step == rv_jal || is_branch(i)) && (i->imm & 2));
+}
+
 /* ---- the trace ---- */
 
 /* Never goes on with the next instruction. */
@@ -177,6 +185,8 @@ static void follow(struct flow *f, const struct rvx_insn *n)
 static enum rvx_way way_on(struct rvx *x, struct flow *f, const struct riscv_finder *finder, gva_t *ret_pc)
 {
     struct rvx_insn *n = &x->insn[x->nr - 1];
+    if (may_misjump(x, &n->i))
+        return RVX_ENDS;
     bool branch = is_branch(&n->i), foreseen = n->i.step == rv_jalr && foresee(f, &n->i, ret_pc);
     follow(f, n);
     if (foreseen) {
@@ -364,7 +374,7 @@ static void step(struct rvx *x, const struct rvx_insn *n)
     (void)asm_jmp(x->cb, x->code->stub_step[x->fp]);
 }
 
-/* Goes elsewhere by its step function: returns, and calls of the kernel. */
+/* Goes elsewhere by its step function: returns, calls of the kernel, and jumps that may fault. */
 static void go_elsewhere(struct rvx *x, const struct rvx_insn *n)
 {
     if (rvx_switch(x, &n->i))
@@ -382,7 +392,9 @@ static void instruction(struct rvx *x)
     x->skip = 0;
     if (n->enters)
         look_at_page(x);
-    if (is_branch(&n->i))
+    if (may_misjump(x, &n->i))
+        go_elsewhere(x, n);
+    else if (is_branch(&n->i))
         branch(x, n);
     else if (n->i.step == rv_jal)
         jump(x, n);

@@ -193,7 +193,7 @@ static bool modify_sum(struct rvx *x, const struct riscv_insn *i, bool sets)
 /* Clears known bits where that changes no mode: without floating point, and with SUM as it is. */
 static bool clear_status(struct rvx *x, const struct riscv_insn *i, uint64_t v, bool sets)
 {
-    if (sets || x->fp || x->bank != RISCV_BANK_S || (v & ~(uint64_t)(MSTATUS_SUM | MSTATUS_FS | MSTATUS_SIE)))
+    if (sets || x->fp || x->bank != RISCV_BANK_S || (v & ~(uint64_t)(MSTATUS_SUM | MSTATUS_FS | MSTATUS_VS | MSTATUS_SIE)))
         return false;
     if (i->rd)
         read_status(x, i->rd);
@@ -204,7 +204,8 @@ static bool clear_status(struct rvx *x, const struct riscv_insn *i, uint64_t v, 
 /* csrw sstatus: what changes no mode. The rest is called out. */
 static bool replace_status(struct rvx *x, const struct riscv_insn *i)
 {
-    const uint32_t bits = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS;
+    const uint32_t bits = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS
+                          | (x->code->cpu->profile->has[RISCV_EXT_V] ? MSTATUS_VS : 0);
     if (i->rd || x->fp || x->bank != RISCV_BANK_S)
         return false;
     uint32_t before = rvx_uncounted(x, false);
@@ -245,7 +246,7 @@ static bool replace(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     asm_load(x->cb, 8, HOST_RCX, at_rbp(at));
     if (i->imm == CSR_SEPC) {
         rvx_lea(x, 8, H_RAX, v, 0);
-        asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, -2);
+        asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, x->code->cpu->profile->has[RISCV_EXT_C] ? -2 : -4);
         v = H_RAX;
     }
     asm_store(x->cb, 8, at_rbp(at), hg(v));

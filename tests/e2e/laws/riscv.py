@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 
-from laws.harness import disk, doctor, expect, expect_in, hash_of, one_line, run, session
+from laws.harness import STRESS, disk, doctor, expect, expect_in, hash_of, one_line, run, session
 
 BUSY = 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done'
 HARMLESS = re.compile(r'hrtimer: interrupt took') # said when the host is busy
@@ -55,6 +55,22 @@ def harts_work_at_the_same_time():
     expect((status, err, out.count(b'done\n')), (0, b'', 6), out)
     busy = [int(l.split()[1]) for l in out.decode().splitlines() if re.match(r'cpu\d', l)]
     expect(len(busy) == 3 and min(busy) > 0, True, f'ticks in user mode of each hart {busy}')
+
+
+def processes_keep_their_vectors():
+    folder, name = os.path.split(os.path.join(os.path.dirname(os.path.abspath(STRESS)), 'riscv_vectors'))
+    if not os.path.exists(os.path.join(folder, name)):
+        print('skipped: no clang with lld and a RISC-V back end compiled riscv_vectors')
+        return
+    for args in ('--cpu', 'max', '--cpus', '1'), ('--cpu', 'max,vlen=256', '--cpus', '4'):
+        status, out, err = guest(f'./{name} 6 10', *args, '--share', folder, cwd=folder)
+        if (status, out) == (3, b'this kernel offers no vectors\n'):
+            print('skipped: a kernel without CONFIG_RISCV_ISA_V')
+            return
+        expect((status, err), (0, b''), out)
+        expect([line for line in out.decode().splitlines() if not line.endswith(': ok')], [], 'laws that do not hold')
+        expect(out.count(b'\n'), 2, 'laws')
+    expect(guest(f'./{name}', '--share', folder, cwd=folder)[:2], (3, b'this kernel offers no vectors\n'), 'without vectors')
 
 
 def disks_are_read_and_written_and_in_order():

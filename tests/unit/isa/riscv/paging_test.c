@@ -212,6 +212,31 @@ static void a_misaligned_access_crosses_pages_or_faults_whole(void **state)
     assert_int_equal(rv_peek(&m, RV_RAM + DATA + 0xffd, 3), 0x332211);
 }
 
+/* Spec: CMO 1.0, 2.5.2 */
+static void cache_block_faults_name_the_address_that_was_given(void **state)
+{
+    enum { CLEAN = 1U << 20 | A1 << 15 | 2 << 12 | 0x0f, ZERO = 4U << 20 | A1 << 15 | 2 << 12 | 0x0f };
+    (void)state;
+    map(PTE_V | PTE_R | PTE_AD);
+    m.c->menvcfg = ENVCFG_CBZE | ENVCFG_CBCFE;
+    rv_poke(&m, RV_RAM + DATA + 0x40, 0x99, 8);
+    m.c->x[A1] = MAPPED + 0x79;
+    step(ZERO);
+    assert_true(trapped(RISCV_STORE_PAGE_FAULT, MAPPED + 0x79));
+    assert_int_equal(rv_peek(&m, RV_RAM + DATA + 0x40, 8), 0x99);
+    map(PTE_V | PTE_R | PTE_W | PTE_AD);
+    riscv_tlb_fence(m.c, NULL, NULL);
+    step(ZERO);
+    assert_int_equal(rv_peek(&m, RV_RAM + DATA + 0x40, 8), 0);
+    m.c->x[A1] = MAPPED + 0x2079;
+    again();
+    for (unsigned k = 0; k < 2; k++) {
+        again();
+        step(k ? ZERO : CLEAN);
+        assert_true(trapped(RISCV_STORE_PAGE_FAULT, MAPPED + 0x2079));
+    }
+}
+
 static void mprv_makes_m_mode_access_as_mpp(void **state)
 {
     (void)state;
@@ -276,6 +301,7 @@ int main(void)
         T(sv57_has_two_levels_more),
         T(a_page_of_each_size_of_sv57_is_aligned),
         T(a_misaligned_access_crosses_pages_or_faults_whole),
+        T(cache_block_faults_name_the_address_that_was_given),
         T(mprv_makes_m_mode_access_as_mpp),
         T(pmp_guards_s_mode_and_when_locked_m_mode),
     };

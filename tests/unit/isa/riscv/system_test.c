@@ -405,6 +405,45 @@ static void paging_modes_load_where_the_model_has_them(void **state)
     bare_riscv_done(&other);
 }
 
+/* ---- harts without C ---- */
+
+enum { JAL_6 = 3 << 21 | 1 << 7 | 0x6f, BEQ_6 = 3 << 8 | 0x63, BNE_6 = BEQ_6 | 1 << 12, JALR = A1 << 15 | 1 << 7 | 0x67, RA = 1 };
+
+static void without_c_jumps_fault_that_go_to_odd_halves(void **state)
+{
+    const uint32_t jumps[] = { JAL_6, BEQ_6, JALR };
+    const gpa_t at = RV_RAM + CODE;
+    struct riscv_profile profile;
+    struct error err;
+    assert_int_equal(riscv_profile_make("rv64,c=off", &profile, &err), 0);
+    const struct riscv_config config = { .profile = &profile };
+    for (unsigned has_c = 0; has_c < 2; has_c++) {
+        (void)tear_down(state);
+        assert_int_equal(bare_riscv_init(&m, has_c ? NULL : &config, &err), 0);
+        m.c->mtvec = RV_RAM + HANDLER;
+        m.c->x[A1] = at + 7; /* JALR clears bit 0 */
+        for (unsigned k = 0; k < 3; k++) {
+            m.c->x[RA] = 0x1111;
+            step_at(at, at, jumps[k]);
+            if (has_c) {
+                assert_int_equal(m.c->pc, at + 6);
+                continue;
+            }
+            assert_true(trapped(RISCV_FETCH_MISALIGNED, at + 6));
+            assert_int_equal(m.c->mepc, at); /* the jump's */
+            assert_int_equal(m.c->x[RA], 0x1111);
+        }
+        step_at(at, at, BNE_6); /* not taken */
+        assert_int_equal(m.c->pc, at + 4);
+        for (unsigned csr = 0x141; csr <= 0x341; csr += 0x200) {
+            uint64_t v;
+            assert_true(riscv_csr_write(m.c, csr, at + 7));
+            assert_true(riscv_csr_read(m.c, csr, &v));
+            assert_int_equal(v, has_c ? at + 6 : at + 4);
+        }
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -426,6 +465,7 @@ int main(void)
         T(narrow_values_are_boxed),
         T(saved_state_is_the_whole_hart),
         T(paging_modes_load_where_the_model_has_them),
+        T(without_c_jumps_fault_that_go_to_odd_halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
