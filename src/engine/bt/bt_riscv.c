@@ -332,18 +332,31 @@ static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_na
 
 /* ---- the loop ---- */
 
+static uint8_t *heat_of(struct bt_riscv *e, gva_t pc)
+{
+    return &e->heat[(pc >> 1 ^ pc >> 17) & (HEATS - 1)];
+}
+
+/* A block, and what follows while that is cold and there is nothing to look at in between. */
 static void interpret(struct bt_riscv *e, struct riscv_cpu *c)
 {
     gva_t pc;
     int taken;
     e->code.now->shared.exit = RISCV_EXIT_NEXT;
-    e->cold++;
-    riscv_run_block(e->run, c, &pc, &taken);
-    int8_t *count = &e->taken[taken_hash(pc)];
-    if (taken == 1 && *count < TAKEN_MAX)
-        ++*count;
-    else if (taken == 0 && *count > -TAKEN_MAX)
-        --*count;
+    for (;;) {
+        e->cold++;
+        riscv_run_block(e->run, c, &pc, &taken);
+        int8_t *count = &e->taken[taken_hash(pc)];
+        if (taken == 1 && *count < TAKEN_MAX)
+            ++*count;
+        else if (taken == 0 && *count > -TAKEN_MAX)
+            --*count;
+        uint8_t *heat = heat_of(e, c->pc);
+        if (c->leave || *heat >= e->hot || !e->turns_left || vcpu_requests(c->vcpu))
+            return;
+        ++*heat;
+        e->turns_left--;
+    }
 }
 
 /* One turn: a run of translated code, or a block interpreted. */
@@ -359,7 +372,7 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
         interpret(e, c);
         return;
     }
-    uint8_t *heat = &e->heat[(c->pc >> 1 ^ c->pc >> 17) & (HEATS - 1)];
+    uint8_t *heat = heat_of(e, c->pc);
     if (!plain && *heat < e->hot) { /* it was never translated */
         ++*heat;
         interpret(e, c);

@@ -38,16 +38,11 @@ static const struct rvx_rule *rule_of(const struct riscv_insn *i)
     return i->row < ARRAY_SIZE(rules) ? atomic_load_explicit(&rules[i->row], memory_order_relaxed) : NULL;
 }
 
-static bool is_branch(const struct riscv_insn *i)
-{
-    return i->row != RISCV_ROW_NONE && (riscv_rows[i->row].format == RISCV_FMT_B || riscv_rows[i->row].format == RISCV_FMT_CB);
-}
-
 bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i)
 {
     const struct rvx_rule *r = rule_of(i);
     (void)x;
-    return r || i->step == rv_jal || i->step == rv_jalr || is_branch(i);
+    return r || i->step == rv_jal || i->step == rv_jalr || riscv_is_branch(i);
 }
 
 /* ---- the trace ---- */
@@ -177,7 +172,7 @@ static void follow(struct flow *f, const struct rvx_insn *n)
 static enum rvx_way way_on(struct rvx *x, struct flow *f, const struct riscv_finder *finder, gva_t *ret_pc)
 {
     struct rvx_insn *n = &x->insn[x->nr - 1];
-    bool branch = is_branch(&n->i), foreseen = n->i.step == rv_jalr && foresee(f, &n->i, ret_pc);
+    bool branch = riscv_is_branch(&n->i), foreseen = n->i.step == rv_jalr && foresee(f, &n->i, ret_pc);
     follow(f, n);
     if (foreseen) {
         n->target = *ret_pc;
@@ -378,7 +373,7 @@ static void instruction(struct rvx *x)
     x->skip = 0;
     if (n->enters)
         look_at_page(x);
-    if (is_branch(&n->i))
+    if (riscv_is_branch(&n->i))
         branch(x, n);
     else if (n->i.step == rv_jal)
         jump(x, n);
@@ -396,7 +391,7 @@ static void instruction(struct rvx *x)
 static void fall_out(struct rvx *x)
 {
     const struct rvx_insn *n = &x->insn[x->nr - 1];
-    if (is_end(&n->i) || is_branch(&n->i) || n->i.step == rv_jal)
+    if (is_end(&n->i) || riscv_is_branch(&n->i) || n->i.step == rv_jal)
         return;
     x->k = x->nr - 1;
     rvx_count(x, true);
