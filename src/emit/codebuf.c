@@ -101,6 +101,15 @@ void codebuf_went(struct codebuf *cb, size_t from, size_t to)
         (void)madvise(cb->rx + full, LARGE_PAGE, MADV_COLLAPSE); /* small pages do as well, only slower */
 }
 
+void codebuf_goes(struct codebuf *cb, size_t from, size_t to)
+{
+    size_t page = to & ~(size_t)(LARGE_PAGE - 1);
+    if ((from != to && from >= page) || cb->size - page < LARGE_PAGE)
+        return;
+    (void)*(const volatile uint8_t *)(cb->rw + page); /* the host makes none where there is nothing at all */
+    (void)madvise(cb->rw + page, LARGE_PAGE, MADV_COLLAPSE);
+}
+
 void codebuf_done(struct codebuf *cb)
 {
     if (!cb->rw)

@@ -23,7 +23,7 @@
 #include "isa/riscv/translate.h"
 
 enum {
-    HOT = 6,
+    HOT = 20,
     HEATS = 1 << 16,
     TAKEN = 1 << 16,
     TAKEN_MAX = 3,
@@ -92,8 +92,10 @@ void bt_riscv_set_eager(struct bt_riscv *e)
 static void drop_code(struct bt_riscv *e)
 {
     riscv_code_reset(&e->code);
-    memset((void *)e->native, 0, sizeof(e->native));
-    memset((void *)e->page, 0, sizeof(e->page));
+    if (e->nr_pages) { /* else nothing was translated yet */
+        memset((void *)e->native, 0, sizeof(e->native));
+        memset((void *)e->page, 0, sizeof(e->page));
+    }
     e->nr_pages = 0;
     e->code.now->shared.exit = RISCV_EXIT_NEXT; /* what it would link is gone */
     e->resets++;

@@ -6,13 +6,13 @@
  */
 #include "isa/riscv/block.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/pages.h"
 #include "core/types.h"
 
-enum { SETS = 1 << 14, ARENA = 4 << 20, INSNS_MAX = 32 };
+enum { SETS = 1 << 14, ARENA = (4 << 20) - (int)sizeof(void *) * SETS - 64, INSNS_MAX = 32 };
 
 struct riscv_blocks {
     struct riscv_block *set[SETS]; /* by hash of the host address; parts of the arena */
@@ -23,17 +23,18 @@ struct riscv_blocks {
 
 struct riscv_blocks *riscv_blocks_new(void)
 {
-    return calloc(1, sizeof(struct riscv_blocks));
+    return pages_new(sizeof(struct riscv_blocks));
 }
 
 void riscv_blocks_free(struct riscv_blocks *b)
 {
-    free(b);
+    pages_free(b, sizeof(*b));
 }
 
 void riscv_blocks_drop(struct riscv_blocks *b)
 {
-    memset((void *)b->set, 0, sizeof(b->set));
+    if (b->used)
+        memset((void *)b->set, 0, sizeof(b->set));
     b->used = 0;
 }
 

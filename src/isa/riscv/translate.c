@@ -523,6 +523,9 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
         code->cold = cold;
         code->nr_links = links;
         code->arena_pos = arena;
+    } else {
+        codebuf_goes(&code->cb, pos, code->cb.pos);
+        codebuf_goes(&code->cb, cold, code->cold);
     }
     return n;
 }

@@ -11,6 +11,7 @@
 #include <ucontext.h>
 
 #include "base/checked.h"
+#include "base/pages.h"
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "isa/riscv/insn_steps.h"
@@ -132,10 +133,10 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     rvx_has_evex = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     code->arena_size = bytes / 100 * ARENA_SHARE;
     code->links_max = (uint32_t)(bytes / 100 * LINK_SHARE / sizeof(*code->link));
-    code->arena = malloc(code->arena_size);
-    code->link = malloc(code->links_max * sizeof(*code->link));
+    code->arena = pages_new(code->arena_size);
+    code->link = pages_new(code->links_max * sizeof(*code->link));
     code->work = malloc(sizeof(*code->work));
-    code->places = calloc(RISCV_PLACES, sizeof(*code->places));
+    code->places = pages_new(RISCV_PLACES * sizeof(*code->places));
     if (!code->places || !code->arena || !code->link || !code->work)
         return error_set(err, -ENOMEM, "no memory for engine bt");
     const char *trace = c->vcpu->vm->trace_code;
@@ -160,9 +161,9 @@ void riscv_code_done(struct riscv_code *code)
         if (code->frame[k])
             (void)munmap(code->frame[k], sizeof(*code->frame[k]));
     codebuf_done(&code->cb);
-    free(code->arena);
-    free(code->link);
-    free(code->places);
+    pages_free(code->arena, code->arena_size);
+    pages_free(code->link, code->links_max * sizeof(*code->link));
+    pages_free(code->places, RISCV_PLACES * sizeof(*code->places));
     free(code->work);
     codelog_free(code->log);
 }
@@ -262,6 +263,8 @@ static void drop_sites(struct riscv_code *code, struct riscv_frame *f, const gva
 static void make_own(struct riscv_code *code, struct riscv_frame *f)
 {
     static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
+    (void)madvise(&f->own, offsetof(struct riscv_frame, own.used_jumps) - offsetof(struct riscv_frame, own),
+                  MADV_POPULATE_WRITE); /* all at once; else one by one */
     clear_known(&f->own.known, code->cpu->tlb->nowhere, all);
     clear_jumps(f->own.jump, 2);
     f->own.used_jumps.nr = f->own.used_sites.nr = 0;
@@ -378,13 +381,16 @@ void riscv_code_reset(struct riscv_code *code)
     code->cold = code->cold_base;
     code->cb.end = code->cold_base;
     code->cb.failed = false;
+    codebuf_goes(&code->cb, code->base, code->base);
+    codebuf_goes(&code->cb, code->cold_base, code->cold_base);
+    if (code->arena_pos) /* else nothing was translated yet */
+        memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
     code->arena_pos = 0;
     code->nr_links = code->nr_runs = 0;
     code->crossed = NULL;
     if (code->log)
         codelog_reset(code->log);
     memset(code->next_site, 0, sizeof(code->next_site));
-    memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
     code->seen_shared = code->seen_all = UINT64_MAX;
     for (unsigned k = 0; k < RISCV_SPACES; k++)
         code->seen[k] = UINT64_MAX;
