@@ -24,6 +24,7 @@
 
 enum {
     HOT = 20,
+    SEEN = 4,
     HEATS = 1 << 16,
     TAKEN = 1 << 16,
     TAKEN_MAX = 3,
@@ -225,10 +226,21 @@ static unsigned taken_hash(gva_t pc)
     return (unsigned)((pc >> 1 ^ pc >> 17) & (TAKEN - 1));
 }
 
+static uint8_t *heat_of(struct bt_riscv *e, gva_t pc)
+{
+    return &e->heat[(pc >> 1 ^ pc >> 17) & (HEATS - 1)];
+}
+
 static bool mostly_taken(void *opaque, gva_t pc)
 {
     const struct bt_riscv *e = opaque;
     return e->taken[taken_hash(pc)] > 0;
+}
+
+static bool never_run(void *opaque, gva_t pc)
+{
+    struct bt_riscv *e = opaque;
+    return *heat_of(e, pc) < SEEN && !e->eager;
 }
 
 /* Takes n out of the lists. */
@@ -267,7 +279,7 @@ static void lead_on(struct bt_riscv *e, const struct riscv_native *n)
 
 static struct riscv_native *translate(struct bt_riscv *e, gva_t pc, unsigned mode)
 {
-    struct riscv_finder finder = { .page = page_at, .taken = mostly_taken, .opaque = e };
+    struct riscv_finder finder = { .page = page_at, .taken = mostly_taken, .unseen = never_run, .opaque = e };
     if (!riscv_code_has_room(&e->code) || e->nr_pages > UINT32_MAX / 2)
         drop_code(e);
     struct riscv_native *n = riscv_translate(&e->code, pc, mode, &finder);
@@ -333,11 +345,6 @@ static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_na
 }
 
 /* ---- the loop ---- */
-
-static uint8_t *heat_of(struct bt_riscv *e, gva_t pc)
-{
-    return &e->heat[(pc >> 1 ^ pc >> 17) & (HEATS - 1)];
-}
 
 /* A block, and what follows while that is cold and there is nothing to look at in between. */
 static void interpret(struct bt_riscv *e, struct riscv_cpu *c)

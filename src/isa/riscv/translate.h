@@ -243,6 +243,8 @@ struct riscv_finder {
     struct riscv_code_page *(*page)(void *opaque, gva_t va);
     /* Whether the branch at pc was mostly taken. */
     bool (*taken)(void *opaque, gva_t pc);
+    /* Whether it seems that nothing ever went by a jump or branch to pc. */
+    bool (*unseen)(void *opaque, gva_t pc);
     void *opaque;
 };
 /* Translates what begins at pc. NULL: there is no room, or the first instruction cannot be had. */

@@ -21,8 +21,7 @@ struct shape {
     bool store;
 };
 
-/* Size in bytes of a plain load's or store's access, 0: it is none. */
-static unsigned shape_of(const struct riscv_insn *i, bool *ret_store)
+unsigned rvx_access_size(riscv_step_fn step, bool *ret_store)
 {
     static const struct shape shapes[] = {
         { rv_lb, 1, false },  { rv_lh, 2, false },  { rv_lw, 4, false },  { rv_ld, 8, false }, { rv_lbu, 1, false },
@@ -30,7 +29,7 @@ static unsigned shape_of(const struct riscv_insn *i, bool *ret_store)
         { rv_sd, 8, true },   { rv_fld, 8, false }, { rv_flw, 4, false }, { rv_fsd, 8, true }, { rv_fsw, 4, true },
     };
     for (unsigned k = 0; k < ARRAY_SIZE(shapes); k++)
-        if (shapes[k].step == i->step) {
+        if (shapes[k].step == step) {
             *ret_store = shapes[k].store;
             return shapes[k].size;
         }
@@ -50,11 +49,11 @@ static unsigned extent(const struct rvx *x, unsigned base, enum riscv_access acc
     int32_t delta = 0;
     for (unsigned k = x->k; k < x->nr; k++) {
         const struct riscv_insn *i = &x->insn[k].i;
-        bool store = false;
-        unsigned size = shape_of(i, &store);
-        if (k > x->k && !size && !rvx_is_translated(x, i))
+        const struct rvx_kind *kind = x->insn[k].kind;
+        unsigned size = kind->size;
+        if (k > x->k && !size && !kind->known)
             break; /* a call-out */
-        if (size && i->rs1 == base && (access == RISCV_WRITE || !store)) {
+        if (size && i->rs1 == base && (access == RISCV_WRITE || !kind->store)) {
             int32_t from = delta + i->imm, to = from + (int32_t)size;
             if ((to > *hi ? to : *hi) - (from < *lo ? from : *lo) <= GROUP_EXTENT_MAX) {
                 *lo = from < *lo ? from : *lo;
