@@ -309,7 +309,7 @@ static void find_fault(struct bt_riscv *e, struct riscv_cpu *c)
     abort(); /* a bug of ours: code that no translation has */
 }
 
-static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_native *n)
+static void enter(struct bt_riscv *e, struct riscv_cpu *c, struct riscv_native *n)
 {
     struct riscv_frame *f = e->code.now;
     if (f->shared.exit == RISCV_EXIT_LINK) {
@@ -387,7 +387,9 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
         interpret(e, c);
         return;
     }
-    struct riscv_native *n = find(e, c->pc, mode | plain, gmem_page_index(e->gmem, host));
+    struct riscv_native *n = plain ? NULL : riscv_code_native(&e->code, c->pc, mode);
+    if (!n)
+        n = find(e, c->pc, mode | plain, gmem_page_index(e->gmem, host));
     if (n && f->shared.exit == RISCV_EXIT_OFTEN && riscv_code_ran_often(&e->code, n))
         n = NULL;
     if (!n)

@@ -16,6 +16,7 @@ enum { SETS = 1 << 14, ARENA = (4 << 20) - (int)sizeof(void *) * SETS - 64, INSN
 
 struct riscv_blocks {
     struct riscv_block *set[SETS]; /* by hash of the host address; parts of the arena */
+    struct riscv_block *last; /* that was asked for; NULL: none */
     size_t used;
     uint64_t decoded;
     uint8_t arena[ARENA] __attribute__((aligned(16)));
@@ -36,6 +37,7 @@ void riscv_blocks_drop(struct riscv_blocks *b)
     if (b->used)
         memset((void *)b->set, 0, sizeof(b->set));
     b->used = 0;
+    b->last = NULL;
 }
 
 uint64_t riscv_blocks_decoded(const struct riscv_blocks *b)
@@ -91,7 +93,7 @@ static void decode(struct riscv_block *k, const uint8_t *host, unsigned room, co
     }
 }
 
-static const struct riscv_block *make(struct riscv_blocks *b, struct riscv_block **set, const uint8_t *host, unsigned room,
+static struct riscv_block *make(struct riscv_blocks *b, struct riscv_block **set, const uint8_t *host, unsigned room,
                                       const struct riscv_profile *profile)
 {
     enum { BLOCK_MAX = sizeof(struct riscv_block) + INSNS_MAX * (sizeof(struct riscv_insn) + 4) };
@@ -113,8 +115,19 @@ static const struct riscv_block *make(struct riscv_blocks *b, struct riscv_block
 const struct riscv_block *riscv_blocks_get(struct riscv_blocks *b, const uint8_t *host, const struct riscv_profile *profile)
 {
     uintptr_t h = (uintptr_t)host;
-    struct riscv_block **set = &b->set[(h >> 1 ^ h >> 15) & (SETS - 1)], *k = *set;
-    if (__builtin_expect(k && k->host == host && equal(host, copy_of(k), k->len), 1))
-        return k;
-    return make(b, set, host, GPAGE_SIZE - (unsigned)(h & ~GPAGE_MASK), profile);
+    struct riscv_block *last = b->last, **next = last ? &last->next[host != last->host + last->len] : NULL;
+    struct riscv_block *k = next ? *next : NULL;
+    if (!k || k->host != host) {
+        k = b->set[(h >> 1 ^ h >> 15) & (SETS - 1)];
+        if (k && k->host == host && next)
+            *next = k;
+    }
+    if (__builtin_expect(!k || k->host != host || !equal(host, copy_of(k), k->len), 0)) {
+        k = make(b, &b->set[(h >> 1 ^ h >> 15) & (SETS - 1)], host, GPAGE_SIZE - (unsigned)(h & ~GPAGE_MASK), profile);
+        if (k && b->last)
+            b->last->next[host != last->host + last->len] = k;
+    }
+    __builtin_prefetch(k ? k->next[0] : NULL);
+    __builtin_prefetch(k ? k->next[1] : NULL);
+    return b->last = k;
 }

@@ -470,23 +470,38 @@ static struct riscv_jump *jump_of(struct riscv_frame *f, gva_t pc, unsigned mode
     return &jump[jump_hash(pc)];
 }
 
-void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
+static struct riscv_place *place_of(const struct riscv_code *code, gva_t pc)
 {
-    uint64_t hash = (n->pc ^ n->pc >> RISCV_JUMP_SHIFT) / 2;
-    fill_jump(code, n->mode, jump_of(code->now, n->pc, n->mode),
-              (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked });
-    code->places[hash & (RISCV_PLACES - 1)] = (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode),
-                                                                    .code = (uint64_t)n->checked,
-                                                                    .id = n->page[0]->id };
+    return &code->places[(pc ^ pc >> RISCV_JUMP_SHIFT) / 2 & (RISCV_PLACES - 1)];
+}
+
+void riscv_code_add_jump(struct riscv_code *code, struct riscv_native *n)
+{
+    struct riscv_jump *jump = jump_of(code->now, n->pc, n->mode);
+    struct riscv_place *place = place_of(code, n->pc);
+    if (jump->pc != n->pc || jump->code != (uint64_t)n->checked)
+        fill_jump(code, n->mode, jump, (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked });
+    if (place->native != n)
+        *place = (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode),
+                                       .code = (uint64_t)n->checked,
+                                       .id = n->page[0]->id,
+                                       .native = n };
+}
+
+struct riscv_native *riscv_code_native(const struct riscv_code *code, gva_t pc, unsigned mode)
+{
+    const struct riscv_place *place = place_of(code, pc);
+    if (place->key != riscv_place_key(pc, mode) || place->id != *fetch_slot(code, mode / 2, pc) || place->native->dead)
+        return NULL;
+    return place->native;
 }
 
 const uint8_t *riscv_code_find(struct riscv_code *code, gva_t pc, unsigned mode)
 {
-    uint64_t hash = (pc ^ pc >> RISCV_JUMP_SHIFT) / 2;
     struct riscv_jump *jump = jump_of(code->now, pc, mode);
     if (jump->pc == pc)
         return (const uint8_t *)jump->code;
-    const struct riscv_place *place = &code->places[hash & (RISCV_PLACES - 1)];
+    const struct riscv_place *place = place_of(code, pc);
     if (place->key != riscv_place_key(pc, mode) || place->id != *fetch_slot(code, mode / 2, pc))
         return NULL;
     fill_jump(code, mode, jump, (struct riscv_jump){ .pc = pc, .code = place->code });
