@@ -211,10 +211,13 @@ static void flush(struct riscv_cpu *c)
     atomic_store_explicit(&c->flushing, false, memory_order_seq_cst);
 }
 
-bool riscv_flush_hart(struct riscv_cpu *self, struct riscv_cpu *target)
+bool riscv_flush_hart(struct riscv_cpu *self, struct riscv_cpu *target, bool code)
 {
-    if (self == target) {
-        riscv_tlb_flush_all(self);
+    if (self == target) { /* as its own fence would */
+        if (!code)
+            riscv_tlb_fence(self, NULL, NULL);
+        self->fenced = self->fenced || code;
+        self->leave = true;
         return true;
     }
     vcpu_request(target->vcpu, VCPU_REQ_FLUSH);
