@@ -135,13 +135,3 @@ void codebuf_align(struct codebuf *cb, size_t align)
     while (cb->pos % align != 0 && !cb->failed)
         codebuf_put1(cb, CODEBUF_INT3);
 }
-
-void codebuf_put(struct codebuf *cb, const void *bytes, size_t len)
-{
-    if (cb->failed || cb->pos > cb->end || len > cb->end - cb->pos) {
-        cb->failed = true;
-        return;
-    }
-    memcpy(cb->rw + cb->pos, bytes, len);
-    cb->pos += len;
-}

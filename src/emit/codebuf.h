@@ -35,8 +35,8 @@ MUST_CHECK int codebuf_init_named(struct codebuf *cb, size_t size, struct error 
  * where its settings for shared memory say never; Linux 6.1). In small pages, code that is spread out waits for the host's TLB.
  */
 void codebuf_went(struct codebuf *cb, size_t from, size_t to);
-/* `pos` goes up from `from` to `to`, or begins there (from == to): when `to` is in other 2 MiB, makes these a large page now, before
- * they are filled, which saves the faults of all small ones in both views. For buffers of which megabytes will be used. */
+/* `pos` goes up from `from` to `to`, or begins there (from == to): when `to` is in other 2 MiB, makes these a large page now,
+ * before they are filled, which saves the faults of all small ones in both views. For buffers of which megabytes will be used. */
 void codebuf_goes(struct codebuf *cb, size_t from, size_t to);
 /* Unmaps; takes a zeroed buffer too. */
 void codebuf_done(struct codebuf *cb);
@@ -46,9 +46,6 @@ void codebuf_reset(struct codebuf *cb);
 void codebuf_rollback(struct codebuf *cb, size_t pos);
 /* Pads with int3 to a multiple of `align` (a power of two). */
 void codebuf_align(struct codebuf *cb, size_t align);
-/* Appends len bytes. */
-void codebuf_put(struct codebuf *cb, const void *bytes, size_t len);
-
 /* Execution address of the next byte. */
 static inline const uint8_t *codebuf_here(const struct codebuf *cb)
 {
@@ -75,6 +72,17 @@ static inline void codebuf_put1(struct codebuf *cb, uint8_t v)
         cb->rw[cb->pos++] = v;
     else
         cb->failed = true;
+}
+
+/* Appends len bytes. */
+static inline void codebuf_put(struct codebuf *cb, const void *bytes, size_t len)
+{
+    if (cb->failed || cb->pos > cb->end || len > cb->end - cb->pos) {
+        cb->failed = true;
+        return;
+    }
+    memcpy(cb->rw + cb->pos, bytes, len);
+    cb->pos += len;
 }
 
 static inline void codebuf_put4(struct codebuf *cb, uint32_t v)

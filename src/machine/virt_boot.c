@@ -251,8 +251,9 @@ int virt_load_image_file(struct gmem *gm, gpa_t ram, const char *path, struct vi
     if (stat(path, &st) < 0 || !S_ISREG(st.st_mode)) /* a pipe's reader is not to come and go */
         return 0;
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size > KERNEL_SIZE_MAX || pread(fd, &h, sizeof(h), 0) != sizeof(h) || !is_image(&h, sizeof(h)) || is_zboot(&h, sizeof(h))
-        || elfkernel_detect(&h, sizeof(h)) || compression_detect(&h, sizeof(h)) != COMPRESSION_NONE)
+    if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size > KERNEL_SIZE_MAX || pread(fd, &h, sizeof(h), 0) != sizeof(h)
+        || !is_image(&h, sizeof(h)) || is_zboot(&h, sizeof(h)) || elfkernel_detect(&h, sizeof(h))
+        || compression_detect(&h, sizeof(h)) != COMPRESSION_NONE)
         return 0;
     const size_t len = (size_t)st.st_size;
     int r = image_kernel(&h, ram, len, &kernel, err);

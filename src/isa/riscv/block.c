@@ -16,7 +16,7 @@ enum { SETS = 1 << 14, ARENA = (4 << 20) - (int)sizeof(void *) * SETS - 64, INSN
 
 struct riscv_blocks {
     struct riscv_block *set[SETS]; /* by hash of the host address; parts of the arena */
-    struct riscv_block *last; /* that was asked for; NULL: none */
+    struct riscv_block *last;      /* that was asked for; NULL: none */
     size_t used;
     uint64_t decoded;
     uint8_t arena[ARENA] __attribute__((aligned(16)));
@@ -94,7 +94,7 @@ static void decode(struct riscv_block *k, const uint8_t *host, unsigned room, co
 }
 
 static struct riscv_block *make(struct riscv_blocks *b, struct riscv_block **set, const uint8_t *host, unsigned room,
-                                      const struct riscv_profile *profile)
+                                const struct riscv_profile *profile)
 {
     enum { BLOCK_MAX = sizeof(struct riscv_block) + INSNS_MAX * (sizeof(struct riscv_insn) + 4) };
     if (b->used + BLOCK_MAX > ARENA)

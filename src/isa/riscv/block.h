@@ -13,9 +13,9 @@
 struct riscv_block {
     const uint8_t *host;         /* borrowed: guest memory */
     struct riscv_block *next[2]; /* what was asked for behind it last: that follows it in memory, that does not; NULL: none */
-    uint16_t len;        /* bytes, at least 2 */
-    uint8_t nr;          /* instructions, at least 1 */
-    bool branch;         /* the last is a conditional branch */
+    uint16_t len;                /* bytes, at least 2 */
+    uint8_t nr;                  /* instructions, at least 1 */
+    bool branch;                 /* the last is a conditional branch */
     struct riscv_insn insn[];
 };
 

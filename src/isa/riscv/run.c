@@ -7,8 +7,8 @@
  * (core/gmem.h) is compared whenever the loop enters it, which it does after FENCE.I and at least every SLICE instructions; what
  * was written then is found by comparing bytes. FENCE.I is all that the architecture asks for.
  *
- * What engine `bt` executes a few times (riscv_run_block()) is kept in blocks (block.h), which are compared each time, and no page
- * is marked. Spec: volume II 3.1.9 (when interrupts are taken), 3.3.3 (WFI)
+ * What engine `bt` executes a few times (riscv_run_block()) is kept in blocks (block.h), which are compared each time, and no
+ * page is marked. Spec: volume II 3.1.9 (when interrupts are taken), 3.3.3 (WFI)
  */
 #include "isa/riscv/run.h"
 
@@ -34,10 +34,10 @@ struct code_page {
 #define PAGE_NONE UINT64_MAX
 
 struct riscv_run {
-    struct code_page **page; /* owned array of owned pages, NULL where none is yet; direct-mapped */
-    unsigned nr_pages;       /* a power of two */
-    jmp_buf env;             /* where raised exceptions come back to */
-    struct riscv_insn one;   /* an instruction that is kept nowhere */
+    struct code_page **page;     /* owned array of owned pages, NULL where none is yet; direct-mapped */
+    unsigned nr_pages;           /* a power of two */
+    jmp_buf env;                 /* where raised exceptions come back to */
+    struct riscv_insn one;       /* an instruction that is kept nowhere */
     struct riscv_blocks *blocks; /* owned */
     uint64_t nr_traps, nr_irqs, decoded, revalidated, dropped;
 };
@@ -353,7 +353,7 @@ size_t riscv_run_stats(const struct riscv_run *r, const struct riscv_cpu *c, cha
                      "instructions %" PRIu64 "\ntraps %" PRIu64 "\ninterrupts %" PRIu64 "\ninsns_decoded %" PRIu64
                      "\npages_revalidated %" PRIu64 "\ncache_drops %" PRIu64 "\ntlb_misses_read %" PRIu64
                      "\ntlb_misses_write %" PRIu64 "\ntlb_misses_fetch %" PRIu64 "\ntlb_flushes %" PRIu64 "\n",
-                     c->insns, r->nr_traps, r->nr_irqs, r->decoded + riscv_blocks_decoded(r->blocks), r->revalidated, r->dropped, c->tlb->misses[RISCV_READ],
-                     c->tlb->misses[RISCV_WRITE], c->tlb->misses[RISCV_FETCH], c->tlb->nr_flushes);
+                     c->insns, r->nr_traps, r->nr_irqs, r->decoded + riscv_blocks_decoded(r->blocks), r->revalidated, r->dropped,
+                     c->tlb->misses[RISCV_READ], c->tlb->misses[RISCV_WRITE], c->tlb->misses[RISCV_FETCH], c->tlb->nr_flushes);
     return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }

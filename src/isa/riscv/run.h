@@ -33,8 +33,8 @@ void riscv_run_one(struct riscv_run *r, struct riscv_cpu *c);
 void riscv_run_step(struct riscv_run *r, struct riscv_cpu *c);
 /*
  * Makes `target` forget its translations (or, with `code`, look at its code again; another hart does both), and waits until it
- * has: a remote fence. On self's vCPU thread, without locks; it serves such requests of others meanwhile. False: self was asked to
- * stop before that was certain; try again when it goes on.
+ * has: a remote fence. On self's vCPU thread, without locks; it serves such requests of others meanwhile. False: self was asked
+ * to stop before that was certain; try again when it goes on.
  */
 MUST_CHECK bool riscv_flush_hart(struct riscv_cpu *self, struct riscv_cpu *target, bool code);
 /* Lines for --stats. */

@@ -482,10 +482,9 @@ void riscv_code_add_jump(struct riscv_code *code, struct riscv_native *n)
     if (jump->pc != n->pc || jump->code != (uint64_t)n->checked)
         fill_jump(code, n->mode, jump, (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked });
     if (place->native != n)
-        *place = (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode),
-                                       .code = (uint64_t)n->checked,
-                                       .id = n->page[0]->id,
-                                       .native = n };
+        *place = (struct riscv_place){
+            .key = riscv_place_key(n->pc, n->mode), .code = (uint64_t)n->checked, .id = n->page[0]->id, .native = n
+        };
 }
 
 struct riscv_native *riscv_code_native(const struct riscv_code *code, gva_t pc, unsigned mode)
