@@ -23,7 +23,7 @@
 #include "isa/riscv/translate.h"
 
 enum {
-    HOT = 20,
+    HOT = 12,
     SEEN = 4,
     HEATS = 1 << 16,
     TAKEN = 1 << 16,
