@@ -196,7 +196,7 @@ struct riscv_code {
     struct riscv_place *places;                             /* owned; RISCV_PLACES of them, by hash of pc */
     uint8_t *arena;                                         /* owned: natives, pages, misses, callouts */
     size_t arena_size, arena_pos;
-    struct riscv_link *link; /* owned */
+    struct riscv_link *link; /* behind the places */
     uint32_t nr_links, links_max;
     uint32_t next_site[3][2]; /* shared S, shared others, own; read, write */
     size_t base,

@@ -123,6 +123,12 @@ static bool host_can(void)
            && __builtin_cpu_supports("popcnt");
 }
 
+/* Of code->places, with the links behind them. */
+static size_t places_bytes(const struct riscv_code *code)
+{
+    return RISCV_PLACES * sizeof(*code->places) + code->links_max * sizeof(*code->link);
+}
+
 int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err)
 {
     memset(code, 0, sizeof(*code));
@@ -134,11 +140,11 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     code->arena_size = bytes / 100 * ARENA_SHARE;
     code->links_max = (uint32_t)(bytes / 100 * LINK_SHARE / sizeof(*code->link));
     code->arena = pages_new(code->arena_size);
-    code->link = pages_new(code->links_max * sizeof(*code->link));
     code->work = malloc(sizeof(*code->work));
-    code->places = pages_new(RISCV_PLACES * sizeof(*code->places));
-    if (!code->places || !code->arena || !code->link || !code->work)
+    code->places = pages_new(places_bytes(code));
+    if (!code->places || !code->arena || !code->work)
         return error_set(err, -ENOMEM, "no memory for engine bt");
+    code->link = (struct riscv_link *)(code->places + RISCV_PLACES);
     const char *trace = c->vcpu->vm->trace_code;
     int r = catch_faults(err);
     if (r == 0)
@@ -162,8 +168,7 @@ void riscv_code_done(struct riscv_code *code)
             (void)munmap(code->frame[k], sizeof(*code->frame[k]));
     codebuf_done(&code->cb);
     pages_free(code->arena, code->arena_size);
-    pages_free(code->link, code->links_max * sizeof(*code->link));
-    pages_free(code->places, RISCV_PLACES * sizeof(*code->places));
+    pages_free(code->places, places_bytes(code));
     free(code->work);
     codelog_free(code->log);
 }
