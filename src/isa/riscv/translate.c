@@ -217,6 +217,7 @@ static bool collect(struct rvx *x, gva_t pc, const struct riscv_finder *finder)
     }
     if (x->nr)
         x->insn[x->nr - 1].way = RVX_ENDS;
+    rvx_chain_accesses(x);
     return x->nr;
 }
 

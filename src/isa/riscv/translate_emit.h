@@ -74,7 +74,10 @@ struct rvx_insn {
     gva_t target; /* of a jump by register behind which the trace goes on: where */
     enum rvx_way { RVX_ENDS, RVX_FALLS, RVX_JUMPS } way; /* how the trace goes on behind it */
     const struct rvx_kind *kind;
+    uint8_t next; /* the next plain load or store off the value that rs1 has here, RVX_NONE: there is none */
+    int32_t gap;  /* what is added to that in between */
 };
+enum { RVX_NONE = 0xff };
 
 /* What is known of an instruction by its row. */
 struct rvx_kind {
@@ -207,6 +210,8 @@ struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned s
 /* ---- translate_mem.c ---- */
 /* Size in bytes of a plain load's or store's access, 0: it is none. */
 unsigned rvx_access_size(riscv_step_fn step, bool *ret_store);
+/* The trace is complete: finds the accesses off one value. */
+void rvx_chain_accesses(struct rvx *x);
 
 /* ---- translate.c ---- */
 /* The code behind a RVX_TURN. */

@@ -6,6 +6,8 @@
  * the page. The access itself adds to the guest's address what the site says leads to the host's: it waits for no check. A group
  * is checked at its first access, for all of its extent.
  */
+#include <string.h>
+
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
@@ -41,30 +43,46 @@ static bool writes_float(const struct riscv_insn *i)
     return i->step == rv_fld || i->step == rv_flw;
 }
 
-/* The extent of the accesses off `base` from the current instruction on, relative to its value now; returns how many there are.
- */
-static unsigned extent(const struct rvx *x, unsigned base, enum riscv_access access, int32_t *lo, int32_t *hi)
+void rvx_chain_accesses(struct rvx *x)
+{
+    uint8_t next[32];
+    int32_t gap[32] = { 0 };
+    memset(next, RVX_NONE, sizeof(next));
+    for (unsigned k = x->nr; k-- > 0;) {
+        struct rvx_insn *n = &x->insn[k];
+        const struct riscv_insn *i = &n->i;
+        bool writes = !n->kind->store && !n->kind->branch && !writes_float(i); /* their rd is part of an offset, or an f register */
+        if (!n->kind->size && !n->kind->known)
+            memset(next, RVX_NONE, sizeof(next)); /* a call-out */
+        if (i->step == rv_addi && i->rd == i->rs1)
+            gap[i->rd] += i->imm;
+        else if (writes)
+            next[i->rd] = RVX_NONE;
+        n->next = next[i->rs1];
+        n->gap = gap[i->rs1];
+        if (n->kind->size) {
+            next[i->rs1] = (uint8_t)k;
+            gap[i->rs1] = 0;
+        }
+    }
+}
+
+/* The extent of the accesses off the current instruction's base, from that one on, relative to its value now; returns how many
+ * there are. */
+static unsigned extent(const struct rvx *x, enum riscv_access access, int32_t *lo, int32_t *hi)
 {
     unsigned count = 0;
     int32_t delta = 0;
-    for (unsigned k = x->k; k < x->nr; k++) {
-        const struct riscv_insn *i = &x->insn[k].i;
+    for (unsigned k = x->k; k != RVX_NONE; delta += x->insn[k].gap, k = x->insn[k].next) {
         const struct rvx_kind *kind = x->insn[k].kind;
-        unsigned size = kind->size;
-        if (k > x->k && !size && !kind->known)
-            break; /* a call-out */
-        if (size && i->rs1 == base && (access == RISCV_WRITE || !kind->store)) {
-            int32_t from = delta + i->imm, to = from + (int32_t)size;
-            if ((to > *hi ? to : *hi) - (from < *lo ? from : *lo) <= GROUP_EXTENT_MAX) {
-                *lo = from < *lo ? from : *lo;
-                *hi = to > *hi ? to : *hi;
-                count++;
-            }
+        if (!kind->size || (access == RISCV_READ && kind->store))
+            continue;
+        int32_t from = delta + x->insn[k].i.imm, to = from + (int32_t)kind->size;
+        if ((to > *hi ? to : *hi) - (from < *lo ? from : *lo) <= GROUP_EXTENT_MAX) {
+            *lo = from < *lo ? from : *lo;
+            *hi = to > *hi ? to : *hi;
+            count++;
         }
-        if (i->step == rv_addi && i->rd == base && i->rs1 == base)
-            delta += i->imm;
-        else if (i->rd == base && !writes_float(i))
-            break;
     }
     return count;
 }
@@ -161,7 +179,7 @@ struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned s
     int32_t lo = imm, hi = imm + (int32_t)size;
     struct rvx_group *g = find_group(x, base, imm, size, access == RISCV_WRITE);
     unsigned reg = H_RAX, host = base ? x_host(base) : (unsigned)IN_MEMORY;
-    if (!g && !x->plain && extent(x, base, access, &lo, &hi) > 1) {
+    if (!g && !x->plain && extent(x, access, &lo, &hi) > 1) {
         unsigned n = place_for(x, base);
         g = &x->group[n];
         g->on = false;
