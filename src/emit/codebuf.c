@@ -94,13 +94,6 @@ int codebuf_init_named(struct codebuf *cb, size_t size, struct error *err)
     return 0;
 }
 
-void codebuf_went(struct codebuf *cb, size_t from, size_t to)
-{
-    size_t full = from & ~(size_t)(LARGE_PAGE - 1);
-    if (to - full >= LARGE_PAGE && cb->size - full >= LARGE_PAGE)
-        (void)madvise(cb->rx + full, LARGE_PAGE, MADV_COLLAPSE); /* small pages do as well, only slower */
-}
-
 void codebuf_goes(struct codebuf *cb, size_t from, size_t to)
 {
     size_t page = to & ~(size_t)(LARGE_PAGE - 1);

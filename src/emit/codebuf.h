@@ -31,12 +31,9 @@ struct codebuf {
 MUST_CHECK int codebuf_init(struct codebuf *cb, size_t size, const void *near, struct error *err);
 /* The same from shared anonymous memory, which perf(1), unlike memfd's, looks up in /tmp/perf-PID.map. */
 MUST_CHECK int codebuf_init_named(struct codebuf *cb, size_t size, struct error *err);
-/* `pos` went up from `from` to `to`: when it left 2 MiB full of code behind, makes them a large page of the host (it does so even
- * where its settings for shared memory say never; Linux 6.1). In small pages, code that is spread out waits for the host's TLB.
- */
-void codebuf_went(struct codebuf *cb, size_t from, size_t to);
-/* `pos` goes up from `from` to `to`, or begins there (from == to): when `to` is in other 2 MiB, makes these a large page now,
- * before they are filled, which saves the faults of all small ones in both views. For buffers of which megabytes will be used. */
+/* `pos` goes up from `from` to `to`, or begins there (from == to): when `to` is in other 2 MiB, makes these a large page of the
+ * host now (it does so even where its settings for shared memory say never; Linux 6.1). That saves the faults of 512 small ones
+ * in both views, and code that is spread out waits less for the host's TLB. */
 void codebuf_goes(struct codebuf *cb, size_t from, size_t to);
 /* Unmaps; takes a zeroed buffer too. */
 void codebuf_done(struct codebuf *cb);

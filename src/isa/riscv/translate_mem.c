@@ -51,7 +51,8 @@ void rvx_chain_accesses(struct rvx *x)
     for (unsigned k = x->nr; k-- > 0;) {
         struct rvx_insn *n = &x->insn[k];
         const struct riscv_insn *i = &n->i;
-        bool writes = !n->kind->store && !n->kind->branch && !writes_float(i); /* their rd is part of an offset, or an f register */
+        /* rd of those is a part of an offset, or an f register */
+        bool writes = !n->kind->store && !n->kind->branch && !writes_float(i);
         if (!n->kind->size && !n->kind->known)
             memset(next, RVX_NONE, sizeof(next)); /* a call-out */
         if (i->step == rv_addi && i->rd == i->rs1)
