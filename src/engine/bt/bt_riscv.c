@@ -23,7 +23,8 @@
 #include "isa/riscv/translate.h"
 
 enum {
-    HOT = 12,
+    HOT = 24,
+    TURN_HEAT = 3, /* a block that the loop comes to costs as much as some that follow in interpret() */
     SEEN = 4,
     HEATS = 1 << 16,
     TAKEN = 1 << 16,
@@ -39,7 +40,7 @@ struct bt_riscv {
     struct riscv_native *native[NATIVES]; /* by hash of pc and mode; borrowed from the code's arena */
     struct riscv_code_page *page[PAGES];  /* by hash of the guest page */
     uint32_t nr_pages;                    /* ids given */
-    uint8_t heat[HEATS];                  /* by hash of pc: times a block was interpreted */
+    uint8_t heat[HEATS];                  /* by hash of pc: how often a block was interpreted, and how dearly */
     int8_t taken[TAKEN];                  /* by hash of pc: how much more often a branch was taken than not lately */
     uint64_t writes;                      /* noted writes to code pages that were looked at */
     struct gmem *gmem;                    /* borrowed: the machine's */
@@ -383,7 +384,7 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
     }
     uint8_t *heat = heat_of(e, c->pc);
     if (!plain && *heat < e->hot) { /* it was never translated */
-        ++*heat;
+        *heat = (uint8_t)(*heat + TURN_HEAT);
         interpret(e, c);
         return;
     }
