@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "backend/blockdev.h"
+#include "backend/nbd_lib.h"
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -140,7 +141,9 @@ int nbd_link_open(const struct blockdev_config *config, const char *format, stru
     link->server = NBD_SERVER_NONE;
     link->silence_ms = NBD_SILENCE_MS;
     link->path = strdup(config->path);
-    int r = link->path ? connect_link(link, config, format, err) : error_set(err, -ENOMEM, "out of memory for a disk");
+    int r = link->path ? nbd_lib_load(err) : error_set(err, -ENOMEM, "out of memory for a disk");
+    if (r == 0)
+        r = connect_link(link, config, format, err);
     if (r == 0)
         r = learn(link, config->read_only || config->overlay, err);
     if (r < 0) {

@@ -32,6 +32,7 @@
 #include "cli/verbs.h"
 #include "cli/watcher.h"
 #include "control/sandbox.h"
+#include "core/gmem.h"
 #include "core/vm.h"
 #include "engine/kvm/kvm.h"
 #include "machine/blob.h"
@@ -517,6 +518,7 @@ int verb_run(int argc, char **argv)
         run_options_done(&run.options);
         return cli_usage(&err, "run");
     }
+    gmem_begin();
     if (watcher_start(run.options.timeout, &err) < 0) {
         run_options_done(&run.options);
         return cli_fail(&err);

@@ -32,6 +32,11 @@ static long membarrier(int cmd)
     return syscall(SYS_membarrier, cmd, 0, 0);
 }
 
+void gmem_begin(void)
+{
+    (void)membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED); /* gmem_init() asks again, and is told whether it is there */
+}
+
 static int fail(struct gmem *gm, struct error *err, const char *what, int code)
 {
     uint64_t mib = gm->size >> 20;

@@ -56,6 +56,9 @@ struct gmem {
     bool need_fence; /* no membarrier(2) here: writers fence before they look at the code mark (see gmem_mark_code) */
 };
 
+/* To be called while the process has one thread: gmem_init() then need not wait until the host's kernel has told all CPUs that we
+ * use membarrier(2), which takes ten milliseconds or two. */
+void gmem_begin(void);
 /* Maps `size` bytes (a multiple of the page size) of zeroed RAM without a slot. -ENOMEM, -EINVAL. */
 MUST_CHECK int gmem_init(struct gmem *gm, uint64_t size, struct error *err);
 void gmem_done(struct gmem *gm);

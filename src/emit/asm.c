@@ -27,15 +27,25 @@ enum {
 enum { GRP15_FXSAVE = 0, GRP15_FXRSTOR = 1, GRP15_LDMXCSR = 2, GRP15_STMXCSR = 3, GRP15_XSAVE = 4, GRP15_XRSTOR = 5 };
 enum { MOD_MEM = 0, MOD_DISP8 = 1, MOD_DISP32 = 2, MOD_REG = 3, RM_SIB = 4, RM_BP = 5, SIB_NO_INDEX = 4 };
 
+/* What is called puts an instruction into a copy of the codebuf: no byte of it can change the copy, as far as the compiler knows,
+ * so that it lies in registers. keep() ends that. */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void keep(struct codebuf *cb, const struct codebuf *copy)
+{
+    cb->pos = copy->pos;
+    cb->failed = copy->failed;
+}
+
 /* ---- ModRM ---- */
 
-static void put_modrm(struct codebuf *cb, unsigned mod, unsigned reg, unsigned rm)
+INLINE void put_modrm(struct codebuf *cb, unsigned mod, unsigned reg, unsigned rm)
 {
     codebuf_put1(cb, (uint8_t)(mod << 6 | (reg & 7) << 3 | (rm & 7)));
 }
 
 /* ModRM, SIB and displacement of [base + disp]; disp8 counts units of disp8_unit bytes (EVEX), 1 elsewhere. */
-static void put_modrm_mem(struct codebuf *cb, unsigned reg, struct host_mem m, int32_t disp8_unit)
+INLINE void put_modrm_mem(struct codebuf *cb, unsigned reg, struct host_mem m, int32_t disp8_unit)
 {
     unsigned rm = m.base.n & 7, log = m.scale == 8 ? 3 : m.scale == 4 ? 2 : m.scale == 2;
     bool fits8 = m.disp % disp8_unit == 0 && m.disp / disp8_unit >= -128 && m.disp / disp8_unit <= 127;
@@ -55,12 +65,12 @@ static void put_modrm_mem(struct codebuf *cb, unsigned reg, struct host_mem m, i
 /* ---- prefixes and opcode ---- */
 
 /* Bit 3 of the index, for REX.X and its like. */
-static unsigned index_high(struct host_mem m)
+INLINE unsigned index_high(struct host_mem m)
 {
     return m.scale ? m.index.n >> 3 & 1 : 0;
 }
 
-static void put_rex_opcode(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned x, unsigned rm)
+INLINE void put_rex_opcode(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned x, unsigned rm)
 {
     unsigned rex = (size == 8) << 3 | (reg >> 3 & 1) << 2 | x << 1 | (rm >> 3 & 1);
     if (rex)
@@ -70,20 +80,20 @@ static void put_rex_opcode(struct codebuf *cb, unsigned size, unsigned opcode, u
     codebuf_put1(cb, (uint8_t)opcode);
 }
 
-static void put_op_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm)
+INLINE void put_op_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm)
 {
     put_rex_opcode(cb, size, opcode, reg, 0, rm);
     put_modrm(cb, MOD_REG, reg, rm);
 }
 
-static void put_op_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m)
+INLINE void put_op_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m)
 {
     put_rex_opcode(cb, size, opcode, reg, index_high(m), m.base.n);
     put_modrm_mem(cb, reg, m, 1);
 }
 
 /* VEX with three bytes, map 0F, no vvvv; l is VEX.L, pp 0. */
-static void put_vex_mem(struct codebuf *cb, unsigned w, unsigned l, uint8_t opcode, unsigned reg, struct host_mem m)
+INLINE void put_vex_mem(struct codebuf *cb, unsigned w, unsigned l, uint8_t opcode, unsigned reg, struct host_mem m)
 {
     uint8_t head[4] = { 0xc4, 0, 0, opcode };
     head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !index_high(m) << 6 | (~m.base.n >> 3 & 1) << 5 | 1);
@@ -93,7 +103,7 @@ static void put_vex_mem(struct codebuf *cb, unsigned w, unsigned l, uint8_t opco
 }
 
 /* EVEX.512.0F.W0, no mask, no vvvv, full-vector displacement. */
-static void put_evex_mem(struct codebuf *cb, uint8_t opcode, unsigned reg, struct host_mem m)
+INLINE void put_evex_mem(struct codebuf *cb, uint8_t opcode, unsigned reg, struct host_mem m)
 {
     uint8_t head[5] = { 0x62, 0, 0x7c, 0x48, opcode };
     head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !index_high(m) << 6 | (~m.base.n >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4 | 1);
@@ -104,7 +114,7 @@ static void put_evex_mem(struct codebuf *cb, uint8_t opcode, unsigned reg, struc
 /* ---- any instruction ---- */
 
 /* An immediate or displacement in the shortest form. */
-static void put_alu_imm(struct codebuf *cb, int32_t imm)
+INLINE void put_alu_imm(struct codebuf *cb, int32_t imm)
 {
     if (imm == (int8_t)imm)
         codebuf_put1(cb, (uint8_t)imm);
@@ -112,7 +122,7 @@ static void put_alu_imm(struct codebuf *cb, int32_t imm)
         codebuf_put4(cb, (uint32_t)imm);
 }
 
-static void put_opcode(struct codebuf *cb, unsigned opcode)
+INLINE void put_opcode(struct codebuf *cb, unsigned opcode)
 {
     if (opcode & 0x300)
         codebuf_put1(cb, 0x0f);
@@ -124,7 +134,7 @@ static void put_opcode(struct codebuf *cb, unsigned opcode)
 }
 
 /* Mandatory prefix, REX, opcode. */
-static void put_head(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned x, unsigned rm)
+INLINE void put_head(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned x, unsigned rm)
 {
     static const uint8_t prefix[] = { 0, 0x66, 0xf3, 0xf2 };
     unsigned rex = (size == 8) << 3 | (reg >> 3 & 1) << 2 | x << 1 | (rm >> 3 & 1);
@@ -135,19 +145,23 @@ static void put_head(struct codebuf *cb, unsigned size, unsigned opcode, unsigne
     put_opcode(cb, opcode);
 }
 
-void asm_insn_reg(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, unsigned rm)
+void asm_insn_reg(struct codebuf *to, unsigned size, unsigned opcode, unsigned reg, unsigned rm)
 {
-    put_head(cb, size, opcode, reg, 0, rm);
-    put_modrm(cb, MOD_REG, reg, rm);
+    struct codebuf cb = *to;
+    put_head(&cb, size, opcode, reg, 0, rm);
+    put_modrm(&cb, MOD_REG, reg, rm);
+    keep(to, &cb);
 }
 
-void asm_insn_mem(struct codebuf *cb, unsigned size, unsigned opcode, unsigned reg, struct host_mem m)
+void asm_insn_mem(struct codebuf *to, unsigned size, unsigned opcode, unsigned reg, struct host_mem m)
 {
-    put_head(cb, size, opcode, reg, index_high(m), m.base.n);
-    put_modrm_mem(cb, reg, m, 1);
+    struct codebuf cb = *to;
+    put_head(&cb, size, opcode, reg, index_high(m), m.base.n);
+    put_modrm_mem(&cb, reg, m, 1);
+    keep(to, &cb);
 }
 
-static void put_vex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned x, unsigned rm)
+INLINE void put_vex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned x, unsigned rm)
 {
     uint8_t head[4] = { 0xc4, 0, 0, (uint8_t)opcode };
     head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !x << 6 | (~rm >> 3 & 1) << 5 | (opcode >> 8 & 3));
@@ -160,19 +174,23 @@ static void put_vex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned re
     codebuf_put(cb, head, sizeof(head));
 }
 
-void asm_vex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+void asm_vex_reg(struct codebuf *to, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
 {
-    put_vex(cb, w, opcode, reg, v, 0, rm);
-    put_modrm(cb, MOD_REG, reg, rm);
+    struct codebuf cb = *to;
+    put_vex(&cb, w, opcode, reg, v, 0, rm);
+    put_modrm(&cb, MOD_REG, reg, rm);
+    keep(to, &cb);
 }
 
-void asm_vex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
+void asm_vex_mem(struct codebuf *to, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
 {
-    put_vex(cb, w, opcode, reg, v, index_high(m), m.base.n);
-    put_modrm_mem(cb, reg, m, 1);
+    struct codebuf cb = *to;
+    put_vex(&cb, w, opcode, reg, v, index_high(m), m.base.n);
+    put_modrm_mem(&cb, reg, m, 1);
+    keep(to, &cb);
 }
 
-static void put_evex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned x, unsigned rm)
+INLINE void put_evex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned x, unsigned rm)
 {
     uint8_t head[5] = { 0x62, 0, 0, 0, (uint8_t)opcode };
     head[1] = (uint8_t)((~reg >> 3 & 1) << 7 | !x << 6 | (~rm >> 3 & 1) << 5 | (~reg >> 4 & 1) << 4 | (opcode >> 8 & 3));
@@ -181,17 +199,21 @@ static void put_evex(struct codebuf *cb, unsigned w, unsigned opcode, unsigned r
     codebuf_put(cb, head, sizeof(head));
 }
 
-void asm_evex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+void asm_evex_reg(struct codebuf *to, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
 {
-    put_evex(cb, w, opcode, reg, v, rm >> 4 & 1, rm);
-    put_modrm(cb, MOD_REG, reg, rm);
+    struct codebuf cb = *to;
+    put_evex(&cb, w, opcode, reg, v, rm >> 4 & 1, rm);
+    put_modrm(&cb, MOD_REG, reg, rm);
+    keep(to, &cb);
 }
 
-void asm_evex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
+void asm_evex_mem(struct codebuf *to, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
 {
+    struct codebuf cb = *to;
     enum { NO_DISP8 = 1 << 24 }; /* what a disp8 would count depends on the instruction */
-    put_evex(cb, w, opcode, reg, v, index_high(m), m.base.n);
-    put_modrm_mem(cb, reg, m, NO_DISP8);
+    put_evex(&cb, w, opcode, reg, v, index_high(m), m.base.n);
+    put_modrm_mem(&cb, reg, m, NO_DISP8);
+    keep(to, &cb);
 }
 
 /* ---- jumps ---- */
@@ -204,95 +226,117 @@ void asm_patch(struct codebuf *cb, size_t at, const void *target)
         memcpy(cb->rw + at, &rel32, sizeof(rel32));
 }
 
-static size_t put_rel32(struct codebuf *cb, const void *target)
+/* A jump or call of one or two bytes (the first is not 0) and a rel32; returns where that is. */
+INLINE size_t put_jump(struct codebuf *to, uint8_t first, uint8_t second, const void *target)
 {
-    size_t at = cb->pos;
-    codebuf_put4(cb, 0);
+    struct codebuf cb = *to;
+    if (first)
+        codebuf_put1(&cb, first);
+    codebuf_put1(&cb, second);
+    size_t at = cb.pos;
+    codebuf_put4(&cb, 0);
+    keep(to, &cb);
     if (target)
-        asm_patch(cb, at, target);
+        asm_patch(to, at, target);
     return at;
 }
 
 size_t asm_jmp(struct codebuf *cb, const void *target)
 {
-    codebuf_put1(cb, 0xe9);
-    return put_rel32(cb, target);
+    return put_jump(cb, 0, 0xe9, target);
 }
 
 size_t asm_jcc(struct codebuf *cb, enum host_cc cc, const void *target)
 {
-    codebuf_put1(cb, 0x0f);
-    codebuf_put1(cb, (uint8_t)(0x80 | cc));
-    return put_rel32(cb, target);
+    return put_jump(cb, 0x0f, (uint8_t)(0x80 | cc), target);
 }
 
 size_t asm_call(struct codebuf *cb, const void *target)
 {
-    codebuf_put1(cb, 0xe8);
-    return put_rel32(cb, target);
+    return put_jump(cb, 0, 0xe8, target);
 }
 
 /* ---- general registers ---- */
 
-void asm_load(struct codebuf *cb, unsigned size, struct host_gpr dst, struct host_mem src)
+void asm_load(struct codebuf *to, unsigned size, struct host_gpr dst, struct host_mem src)
 {
-    put_op_mem(cb, size, OPC_LOAD, dst.n, src);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, size, OPC_LOAD, dst.n, src);
+    keep(to, &cb);
 }
 
-void asm_store(struct codebuf *cb, unsigned size, struct host_mem dst, struct host_gpr src)
+void asm_store(struct codebuf *to, unsigned size, struct host_mem dst, struct host_gpr src)
 {
-    put_op_mem(cb, size, OPC_STORE, src.n, dst);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, size, OPC_STORE, src.n, dst);
+    keep(to, &cb);
 }
 
-void asm_mov(struct codebuf *cb, unsigned size, struct host_gpr dst, struct host_gpr src)
+void asm_mov(struct codebuf *to, unsigned size, struct host_gpr dst, struct host_gpr src)
 {
-    put_op_reg(cb, size, OPC_STORE, src.n, dst.n);
+    struct codebuf cb = *to;
+    put_op_reg(&cb, size, OPC_STORE, src.n, dst.n);
+    keep(to, &cb);
 }
 
-void asm_mov_imm(struct codebuf *cb, struct host_gpr dst, uint64_t v)
+void asm_mov_imm(struct codebuf *to, struct host_gpr dst, uint64_t v)
 {
+    struct codebuf cb = *to;
     if (v <= UINT32_MAX) {
-        put_rex_opcode(cb, 4, OPC_MOV_IMM + (dst.n & 7), 0, 0, dst.n);
-        codebuf_put4(cb, (uint32_t)v);
+        put_rex_opcode(&cb, 4, OPC_MOV_IMM + (dst.n & 7), 0, 0, dst.n);
+        codebuf_put4(&cb, (uint32_t)v);
     } else if ((int64_t)v == (int32_t)v) {
-        put_op_reg(cb, 8, OPC_MOV_IMM32_SX, 0, dst.n);
-        codebuf_put4(cb, (uint32_t)v);
+        put_op_reg(&cb, 8, OPC_MOV_IMM32_SX, 0, dst.n);
+        codebuf_put4(&cb, (uint32_t)v);
     } else {
-        put_rex_opcode(cb, 8, OPC_MOV_IMM + (dst.n & 7), 0, 0, dst.n);
-        codebuf_put8(cb, v);
+        put_rex_opcode(&cb, 8, OPC_MOV_IMM + (dst.n & 7), 0, 0, dst.n);
+        codebuf_put8(&cb, v);
     }
+    keep(to, &cb);
 }
 
-void asm_alu(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, struct host_gpr src)
+void asm_alu(struct codebuf *to, enum host_alu op, unsigned size, struct host_gpr dst, struct host_gpr src)
 {
-    put_op_reg(cb, size, OPC_ALU_RM_R | op << 3, src.n, dst.n);
+    struct codebuf cb = *to;
+    put_op_reg(&cb, size, OPC_ALU_RM_R | op << 3, src.n, dst.n);
+    keep(to, &cb);
 }
 
-void asm_alu_imm(struct codebuf *cb, enum host_alu op, unsigned size, struct host_gpr dst, int32_t imm)
+void asm_alu_imm(struct codebuf *to, enum host_alu op, unsigned size, struct host_gpr dst, int32_t imm)
 {
-    put_op_reg(cb, size, imm == (int8_t)imm ? OPC_ALU_IMM8 : OPC_ALU_IMM32, op, dst.n);
-    put_alu_imm(cb, imm);
+    struct codebuf cb = *to;
+    put_op_reg(&cb, size, imm == (int8_t)imm ? OPC_ALU_IMM8 : OPC_ALU_IMM32, op, dst.n);
+    put_alu_imm(&cb, imm);
+    keep(to, &cb);
 }
 
-void asm_alu_mem_imm(struct codebuf *cb, enum host_alu op, unsigned size, struct host_mem dst, int32_t imm)
+void asm_alu_mem_imm(struct codebuf *to, enum host_alu op, unsigned size, struct host_mem dst, int32_t imm)
 {
-    put_op_mem(cb, size, imm == (int8_t)imm ? OPC_ALU_IMM8 : OPC_ALU_IMM32, op, dst);
-    put_alu_imm(cb, imm);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, size, imm == (int8_t)imm ? OPC_ALU_IMM8 : OPC_ALU_IMM32, op, dst);
+    put_alu_imm(&cb, imm);
+    keep(to, &cb);
 }
 
-void asm_alu_mem(struct codebuf *cb, enum host_alu op, unsigned size, struct host_mem dst, struct host_gpr src)
+void asm_alu_mem(struct codebuf *to, enum host_alu op, unsigned size, struct host_mem dst, struct host_gpr src)
 {
-    put_op_mem(cb, size, OPC_ALU_RM_R | op << 3, src.n, dst);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, size, OPC_ALU_RM_R | op << 3, src.n, dst);
+    keep(to, &cb);
 }
 
-void asm_push(struct codebuf *cb, struct host_gpr r)
+void asm_push(struct codebuf *to, struct host_gpr r)
 {
-    put_rex_opcode(cb, 4, OPC_PUSH + (r.n & 7), 0, 0, r.n);
+    struct codebuf cb = *to;
+    put_rex_opcode(&cb, 4, OPC_PUSH + (r.n & 7), 0, 0, r.n);
+    keep(to, &cb);
 }
 
-void asm_pop(struct codebuf *cb, struct host_gpr r)
+void asm_pop(struct codebuf *to, struct host_gpr r)
 {
-    put_rex_opcode(cb, 4, OPC_POP + (r.n & 7), 0, 0, r.n);
+    struct codebuf cb = *to;
+    put_rex_opcode(&cb, 4, OPC_POP + (r.n & 7), 0, 0, r.n);
+    keep(to, &cb);
 }
 
 void asm_pushfq(struct codebuf *cb)
@@ -312,7 +356,7 @@ void asm_ret(struct codebuf *cb)
 
 /* ---- vector and opmask registers ---- */
 
-static void put_vec_move(struct codebuf *cb, unsigned size, uint8_t opcode, unsigned reg, struct host_mem m)
+INLINE void put_vec_move(struct codebuf *cb, unsigned size, uint8_t opcode, unsigned reg, struct host_mem m)
 {
     if (size == 64)
         put_evex_mem(cb, opcode, reg, m);
@@ -322,14 +366,18 @@ static void put_vec_move(struct codebuf *cb, unsigned size, uint8_t opcode, unsi
         put_op_mem(cb, 4, P_0F | opcode, reg, m);
 }
 
-void asm_vec_load(struct codebuf *cb, unsigned size, struct host_vec dst, struct host_mem src)
+void asm_vec_load(struct codebuf *to, unsigned size, struct host_vec dst, struct host_mem src)
 {
-    put_vec_move(cb, size, OPC_MOVUPS_LOAD, dst.n, src);
+    struct codebuf cb = *to;
+    put_vec_move(&cb, size, OPC_MOVUPS_LOAD, dst.n, src);
+    keep(to, &cb);
 }
 
-void asm_vec_store(struct codebuf *cb, unsigned size, struct host_mem dst, struct host_vec src)
+void asm_vec_store(struct codebuf *to, unsigned size, struct host_mem dst, struct host_vec src)
 {
-    put_vec_move(cb, size, OPC_MOVUPS_STORE, src.n, dst);
+    struct codebuf cb = *to;
+    put_vec_move(&cb, size, OPC_MOVUPS_STORE, src.n, dst);
+    keep(to, &cb);
 }
 
 void asm_vzeroupper(struct codebuf *cb)
@@ -338,46 +386,62 @@ void asm_vzeroupper(struct codebuf *cb)
     codebuf_put(cb, code, sizeof(code));
 }
 
-void asm_mask_load(struct codebuf *cb, struct host_mask dst, struct host_mem src)
+void asm_mask_load(struct codebuf *to, struct host_mask dst, struct host_mem src)
 {
-    put_vex_mem(cb, 1, 0, OPC_KMOV_LOAD, dst.n, src);
+    struct codebuf cb = *to;
+    put_vex_mem(&cb, 1, 0, OPC_KMOV_LOAD, dst.n, src);
+    keep(to, &cb);
 }
 
-void asm_mask_store(struct codebuf *cb, struct host_mem dst, struct host_mask src)
+void asm_mask_store(struct codebuf *to, struct host_mem dst, struct host_mask src)
 {
-    put_vex_mem(cb, 1, 0, OPC_KMOV_STORE, src.n, dst);
+    struct codebuf cb = *to;
+    put_vex_mem(&cb, 1, 0, OPC_KMOV_STORE, src.n, dst);
+    keep(to, &cb);
 }
 
 /* ---- control and status ---- */
 
-void asm_ldmxcsr(struct codebuf *cb, struct host_mem src)
+void asm_ldmxcsr(struct codebuf *to, struct host_mem src)
 {
-    put_op_mem(cb, 4, P_0F | OPC_GRP15, GRP15_LDMXCSR, src);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, 4, P_0F | OPC_GRP15, GRP15_LDMXCSR, src);
+    keep(to, &cb);
 }
 
-void asm_stmxcsr(struct codebuf *cb, struct host_mem dst)
+void asm_stmxcsr(struct codebuf *to, struct host_mem dst)
 {
-    put_op_mem(cb, 4, P_0F | OPC_GRP15, GRP15_STMXCSR, dst);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, 4, P_0F | OPC_GRP15, GRP15_STMXCSR, dst);
+    keep(to, &cb);
 }
 
-void asm_fxrstor64(struct codebuf *cb, struct host_mem src)
+void asm_fxrstor64(struct codebuf *to, struct host_mem src)
 {
-    put_op_mem(cb, 8, P_0F | OPC_GRP15, GRP15_FXRSTOR, src);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, 8, P_0F | OPC_GRP15, GRP15_FXRSTOR, src);
+    keep(to, &cb);
 }
 
-void asm_fxsave64(struct codebuf *cb, struct host_mem dst)
+void asm_fxsave64(struct codebuf *to, struct host_mem dst)
 {
-    put_op_mem(cb, 8, P_0F | OPC_GRP15, GRP15_FXSAVE, dst);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, 8, P_0F | OPC_GRP15, GRP15_FXSAVE, dst);
+    keep(to, &cb);
 }
 
-void asm_xrstor64(struct codebuf *cb, struct host_mem src)
+void asm_xrstor64(struct codebuf *to, struct host_mem src)
 {
-    put_op_mem(cb, 8, P_0F | OPC_GRP15, GRP15_XRSTOR, src);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, 8, P_0F | OPC_GRP15, GRP15_XRSTOR, src);
+    keep(to, &cb);
 }
 
-void asm_xsave64(struct codebuf *cb, struct host_mem dst)
+void asm_xsave64(struct codebuf *to, struct host_mem dst)
 {
-    put_op_mem(cb, 8, P_0F | OPC_GRP15, GRP15_XSAVE, dst);
+    struct codebuf cb = *to;
+    put_op_mem(&cb, 8, P_0F | OPC_GRP15, GRP15_XSAVE, dst);
+    keep(to, &cb);
 }
 
 void asm_fninit(struct codebuf *cb)

@@ -94,11 +94,13 @@ int codebuf_init_named(struct codebuf *cb, size_t size, struct error *err)
     return 0;
 }
 
-void codebuf_went(struct codebuf *cb, size_t from, size_t to)
+void codebuf_goes(struct codebuf *cb, size_t from, size_t to)
 {
-    size_t full = from & ~(size_t)(LARGE_PAGE - 1);
-    if (to - full >= LARGE_PAGE && cb->size - full >= LARGE_PAGE)
-        (void)madvise(cb->rx + full, LARGE_PAGE, MADV_COLLAPSE); /* small pages do as well, only slower */
+    size_t page = to & ~(size_t)(LARGE_PAGE - 1);
+    if ((from != to && from >= page) || cb->size - page < LARGE_PAGE)
+        return;
+    (void)*(const volatile uint8_t *)(cb->rw + page); /* the host makes none where there is nothing at all */
+    (void)madvise(cb->rw + page, LARGE_PAGE, MADV_COLLAPSE);
 }
 
 void codebuf_done(struct codebuf *cb)
@@ -125,14 +127,4 @@ void codebuf_align(struct codebuf *cb, size_t align)
 {
     while (cb->pos % align != 0 && !cb->failed)
         codebuf_put1(cb, CODEBUF_INT3);
-}
-
-void codebuf_put(struct codebuf *cb, const void *bytes, size_t len)
-{
-    if (cb->failed || cb->pos > cb->end || len > cb->end - cb->pos) {
-        cb->failed = true;
-        return;
-    }
-    memcpy(cb->rw + cb->pos, bytes, len);
-    cb->pos += len;
 }

@@ -136,7 +136,7 @@ static struct answer rfence(struct sbi *s, struct riscv_cpu *c, uint64_t fid)
     if (!hart_mask(s, arg(c, 0), arg(c, 1), &harts))
         return fail(SBI_INVALID_PARAM);
     for (; harts; harts &= harts - 1) {
-        if (!riscv_flush_hart(c, hart(s, (uint64_t)__builtin_ctzll(harts))))
+        if (!riscv_flush_hart(c, hart(s, (uint64_t)__builtin_ctzll(harts)), fid == 0))
             return (struct answer){ .again = true };
     }
     return value(0);

@@ -264,9 +264,6 @@ static int read_files(struct virt *v, struct error *err)
 {
     if (v->config->initrd && !v->initrd.data && blob_read_file(v->config->initrd, INITRD_MAX, &v->initrd, err) < 0)
         return error_prefix(err, "initrd");
-    if (v->config->kernel && !v->config->kernel_image && !v->kernel.data
-        && blob_read_file(v->config->kernel, KERNEL_SIZE_MAX, &v->kernel, err) < 0)
-        return error_prefix(err, "kernel");
     if (v->config->firmware && !v->firmware.data && blob_read_file(v->config->firmware, FIRMWARE_MAX, &v->firmware, err) < 0)
         return error_prefix(err, "firmware");
     if (v->config->dtb && !v->dtb.data && blob_read_file(v->config->dtb, VIRT_FDT_MAX, &v->dtb, err) < 0)
@@ -368,6 +365,13 @@ static int load_firmware(struct virt *v, struct virt_kernel *ret_firmware, struc
 static int load_kernel(struct virt *v, struct virt_kernel *ret_kernel, struct error *err)
 {
     const bool given = v->config->kernel_image;
+    if (!given && !v->config->reboot) { /* what the file has is wanted only once */
+        int r = virt_load_image_file(&v->vm->gmem, VIRT_RAM, v->config->kernel, ret_kernel, err);
+        if (r != 0)
+            return r < 0 ? error_prefix(err, "kernel '%s'", v->config->kernel) : 0;
+    }
+    if (!given && !v->kernel.data && blob_read_file(v->config->kernel, KERNEL_SIZE_MAX, &v->kernel, err) < 0)
+        return error_prefix(err, "kernel");
     int r = virt_load_kernel(&v->vm->gmem, VIRT_RAM, v->config->firmware, given ? v->config->kernel_image : v->kernel.data,
                              given ? v->config->kernel_image_len : v->kernel.len, ret_kernel, err);
     return r < 0 ? error_prefix(err, "kernel '%s'", v->config->kernel) : 0;

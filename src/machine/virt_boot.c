@@ -6,10 +6,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "machine/bzimage.h"
 #include "machine/decompress.h"
 #include "machine/elfkernel.h"
@@ -40,7 +44,8 @@ struct zboot_header {
 };
 static_assert(sizeof(struct zboot_header) == 56, "as in the file");
 
-static int place(struct gmem *gm, gpa_t at, const uint8_t *data, uint64_t file_size, uint64_t mem_size, struct error *err)
+/* Makes room for what a file has, and zeroes behind it. */
+static int make_room(struct gmem *gm, gpa_t at, uint64_t file_size, uint64_t mem_size, uint8_t **ret_p, struct error *err)
 {
     uint8_t *p = gmem_pin(gm, at, mem_size); /* before the CPU runs: there are no code marks to note */
     if (!p)
@@ -48,9 +53,18 @@ static int place(struct gmem *gm, gpa_t at, const uint8_t *data, uint64_t file_s
                          "it needs RAM at %#" PRIx64 "-%#" PRIx64 ", which is not all there (give the machine more memory?)", at,
                          at + mem_size - 1);
     gmem_make(p, file_size);
-    memcpy(p, data, file_size);
     memset(p + file_size, 0, mem_size - file_size);
+    *ret_p = p;
     return 0;
+}
+
+static int place(struct gmem *gm, gpa_t at, const uint8_t *data, uint64_t file_size, uint64_t mem_size, struct error *err)
+{
+    uint8_t *p;
+    int r = make_room(gm, at, file_size, mem_size, &p, err);
+    if (r == 0)
+        memcpy(p, data, file_size);
+    return r;
 }
 
 /* Adds a loaded range. */
@@ -95,20 +109,30 @@ static bool is_image(const void *image, size_t len)
     return len >= sizeof(struct image_header) && memcmp(((const struct image_header *)image)->magic2, "RSC\x05", 4) == 0;
 }
 
+/* Where an Image of `len` bytes goes. */
+static int image_kernel(const struct image_header *h, gpa_t ram, size_t len, struct virt_kernel *ret_kernel, struct error *err)
+{
+    gpa_t at;
+    if (h->flags & 1)
+        return error_set(err, -ENOEXEC, "a big-endian RISC-V Linux Image");
+    if (ckd_add(&at, ram, h->text_offset) || (at & (GPAGE_SIZE - 1)))
+        return error_set(err, -ENOEXEC, "broken Image header: text offset %#" PRIx64, h->text_offset);
+    const uint64_t size = MAX(h->image_size, (uint64_t)len);
+    *ret_kernel = (struct virt_kernel){ .entry = at, .extent = { .start = at, .end = at + size }, .is_linux = true };
+    return 0;
+}
+
 static int load_image(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_kernel,
                       struct error *err)
 {
     struct image_header h;
-    gpa_t at;
+    struct virt_kernel kernel;
     memcpy(&h, image, sizeof(h));
-    if (h.flags & 1)
-        return error_set(err, -ENOEXEC, "a big-endian RISC-V Linux Image");
-    if (ckd_add(&at, ram, h.text_offset) || (at & (GPAGE_SIZE - 1)))
-        return error_set(err, -ENOEXEC, "broken Image header: text offset %#" PRIx64, h.text_offset);
-    const uint64_t size = MAX(h.image_size, (uint64_t)len);
-    int r = place(gm, at, image, len, size, err);
+    int r = image_kernel(&h, ram, len, &kernel, err);
     if (r == 0)
-        *ret_kernel = (struct virt_kernel){ .entry = at, .extent = { .start = at, .end = at + size }, .is_linux = true };
+        r = place(gm, kernel.entry, image, len, kernel.extent.end - kernel.extent.start, err);
+    if (r == 0)
+        *ret_kernel = kernel;
     return r;
 }
 
@@ -200,4 +224,45 @@ int virt_load_firmware(struct gmem *gm, gpa_t ram, const void *image, size_t len
         return error_set(err, -ENOEXEC, "not firmware for riscv64: neither ELF nor plain code");
     int r = check_foreign(image, len, "firmware", err);
     return r < 0 ? r : load_raw(gm, ram, image, len, ret_firmware, err);
+}
+
+/* len bytes of a file from its beginning. */
+static int read_whole(int fd, uint8_t *to, size_t len, struct error *err)
+{
+    for (size_t done = 0; done < len;) {
+        ssize_t n = pread(fd, to + done, len - done, (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set(err, -errno, "cannot read it: %s", strerror(errno));
+        if (n == 0)
+            return error_set(err, -ENODATA, "it shrank while it was read");
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int virt_load_image_file(struct gmem *gm, gpa_t ram, const char *path, struct virt_kernel *ret_kernel, struct error *err)
+{
+    struct image_header h;
+    struct virt_kernel kernel;
+    struct stat st;
+    uint8_t *p;
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode)) /* a pipe's reader is not to come and go */
+        return 0;
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size > KERNEL_SIZE_MAX || pread(fd, &h, sizeof(h), 0) != sizeof(h)
+        || !is_image(&h, sizeof(h)) || is_zboot(&h, sizeof(h)) || elfkernel_detect(&h, sizeof(h))
+        || compression_detect(&h, sizeof(h)) != COMPRESSION_NONE)
+        return 0;
+    const size_t len = (size_t)st.st_size;
+    int r = image_kernel(&h, ram, len, &kernel, err);
+    if (r == 0)
+        r = make_room(gm, kernel.entry, len, kernel.extent.end - kernel.extent.start, &p, err);
+    if (r == 0)
+        r = read_whole(fd, p, len, err);
+    if (r < 0)
+        return r;
+    *ret_kernel = kernel;
+    return 1;
 }

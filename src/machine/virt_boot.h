@@ -28,5 +28,9 @@ MUST_CHECK int virt_load_kernel(struct gmem *gm, gpa_t ram, bool firmware, const
 /* The same for the firmware. */
 MUST_CHECK int virt_load_firmware(struct gmem *gm, gpa_t ram, const void *image, size_t len, struct virt_kernel *ret_firmware,
                                   struct error *err);
+/* Reads a file that is an Image (not compressed) to where it belongs, and no other. 1: it did; 0: the file is none, or cannot be
+ * read, which virt_load_kernel() and who reads it for that have words for. -ENOEXEC, -ENOMEM, -ENODATA, what pread(2) says. */
+MUST_CHECK int virt_load_image_file(struct gmem *gm, gpa_t ram, const char *path, struct virt_kernel *ret_kernel,
+                                    struct error *err);
 
 #endif

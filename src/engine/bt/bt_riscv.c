@@ -23,7 +23,9 @@
 #include "isa/riscv/translate.h"
 
 enum {
-    HOT = 6,
+    HOT = 24,
+    TURN_HEAT = 3, /* a block that the loop comes to costs as much as some that follow in interpret() */
+    SEEN = 4,
     HEATS = 1 << 16,
     TAKEN = 1 << 16,
     TAKEN_MAX = 3,
@@ -38,7 +40,7 @@ struct bt_riscv {
     struct riscv_native *native[NATIVES]; /* by hash of pc and mode; borrowed from the code's arena */
     struct riscv_code_page *page[PAGES];  /* by hash of the guest page */
     uint32_t nr_pages;                    /* ids given */
-    uint8_t heat[HEATS];                  /* by hash of pc: times a block was interpreted */
+    uint8_t heat[HEATS];                  /* by hash of pc: how often a block was interpreted, and how dearly */
     int8_t taken[TAKEN];                  /* by hash of pc: how much more often a branch was taken than not lately */
     uint64_t writes;                      /* noted writes to code pages that were looked at */
     struct gmem *gmem;                    /* borrowed: the machine's */
@@ -92,8 +94,10 @@ void bt_riscv_set_eager(struct bt_riscv *e)
 static void drop_code(struct bt_riscv *e)
 {
     riscv_code_reset(&e->code);
-    memset((void *)e->native, 0, sizeof(e->native));
-    memset((void *)e->page, 0, sizeof(e->page));
+    if (e->nr_pages) { /* else nothing was translated yet */
+        memset((void *)e->native, 0, sizeof(e->native));
+        memset((void *)e->page, 0, sizeof(e->page));
+    }
     e->nr_pages = 0;
     e->code.now->shared.exit = RISCV_EXIT_NEXT; /* what it would link is gone */
     e->resets++;
@@ -223,6 +227,11 @@ static unsigned taken_hash(gva_t pc)
     return (unsigned)((pc >> 1 ^ pc >> 17) & (TAKEN - 1));
 }
 
+static uint8_t *heat_of(struct bt_riscv *e, gva_t pc)
+{
+    return &e->heat[(pc >> 1 ^ pc >> 17) & (HEATS - 1)];
+}
+
 static bool mostly_taken(void *opaque, gva_t pc)
 {
     const struct bt_riscv *e = opaque;
@@ -234,6 +243,12 @@ static void learn(void *opaque, gva_t branch, bool taken)
 {
     struct bt_riscv *e = opaque;
     e->taken[taken_hash(branch)] = taken ? TAKEN_MAX : -TAKEN_MAX;
+}
+
+static bool never_run(void *opaque, gva_t pc)
+{
+    struct bt_riscv *e = opaque;
+    return *heat_of(e, pc) < SEEN && !e->eager;
 }
 
 /* Takes n out of the lists. */
@@ -272,7 +287,7 @@ static void lead_on(struct bt_riscv *e, const struct riscv_native *n)
 
 static struct riscv_native *translate(struct bt_riscv *e, gva_t pc, unsigned mode)
 {
-    struct riscv_finder finder = { .page = page_at, .taken = mostly_taken, .opaque = e };
+    struct riscv_finder finder = { .page = page_at, .taken = mostly_taken, .unseen = never_run, .opaque = e };
     if (!riscv_code_has_room(&e->code) || e->nr_pages > UINT32_MAX / 2)
         drop_code(e);
     struct riscv_native *n = riscv_translate(&e->code, pc, mode, &finder);
@@ -299,7 +314,7 @@ static void find_fault(struct bt_riscv *e, struct riscv_cpu *c)
     riscv_code_faulted(&e->code, n);
 }
 
-static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_native *n)
+static void enter(struct bt_riscv *e, struct riscv_cpu *c, struct riscv_native *n)
 {
     struct riscv_frame *f = e->code.now;
     if (f->shared.exit == RISCV_EXIT_LINK) {
@@ -336,18 +351,26 @@ static void enter(struct bt_riscv *e, struct riscv_cpu *c, const struct riscv_na
 
 /* ---- the loop ---- */
 
+/* A block, and what follows while that is cold and there is nothing to look at in between. */
 static void interpret(struct bt_riscv *e, struct riscv_cpu *c)
 {
     gva_t pc;
     int taken;
     e->code.now->shared.exit = RISCV_EXIT_NEXT;
-    e->cold++;
-    riscv_run_block(e->run, c, &pc, &taken);
-    int8_t *count = &e->taken[taken_hash(pc)];
-    if (taken == 1 && *count < TAKEN_MAX)
-        ++*count;
-    else if (taken == 0 && *count > -TAKEN_MAX)
-        --*count;
+    for (;;) {
+        e->cold++;
+        riscv_run_block(e->run, c, &pc, &taken);
+        int8_t *count = &e->taken[taken_hash(pc)];
+        if (taken == 1 && *count < TAKEN_MAX)
+            ++*count;
+        else if (taken == 0 && *count > -TAKEN_MAX)
+            --*count;
+        uint8_t *heat = heat_of(e, c->pc);
+        if (c->leave || *heat >= e->hot || !e->turns_left || vcpu_requests(c->vcpu))
+            return;
+        ++*heat;
+        e->turns_left--;
+    }
 }
 
 /* One turn: a run of translated code, or a block interpreted. */
@@ -363,13 +386,15 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
         interpret(e, c);
         return;
     }
-    uint8_t *heat = &e->heat[(c->pc >> 1 ^ c->pc >> 17) & (HEATS - 1)];
+    uint8_t *heat = heat_of(e, c->pc);
     if (!plain && *heat < e->hot) { /* it was never translated */
-        ++*heat;
+        *heat = (uint8_t)(*heat + TURN_HEAT);
         interpret(e, c);
         return;
     }
-    struct riscv_native *n = find(e, c->pc, mode | plain, gmem_page_index(e->gmem, host));
+    struct riscv_native *n = plain ? NULL : riscv_code_native(&e->code, c->pc, mode);
+    if (!n)
+        n = find(e, c->pc, mode | plain, gmem_page_index(e->gmem, host));
     if (n && f->shared.exit == RISCV_EXIT_OFTEN && riscv_code_ran_often(&e->code, n)) {
         riscv_code_learn(&e->code, n, learn, e);
         n = NULL;

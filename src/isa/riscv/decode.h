@@ -138,6 +138,12 @@ static inline unsigned riscv_insn_len(uint16_t first)
     return (first & 3) == 3 ? 4 : 2;
 }
 
+/* Whether it is a conditional branch. */
+static inline bool riscv_is_branch(const struct riscv_insn *i)
+{
+    return i->row != RISCV_ROW_NONE && (riscv_rows[i->row].format == RISCV_FMT_B || riscv_rows[i->row].format == RISCV_FMT_CB);
+}
+
 /* Decodes one instruction; what is reserved, or not offered by the profile (NULL: all is), gets rv_illegal() as its step. For
  * 16-bit ones the upper half of bits is ignored. */
 void riscv_decode(uint32_t bits, const struct riscv_profile *profile, struct riscv_insn *ret);

@@ -28,7 +28,7 @@ enum riscv_bank {
     RISCV_BANK_S_SUM, /* S-mode's loads and stores with SUM = 1 */
     RISCV_BANK_LAST = RISCV_BANK_S_SUM,
 };
-enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 1024, RISCV_SPACES = 8, RISCV_FENCES = 8 };
+enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 2048, RISCV_SPACES = 8, RISCV_FENCES = 8 };
 #define RISCV_NO_TAG (~0ULL) /* no page's */
 /* A page that there is not: its addresses are not canonical, and no RAM. Translated code that accesses it hits, and gets where
  * nothing can be accessed (riscv_tlb.nowhere). */

@@ -7,8 +7,8 @@
  * (core/gmem.h) is compared whenever the loop enters it, which it does after FENCE.I and at least every SLICE instructions; what
  * was written then is found by comparing bytes. FENCE.I is all that the architecture asks for.
  *
- * What engine `bt` executes a few times (riscv_run_block(), riscv_run_one()) is kept by the instruction's bits alone: nothing of
- * guest memory is remembered, and no page marked. Spec: volume II 3.1.9 (when interrupts are taken), 3.3.3 (WFI)
+ * What engine `bt` executes a few times (riscv_run_block()) is kept in blocks (block.h), which are compared each time, and no
+ * page is marked. Spec: volume II 3.1.9 (when interrupts are taken), 3.3.3 (WFI)
  */
 #include "isa/riscv/run.h"
 
@@ -20,10 +20,11 @@
 
 #include "core/vcpu.h"
 #include "core/vm.h"
+#include "isa/riscv/block.h"
 #include "isa/riscv/mmu.h"
 #include "isa/riscv/trap.h"
 
-enum { SLICE = 256, PARCELS = GPAGE_SIZE / 2, PAGES_MAX = 2048, MET = 1 << 12 };
+enum { SLICE = 256, PARCELS = GPAGE_SIZE / 2, PAGES_MAX = 2048 };
 
 struct code_page {
     uint64_t page; /* index in guest memory, PAGE_NONE */
@@ -33,11 +34,11 @@ struct code_page {
 #define PAGE_NONE UINT64_MAX
 
 struct riscv_run {
-    struct code_page **page; /* owned array of owned pages, NULL where none is yet; direct-mapped */
-    unsigned nr_pages;       /* a power of two */
-    jmp_buf env;             /* where raised exceptions come back to */
-    struct riscv_insn one;   /* an instruction that is kept nowhere */
-    struct riscv_insn *met;  /* owned, MET of them: by hash of their bits */
+    struct code_page **page;     /* owned array of owned pages, NULL where none is yet; direct-mapped */
+    unsigned nr_pages;           /* a power of two */
+    jmp_buf env;                 /* where raised exceptions come back to */
+    struct riscv_insn one;       /* an instruction that is kept nowhere */
+    struct riscv_blocks *blocks; /* owned */
     uint64_t nr_traps, nr_irqs, decoded, revalidated, dropped;
 };
 
@@ -50,10 +51,10 @@ struct riscv_run *riscv_run_new(size_t bytes)
     while (r->nr_pages < PAGES_MAX && 2 * r->nr_pages * sizeof(struct code_page) <= bytes)
         r->nr_pages *= 2;
     r->page = calloc(r->nr_pages, sizeof(*r->page));
-    r->met = calloc(MET, sizeof(*r->met));
-    if (!r->page || !r->met) {
+    r->blocks = riscv_blocks_new();
+    if (!r->page || !r->blocks) {
         free(r->page);
-        free(r->met);
+        riscv_blocks_free(r->blocks);
         free(r);
         return NULL;
     }
@@ -67,7 +68,7 @@ void riscv_run_free(struct riscv_run *r)
     for (unsigned k = 0; k < r->nr_pages; k++)
         free(r->page[k]);
     free(r->page);
-    free(r->met);
+    riscv_blocks_free(r->blocks);
     free(r);
 }
 
@@ -76,6 +77,7 @@ void riscv_run_drop(struct riscv_run *r)
     for (unsigned k = 0; k < r->nr_pages; k++)
         if (r->page[k])
             r->page[k]->page = PAGE_NONE;
+    riscv_blocks_drop(r->blocks);
     r->dropped++;
 }
 
@@ -149,20 +151,16 @@ static const struct riscv_insn *fetch(struct riscv_run *r, struct riscv_cpu *c, 
     return i;
 }
 
-/* The instruction at pc, as it is in memory now; for who executes it a few times only. host: its page, which can be fetched from
- * as a whole. */
+/* The instruction at pc, as it is in memory now. host: its page, which can be fetched from as a whole. */
 static const struct riscv_insn *fetch_once(struct riscv_run *r, struct riscv_cpu *c, const uint8_t *host)
 {
     unsigned offset = (unsigned)(c->pc & ~GPAGE_MASK);
     uint32_t bits = fetch_bits(host + offset, (unsigned)GPAGE_SIZE - offset);
     if (offset + riscv_insn_len((uint16_t)bits) > GPAGE_SIZE)
         return fetch_halves(r, c, host);
-    struct riscv_insn *i = &r->met[(bits ^ bits >> 12 ^ bits >> 20) & (MET - 1)];
-    if (!i->step || i->bits != bits) {
-        riscv_decode(bits, c->profile, i);
-        r->decoded++;
-    }
-    return i;
+    riscv_decode(bits, c->profile, &r->one);
+    r->decoded++;
+    return &r->one;
 }
 
 static inline void execute(struct riscv_cpu *c, const struct riscv_insn *i)
@@ -213,10 +211,13 @@ static void flush(struct riscv_cpu *c)
     atomic_store_explicit(&c->flushing, false, memory_order_seq_cst);
 }
 
-bool riscv_flush_hart(struct riscv_cpu *self, struct riscv_cpu *target)
+bool riscv_flush_hart(struct riscv_cpu *self, struct riscv_cpu *target, bool code)
 {
-    if (self == target) {
-        riscv_tlb_flush_all(self);
+    if (self == target) { /* as its own fence would */
+        if (!code)
+            riscv_tlb_fence(self, NULL, NULL);
+        self->fenced = self->fenced || code;
+        self->leave = true;
         return true;
     }
     vcpu_request(target->vcpu, VCPU_REQ_FLUSH);
@@ -294,23 +295,31 @@ void riscv_run_one(struct riscv_run *r, struct riscv_cpu *c)
 
 void riscv_run_block(struct riscv_run *r, struct riscv_cpu *c, gva_t *ret_pc, int *ret_taken)
 {
-    gva_t page = c->pc & GPAGE_MASK;
-    unsigned left = SLICE;
     bool whole;
+    *ret_pc = c->pc;
     *ret_taken = -1;
     c->leave = false;
     const uint8_t *host = enter_page(c, &whole);
-    for (;;) {
-        const struct riscv_insn *i = whole ? fetch_once(r, c, host) : fetch_halves(r, c, host);
-        const struct riscv_row *row = i->row == RISCV_ROW_NONE ? NULL : &riscv_rows[i->row];
+    const struct riscv_block *b = whole ? riscv_blocks_get(r->blocks, host + (c->pc & ~GPAGE_MASK), c->profile) : NULL;
+    if (!b) {
+        const struct riscv_insn *i = fetch_halves(r, c, host);
         gva_t next = c->pc + i->len;
-        *ret_pc = c->pc;
         execute(c, i);
-        if (row && (row->format == RISCV_FMT_B || row->format == RISCV_FMT_CB))
+        if (riscv_is_branch(i))
             *ret_taken = c->pc != next;
-        if (!row || (row->flags & ROW_END) || c->leave || !whole || !--left || (c->pc & GPAGE_MASK) != page)
+        return;
+    }
+    const struct riscv_insn *i = b->insn, *last = i + b->nr - 1;
+    for (; i < last; i++) {
+        execute(c, i);
+        if (__builtin_expect(c->leave, 0))
             return;
     }
+    gva_t next = c->pc + last->len;
+    *ret_pc = c->pc;
+    execute(c, last);
+    if (b->branch)
+        *ret_taken = c->pc != next;
 }
 
 enum vcpu_exit riscv_run(struct riscv_run *r, struct riscv_cpu *c, uint64_t insns)
@@ -344,7 +353,7 @@ size_t riscv_run_stats(const struct riscv_run *r, const struct riscv_cpu *c, cha
                      "instructions %" PRIu64 "\ntraps %" PRIu64 "\ninterrupts %" PRIu64 "\ninsns_decoded %" PRIu64
                      "\npages_revalidated %" PRIu64 "\ncache_drops %" PRIu64 "\ntlb_misses_read %" PRIu64
                      "\ntlb_misses_write %" PRIu64 "\ntlb_misses_fetch %" PRIu64 "\ntlb_flushes %" PRIu64 "\n",
-                     c->insns, r->nr_traps, r->nr_irqs, r->decoded, r->revalidated, r->dropped, c->tlb->misses[RISCV_READ],
-                     c->tlb->misses[RISCV_WRITE], c->tlb->misses[RISCV_FETCH], c->tlb->nr_flushes);
+                     c->insns, r->nr_traps, r->nr_irqs, r->decoded + riscv_blocks_decoded(r->blocks), r->revalidated, r->dropped,
+                     c->tlb->misses[RISCV_READ], c->tlb->misses[RISCV_WRITE], c->tlb->misses[RISCV_FETCH], c->tlb->nr_flushes);
     return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }

@@ -32,11 +32,11 @@ void riscv_run_one(struct riscv_run *r, struct riscv_cpu *c);
 /* Executes exactly one instruction (or delivers what it raised). Interrupts are the caller's business. */
 void riscv_run_step(struct riscv_run *r, struct riscv_cpu *c);
 /*
- * Makes `target` forget its translations and look at its code again, and waits until it has: a remote fence. On self's vCPU
- * thread, without locks; it serves such requests of others meanwhile. False: self was asked to stop before that was certain; try
- * again when it goes on.
+ * Makes `target` forget its translations (or, with `code`, look at its code again; another hart does both), and waits until it
+ * has: a remote fence. On self's vCPU thread, without locks; it serves such requests of others meanwhile. False: self was asked
+ * to stop before that was certain; try again when it goes on.
  */
-MUST_CHECK bool riscv_flush_hart(struct riscv_cpu *self, struct riscv_cpu *target);
+MUST_CHECK bool riscv_flush_hart(struct riscv_cpu *self, struct riscv_cpu *target, bool code);
 /* Lines for --stats. */
 size_t riscv_run_stats(const struct riscv_run *r, const struct riscv_cpu *c, char *text, size_t cap);
 

@@ -6,9 +6,9 @@
  * of its own, so that a switch of address space forgets nothing. S-mode's (its kernel's, most of them with PTE.G) are in one
  * table: those that are not global make a switch empty it. Spec: volume II 12.1.11 (satp), 12.2.1 (SFENCE.VMA)
  */
-#include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/pages.h"
 #include "isa/riscv/shadow.h"
 
 enum { SATP_ASID_SHIFT = 44, BIG_SHIFT = 30 };
@@ -54,13 +54,12 @@ static void choose(struct riscv_tlb *tlb, unsigned n)
 
 struct riscv_tlb *riscv_tlb_new(void)
 {
-    struct riscv_tlb *tlb = aligned_alloc(64, sizeof(*tlb));
+    struct riscv_tlb *tlb = pages_new(sizeof(*tlb));
     if (!tlb)
         return NULL;
-    memset(tlb, 0, sizeof(*tlb));
     tlb->nowhere = mmap(NULL, 2 * GPAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (tlb->nowhere == MAP_FAILED) {
-        free(tlb);
+        pages_free(tlb, sizeof(*tlb));
         return NULL;
     }
     clear(tlb, tlb->common[0], 3UL * RISCV_TLB_ENTRIES);
@@ -82,7 +81,7 @@ void riscv_tlb_free(struct riscv_tlb *tlb)
         (void)munmap(tlb->nowhere, 2 * GPAGE_SIZE);
     if (tlb)
         riscv_shadow_free(tlb->shadow);
-    free(tlb);
+    pages_free(tlb, sizeof(*tlb));
 }
 
 /* ---- forgetting ---- */

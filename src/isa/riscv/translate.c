@@ -4,6 +4,7 @@
  */
 #include "isa/riscv/translate.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -20,52 +21,50 @@ enum { CODE_AN_INSN_MAX = 160, ROOM = 2 * RISCV_TRACE_MAX * CODE_AN_INSN_MAX };
 static const struct rvx_rule *const tables[] = { rvx_int_rules, rvx_bit_rules, rvx_mem_rules,
                                                  rvx_fp_rules,  rvx_sys_rules, rvx_atomic_rules };
 
-/* The rule for a row; NULL: it is called out. Made once, by whichever thread comes first: all make the same. */
-static const struct rvx_rule *rule_of(const struct riscv_insn *i)
+/* Never goes on with the next instruction. */
+static bool is_end(riscv_step_fn step)
 {
-    static const struct rvx_rule *_Atomic rules[2048];
-    static _Atomic bool made;
-    if (!atomic_load_explicit(&made, memory_order_acquire)) {
-        const unsigned nr[] = { rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules,
-                                rvx_nr_fp_rules,  rvx_nr_sys_rules, rvx_nr_atomic_rules };
-        for (unsigned row = 0; row < riscv_nr_rows && row < ARRAY_SIZE(rules); row++)
-            for (unsigned t = 0; t < ARRAY_SIZE(tables); t++)
-                for (unsigned k = 0; k < nr[t]; k++)
-                    if (tables[t][k].step == riscv_rows[row].step)
-                        atomic_store_explicit(&rules[row], &tables[t][k], memory_order_relaxed);
-        atomic_store_explicit(&made, true, memory_order_release); /* pairs with the load above */
-    }
-    return i->row < ARRAY_SIZE(rules) ? atomic_load_explicit(&rules[i->row], memory_order_relaxed) : NULL;
+    return step == rv_jalr || step == rv_sret || step == rv_mret || step == rv_ecall || step == rv_ebreak || step == rv_wfi
+           || step == rv_wrs || step == rv_fence_i;
 }
 
-static bool is_branch(const struct riscv_insn *i)
+static struct rvx_kind make_kind(const struct riscv_row *row)
 {
-    return i->row != RISCV_ROW_NONE && (riscv_rows[i->row].format == RISCV_FMT_B || riscv_rows[i->row].format == RISCV_FMT_CB);
+    const unsigned nr[] = { rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules,
+                            rvx_nr_fp_rules,  rvx_nr_sys_rules, rvx_nr_atomic_rules };
+    struct rvx_kind kind = { .branch = row->format == RISCV_FMT_B || row->format == RISCV_FMT_CB, .end = is_end(row->step) };
+    for (unsigned t = 0; t < ARRAY_SIZE(tables); t++)
+        for (unsigned k = 0; k < nr[t]; k++)
+            if (tables[t][k].step == row->step)
+                kind.rule = &tables[t][k];
+    kind.known = kind.rule || kind.branch || row->step == rv_jal || row->step == rv_jalr;
+    kind.size = (uint8_t)rvx_access_size(row->step, &kind.store);
+    return kind;
 }
 
-bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i)
+static struct rvx_kind kinds[2048]; /* by row; written once, by make_kinds() under pthread_once */
+
+static void make_kinds(void)
 {
-    const struct rvx_rule *r = rule_of(i);
-    (void)x;
-    return r || i->step == rv_jal || i->step == rv_jalr || is_branch(i);
+    for (unsigned row = 0; row < riscv_nr_rows && row < ARRAY_SIZE(kinds); row++)
+        kinds[row] = make_kind(&riscv_rows[row]);
+}
+
+static const struct rvx_kind *kind_of(const struct riscv_insn *i)
+{
+    static const struct rvx_kind illegal = { .end = true };
+    return i->row < ARRAY_SIZE(kinds) ? &kinds[i->row] : &illegal;
 }
 
 /* A jump that faults where it goes to an odd multiple of two, on harts without C; its step function does it. */
-static bool may_misjump(const struct rvx *x, const struct riscv_insn *i)
+static bool may_misjump(const struct rvx *x, const struct rvx_insn *n)
 {
     if (x->code->cpu->profile->has[RISCV_EXT_C])
         return false;
-    return i->step == rv_jalr || ((i->step == rv_jal || is_branch(i)) && (i->imm & 2));
+    return n->i.step == rv_jalr || ((n->i.step == rv_jal || n->kind->branch) && (n->i.imm & 2));
 }
 
 /* ---- the trace ---- */
-
-/* Never goes on with the next instruction. */
-static bool is_end(const struct riscv_insn *i)
-{
-    return i->row == RISCV_ROW_NONE || i->step == rv_jalr || i->step == rv_sret || i->step == rv_mret || i->step == rv_ecall
-           || i->step == rv_ebreak || i->step == rv_wfi || i->step == rv_wrs || i->step == rv_fence_i;
-}
 
 /* The index in x->page of the page of va, which is added if there is room; -1. */
 static int page_of(struct rvx *x, gva_t va, const struct riscv_finder *finder)
@@ -110,12 +109,15 @@ static bool fetch(struct rvx *x, gva_t pc, const struct riscv_finder *finder)
     if (x->nr == 0 && x->nr_pages == 2)
         n->enters = true;
     riscv_decode(bits, x->code->cpu->profile, &n->i);
+    n->kind = kind_of(&n->i);
     return true;
 }
 
 /* It is in the trace already, in this round of it if it is a loop. */
 static bool in_trace(const struct rvx *x, gva_t pc)
 {
+    if (!(x->met[pc >> 7 & 3] >> (pc >> 1 & 63) & 1))
+        return false;
     for (unsigned k = x->round; k < x->nr; k++)
         if (x->insn[k].pc == pc)
             return true;
@@ -181,25 +183,33 @@ static void follow(struct flow *f, const struct rvx_insn *n)
     }
 }
 
+/* The trace may go on at pc, behind a jump or branch: it is not in it, and has been run. */
+static bool goes_on(struct rvx *x, const struct riscv_finder *finder, gva_t pc)
+{
+    return in_trace(x, pc) ? another_round(x, pc) : !finder->unseen(finder->opaque, pc);
+}
+
 /* How the trace goes on behind its last instruction, and where. */
 static enum rvx_way way_on(struct rvx *x, struct flow *f, const struct riscv_finder *finder, gva_t *ret_pc)
 {
     struct rvx_insn *n = &x->insn[x->nr - 1];
-    if (may_misjump(x, &n->i))
+    if (may_misjump(x, n))
         return RVX_ENDS;
-    bool branch = is_branch(&n->i), foreseen = n->i.step == rv_jalr && foresee(f, &n->i, ret_pc);
+    bool branch = n->kind->branch, foreseen = n->i.step == rv_jalr && foresee(f, &n->i, ret_pc);
     follow(f, n);
     if (foreseen) {
         n->target = *ret_pc;
-        return in_trace(x, *ret_pc) ? RVX_ENDS : RVX_JUMPS;
+        return in_trace(x, *ret_pc) || finder->unseen(finder->opaque, *ret_pc) ? RVX_ENDS : RVX_JUMPS;
     }
     *ret_pc = n->pc + n->i.len;
-    if (is_end(&n->i))
+    if (n->kind->end)
         return RVX_ENDS;
     if (n->i.step == rv_jal || (branch && finder->taken(finder->opaque, n->pc))) {
         *ret_pc = n->pc + (uint64_t)(int64_t)n->i.imm;
-        return !in_trace(x, *ret_pc) || another_round(x, *ret_pc) ? RVX_JUMPS : RVX_ENDS;
+        return goes_on(x, finder, *ret_pc) ? RVX_JUMPS : RVX_ENDS;
     }
+    if (branch)
+        return goes_on(x, finder, *ret_pc) ? RVX_FALLS : RVX_ENDS;
     return !in_trace(x, *ret_pc) || another_round(x, *ret_pc) ? RVX_FALLS : RVX_ENDS;
 }
 
@@ -211,11 +221,13 @@ static bool collect(struct rvx *x, gva_t pc, const struct riscv_finder *finder)
         if (!fetch(x, pc, finder))
             break;
         x->nr++;
+        x->met[pc >> 7 & 3] |= 1ULL << (pc >> 1 & 63);
         way = way_on(x, &f, finder, &pc);
         x->insn[x->nr - 1].way = way;
     }
     if (x->nr)
         x->insn[x->nr - 1].way = RVX_ENDS;
+    rvx_chain_accesses(x);
     return x->nr;
 }
 
@@ -246,7 +258,7 @@ static void leave_by(struct rvx *x, size_t from, gva_t pc, uint32_t insns)
         t->insns = insns;
         t->back = x->went_back || pc <= now->pc;
         t->second = x->second;
-        if (is_branch(&now->i)) {
+        if (now->kind->branch) {
             t->branch = now->pc;
             t->taken = pc != now->pc + now->i.len;
         }
@@ -388,13 +400,13 @@ static void go_elsewhere(struct rvx *x, const struct rvx_insn *n)
 static void instruction(struct rvx *x)
 {
     const struct rvx_insn *n = &x->insn[x->k];
-    const struct rvx_rule *rule = rule_of(&n->i);
+    const struct rvx_rule *rule = n->kind->rule;
     x->skip = 0;
     if (n->enters)
         look_at_page(x);
-    if (may_misjump(x, &n->i))
+    if (may_misjump(x, n))
         go_elsewhere(x, n);
-    else if (is_branch(&n->i))
+    else if (n->kind->branch)
         branch(x, n);
     else if (n->i.step == rv_jal)
         jump(x, n);
@@ -402,7 +414,7 @@ static void instruction(struct rvx *x)
         jump_register(x, n);
     else if (n->i.step == rv_sret || n->i.step == rv_mret || (n->i.step == rv_ecall && x->bank == RISCV_BANK_U))
         go_elsewhere(x, n);
-    else if (is_end(&n->i))
+    else if (n->kind->end)
         step(x, n);
     else if (!rule || !rule->emit(x, &n->i, rule->arg))
         rvx_callout(x, &n->i);
@@ -412,7 +424,7 @@ static void instruction(struct rvx *x)
 static void fall_out(struct rvx *x)
 {
     const struct rvx_insn *n = &x->insn[x->nr - 1];
-    if (is_end(&n->i) || is_branch(&n->i) || n->i.step == rv_jal)
+    if (n->kind->end || n->kind->branch || n->i.step == rv_jal)
         return;
     x->k = x->nr - 1;
     rvx_count(x, true);
@@ -537,6 +549,7 @@ static struct riscv_native *finish(struct rvx *x, uint32_t first_link)
 
 struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned mode, const struct riscv_finder *finder)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct rvx *x = code->work;
     uint32_t links = code->nr_links;
     size_t pos = code->cb.pos, cold = code->cold;
@@ -551,6 +564,8 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     x->went_back = false;
     x->nr_pages = x->round = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
     x->failed = x->second = false;
+    memset(x->met, 0, sizeof(x->met));
+    (void)pthread_once(&once, make_kinds); /* cannot fail with a valid once */
     memset(x->group, 0, sizeof(x->group));
     memcpy(x->guess, code->cpu->x, sizeof(x->guess));
     if (!collect(x, pc, finder))
@@ -563,6 +578,9 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
         code->cold = cold;
         code->nr_links = links;
         code->arena_pos = arena;
+    } else {
+        codebuf_goes(&code->cb, pos, code->cb.pos);
+        codebuf_goes(&code->cb, cold, code->cold);
     }
     return n;
 }

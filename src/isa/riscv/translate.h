@@ -50,7 +50,8 @@ struct riscv_place {
     uint64_t key; /* pc, with its mode in the upper bits: riscv_place_key() */
     uint64_t code;
     uint32_t id; /* of the code page */
-    uint32_t unused[3];
+    uint32_t unused;
+    struct riscv_native *native; /* borrowed from the arena: of key and id */
 };
 
 /* Upper bits of a pc say nothing that the others do not. */
@@ -209,7 +210,7 @@ struct riscv_code {
     struct riscv_place *places;                             /* owned; RISCV_PLACES of them, by hash of pc */
     uint8_t *arena;                                         /* owned: natives, pages, misses, callouts */
     size_t arena_size, arena_pos;
-    struct riscv_link *link; /* owned */
+    struct riscv_link *link; /* behind the places */
     uint32_t nr_links, links_max;
     size_t base,
         cold_base; /* where translations begin: behind the stubs; their code for rare cases, apart, so that the rest lies close */
@@ -262,6 +263,8 @@ struct riscv_finder {
     struct riscv_code_page *(*page)(void *opaque, gva_t va);
     /* Whether the branch at pc was mostly taken. */
     bool (*taken)(void *opaque, gva_t pc);
+    /* Whether it seems that nothing ever went by a jump or branch to pc. */
+    bool (*unseen)(void *opaque, gva_t pc);
     void *opaque;
 };
 /* Translates what begins at pc. NULL: there is no room, or the first instruction cannot be had. */
@@ -271,7 +274,9 @@ void riscv_code_link(struct riscv_code *code, uint64_t link, const struct riscv_
 /* Code of other pages may go to p, which is mapped. */
 void riscv_code_add_page(struct riscv_code *code, unsigned mode, const struct riscv_code_page *p);
 /* Lets jumps find n, whose first page is mapped. */
-void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n);
+void riscv_code_add_jump(struct riscv_code *code, struct riscv_native *n);
+/* The translation of pc in that mode, if it was found lately and lies where pc is mapped now; NULL: not. */
+struct riscv_native *riscv_code_native(const struct riscv_code *code, gva_t pc, unsigned mode);
 /* Where the translation of pc in that mode is entered, if that can be told without the loop; NULL: not. */
 const uint8_t *riscv_code_find(struct riscv_code *code, gva_t pc, unsigned mode);
 /* The access that led to n, which is of RISCV_MODE_PLAIN, goes there by itself from now on. */

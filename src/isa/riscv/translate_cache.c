@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "base/pages.h"
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "isa/riscv/insn_steps.h"
@@ -82,6 +83,12 @@ static bool host_can(void)
            && __builtin_cpu_supports("popcnt");
 }
 
+/* Of code->places, with the links behind them. */
+static size_t places_bytes(const struct riscv_code *code)
+{
+    return RISCV_PLACES * sizeof(*code->places) + code->links_max * sizeof(*code->link);
+}
+
 int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err)
 {
     memset(code, 0, sizeof(*code));
@@ -94,12 +101,12 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     code->links_max = (uint32_t)(bytes / 100 * LINK_SHARE / sizeof(*code->link));
     code->natives_max = (uint32_t)(bytes / 100 * CODE_SHARE / CODE_A_NATIVE);
     code->native = malloc(code->natives_max * sizeof(struct riscv_native *));
-    code->arena = malloc(code->arena_size);
-    code->link = malloc(code->links_max * sizeof(*code->link));
+    code->arena = pages_new(code->arena_size);
     code->work = malloc(sizeof(*code->work));
-    code->places = calloc(RISCV_PLACES, sizeof(*code->places));
-    if (!code->native || !code->places || !code->arena || !code->link || !code->work)
+    code->places = pages_new(places_bytes(code));
+    if (!code->native || !code->places || !code->arena || !code->work)
         return error_set(err, -ENOMEM, "no memory for engine bt");
+    code->link = (struct riscv_link *)(code->places + RISCV_PLACES);
     const char *trace = c->vcpu->vm->trace_code;
     int r = riscv_code_catch_faults(err);
     if (r == 0)
@@ -122,10 +129,9 @@ void riscv_code_done(struct riscv_code *code)
         if (code->frame[k])
             (void)munmap(code->frame[k], sizeof(*code->frame[k]));
     codebuf_done(&code->cb);
-    free(code->arena);
-    free(code->link);
+    pages_free(code->arena, code->arena_size);
+    pages_free(code->places, places_bytes(code));
     free((void *)code->native);
-    free(code->places);
     free(code->work);
     codelog_free(code->log);
 }
@@ -191,6 +197,8 @@ static void clear_used_jumps(struct riscv_frame *f, struct riscv_used *used)
 /* The first time, when nothing says what is in the frame. */
 static void make_own(struct riscv_frame *f)
 {
+    (void)madvise(&f->own, offsetof(struct riscv_frame, own.used_jumps) - offsetof(struct riscv_frame, own),
+                  MADV_POPULATE_WRITE); /* all at once; else one by one */
     clear_jumps(f->own.jump, 2);
     f->own.used_jumps.nr = 0;
 }
@@ -285,13 +293,16 @@ void riscv_code_reset(struct riscv_code *code)
     code->cold = code->cold_base;
     code->cb.end = code->cold_base;
     code->cb.failed = false;
+    codebuf_goes(&code->cb, code->base, code->base);
+    codebuf_goes(&code->cb, code->cold_base, code->cold_base);
+    if (code->arena_pos) /* else nothing was translated yet */
+        memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
     code->arena_pos = 0;
     code->nr_links = code->nr_runs = 0;
     code->crossed = NULL;
     if (code->log)
         codelog_reset(code->log);
     code->nr_natives = 0;
-    memset(code->places, 0, RISCV_PLACES * sizeof(*code->places));
     code->seen_shared = code->seen_all = UINT64_MAX;
     for (unsigned k = 0; k < RISCV_SPACES; k++)
         code->seen[k] = UINT64_MAX;
@@ -371,23 +382,37 @@ static struct riscv_jump *jump_of(struct riscv_frame *f, gva_t pc, unsigned mode
     return &jump[jump_hash(pc)];
 }
 
-void riscv_code_add_jump(struct riscv_code *code, const struct riscv_native *n)
+static struct riscv_place *place_of(const struct riscv_code *code, gva_t pc)
 {
-    uint64_t hash = (n->pc ^ n->pc >> RISCV_JUMP_SHIFT) / 2;
-    fill_jump(code, n->mode, jump_of(code->now, n->pc, n->mode),
-              (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked });
-    code->places[hash & (RISCV_PLACES - 1)] = (struct riscv_place){ .key = riscv_place_key(n->pc, n->mode),
-                                                                    .code = (uint64_t)n->checked,
-                                                                    .id = n->page[0]->id };
+    return &code->places[(pc ^ pc >> RISCV_JUMP_SHIFT) / 2 & (RISCV_PLACES - 1)];
+}
+
+void riscv_code_add_jump(struct riscv_code *code, struct riscv_native *n)
+{
+    struct riscv_jump *jump = jump_of(code->now, n->pc, n->mode);
+    struct riscv_place *place = place_of(code, n->pc);
+    if (jump->pc != n->pc || jump->code != (uint64_t)n->checked)
+        fill_jump(code, n->mode, jump, (struct riscv_jump){ .pc = n->pc, .code = (uint64_t)n->checked });
+    if (place->native != n)
+        *place = (struct riscv_place){
+            .key = riscv_place_key(n->pc, n->mode), .code = (uint64_t)n->checked, .id = n->page[0]->id, .native = n
+        };
+}
+
+struct riscv_native *riscv_code_native(const struct riscv_code *code, gva_t pc, unsigned mode)
+{
+    const struct riscv_place *place = place_of(code, pc);
+    if (place->key != riscv_place_key(pc, mode) || place->id != *fetch_slot(code, mode / 2, pc) || place->native->dead)
+        return NULL;
+    return place->native;
 }
 
 const uint8_t *riscv_code_find(struct riscv_code *code, gva_t pc, unsigned mode)
 {
-    uint64_t hash = (pc ^ pc >> RISCV_JUMP_SHIFT) / 2;
     struct riscv_jump *jump = jump_of(code->now, pc, mode);
     if (jump->pc == pc)
         return (const uint8_t *)jump->code;
-    const struct riscv_place *place = &code->places[hash & (RISCV_PLACES - 1)];
+    const struct riscv_place *place = place_of(code, pc);
     if (place->key != riscv_place_key(pc, mode) || place->id != *fetch_slot(code, mode / 2, pc))
         return NULL;
     fill_jump(code, mode, jump, (struct riscv_jump){ .pc = pc, .code = place->code });

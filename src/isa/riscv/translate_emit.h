@@ -74,6 +74,20 @@ struct rvx_insn {
     bool enters;  /* it is the first in pages[1]: that page is looked at; or its second half is there */
     gva_t target; /* of a jump by register behind which the trace goes on: where */
     enum rvx_way { RVX_ENDS, RVX_FALLS, RVX_JUMPS } way; /* how the trace goes on behind it */
+    const struct rvx_kind *kind;
+    uint8_t next; /* the next plain load or store off the value that rs1 has here, RVX_NONE: there is none */
+    int32_t gap;  /* what is added to that in between */
+};
+enum { RVX_NONE = 0xff };
+
+/* What is known of an instruction by its row. */
+struct rvx_kind {
+    const struct rvx_rule *rule; /* NULL: it is called out */
+    bool branch;                 /* conditional */
+    bool end;                    /* it never goes on with the next instruction */
+    bool known;                  /* it is most likely not called out */
+    uint8_t size;                /* bytes of a plain load or store; 0: it is none */
+    bool store;
 };
 
 /* Work in progress on one translation. */
@@ -90,6 +104,7 @@ struct rvx {
     unsigned nr_pages;
     bool went_back;        /* a jump up to the current instruction was a backward one */
     unsigned round;        /* instruction that the present round of a loop began with */
+    uint64_t met[4];       /* bits, by hash: pcs in the trace */
     size_t entry, checked; /* positions */
     unsigned k;            /* the current instruction */
     unsigned counted;      /* instructions that c->insns knows of */
@@ -195,14 +210,18 @@ extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], 
     rvx_atomic_rules[];
 extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules,
     rvx_nr_atomic_rules;
-/* Whether there is a rule for it, so that it is most likely not called out. */
-bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 /* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */
 bool rvx_compare(struct rvx *x, const struct riscv_insn *i, enum host_cc *ret_cc);
 /* Where [base + imm, + size) is in the host, after a check that it may be accessed so; may be relative to rax. rcx is free. */
 struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access);
 /* The same in the mapping of guest RAM, never in a window. */
 struct host_mem rvx_access_ram(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access);
+
+/* ---- translate_mem.c ---- */
+/* Size in bytes of a plain load's or store's access, 0: it is none. */
+unsigned rvx_access_size(riscv_step_fn step, bool *ret_store);
+/* The trace is complete: finds the accesses off one value. */
+void rvx_chain_accesses(struct rvx *x);
 
 /* ---- translate.c ---- */
 /* The code behind a RVX_TURN. */

@@ -6,6 +6,8 @@
  * lies in it. The access itself adds to the guest's address what leads to the host's: with a block it waits for no check. A
  * group is checked at its first access, for all of its extent.
  */
+#include <string.h>
+
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
@@ -22,8 +24,7 @@ struct shape {
     bool store;
 };
 
-/* Size in bytes of a plain load's or store's access, 0: it is none. */
-static unsigned shape_of(const struct riscv_insn *i, bool *ret_store)
+unsigned rvx_access_size(riscv_step_fn step, bool *ret_store)
 {
     static const struct shape shapes[] = {
         { rv_lb, 1, false },  { rv_lh, 2, false },  { rv_lw, 4, false },  { rv_ld, 8, false }, { rv_lbu, 1, false },
@@ -31,7 +32,7 @@ static unsigned shape_of(const struct riscv_insn *i, bool *ret_store)
         { rv_sd, 8, true },   { rv_fld, 8, false }, { rv_flw, 4, false }, { rv_fsd, 8, true }, { rv_fsw, 4, true },
     };
     for (unsigned k = 0; k < ARRAY_SIZE(shapes); k++)
-        if (shapes[k].step == i->step) {
+        if (shapes[k].step == step) {
             *ret_store = shapes[k].store;
             return shapes[k].size;
         }
@@ -43,31 +44,48 @@ static bool writes_float(const struct riscv_insn *i)
     return i->step == rv_fld || i->step == rv_flw;
 }
 
-/* The extent of the accesses off `base` from the current instruction on, relative to its value now; returns how many there are.
- * A window does not care whether they load or store. */
-static unsigned extent(const struct rvx *x, unsigned base, bool window, enum riscv_access access, int32_t *lo, int32_t *hi)
+void rvx_chain_accesses(struct rvx *x)
+{
+    uint8_t next[32];
+    int32_t gap[32] = { 0 };
+    memset(next, RVX_NONE, sizeof(next));
+    for (unsigned k = x->nr; k-- > 0;) {
+        struct rvx_insn *n = &x->insn[k];
+        const struct riscv_insn *i = &n->i;
+        /* rd of those is a part of an offset, or an f register */
+        bool writes = !n->kind->store && !n->kind->branch && !writes_float(i);
+        if (!n->kind->size && !n->kind->known)
+            memset(next, RVX_NONE, sizeof(next)); /* a call-out */
+        if (i->step == rv_addi && i->rd == i->rs1)
+            gap[i->rd] += i->imm;
+        else if (writes)
+            next[i->rd] = RVX_NONE;
+        n->next = next[i->rs1];
+        n->gap = gap[i->rs1];
+        if (n->kind->size) {
+            next[i->rs1] = (uint8_t)k;
+            gap[i->rs1] = 0;
+        }
+    }
+}
+
+/* The extent of the accesses off the current instruction's base, from that one on, relative to its value now; returns how many
+ * there are. A window does not care whether they load or store. */
+static unsigned extent(const struct rvx *x, bool window, enum riscv_access access, int32_t *lo, int32_t *hi)
 {
     unsigned count = 0;
     const int32_t max = window ? GROUP_IN_WINDOW_MAX : GROUP_EXTENT_MAX;
     int32_t delta = 0;
-    for (unsigned k = x->k; k < x->nr; k++) {
-        const struct riscv_insn *i = &x->insn[k].i;
-        bool store = false;
-        unsigned size = shape_of(i, &store);
-        if (k > x->k && !size && !rvx_is_translated(x, i))
-            break; /* a call-out */
-        if (size && i->rs1 == base && (access == RISCV_WRITE || !store || window)) {
-            int32_t from = delta + i->imm, to = from + (int32_t)size;
-            if ((to > *hi ? to : *hi) - (from < *lo ? from : *lo) <= max) {
-                *lo = from < *lo ? from : *lo;
-                *hi = to > *hi ? to : *hi;
-                count++;
-            }
+    for (unsigned k = x->k; k != RVX_NONE; delta += x->insn[k].gap, k = x->insn[k].next) {
+        const struct rvx_kind *kind = x->insn[k].kind;
+        if (!kind->size || (access == RISCV_READ && kind->store && !window))
+            continue;
+        int32_t from = delta + x->insn[k].i.imm, to = from + (int32_t)kind->size;
+        if ((to > *hi ? to : *hi) - (from < *lo ? from : *lo) <= max) {
+            *lo = from < *lo ? from : *lo;
+            *hi = to > *hi ? to : *hi;
+            count++;
         }
-        if (i->step == rv_addi && i->rd == base && i->rs1 == base)
-            delta += i->imm;
-        else if (i->rd == base && !writes_float(i))
-            break;
     }
     return count;
 }
@@ -218,7 +236,7 @@ struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned s
     unsigned reg = H_RAX, host = base ? x_host(base) : (unsigned)IN_MEMORY;
     unsigned block = g ? (unsigned)RISCV_LOOK : expect(x, base, imm);
     bool window = block != RISCV_LOOK;
-    if (!g && !x->plain && extent(x, base, window, access, &lo, &hi) > 1) {
+    if (!g && !x->plain && extent(x, window, access, &lo, &hi) > 1) {
         unsigned n = place_for(x, base);
         g = &x->group[n];
         g->on = false;

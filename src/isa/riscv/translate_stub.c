@@ -12,7 +12,7 @@
 #include "isa/riscv/translate_emit.h"
 #include "isa/riscv/trap.h"
 
-enum { HOT_SHARE = 45 /* per cent of the code */ };
+enum { HOT_SHARE = 45 /* per cent of the code */, LARGE_PAGE = 2 << 20 };
 enum {
     RESUME_LEAVE = 1,
     RESUME,
@@ -433,6 +433,8 @@ bool rvx_stubs(struct riscv_code *code)
         code->stub_jump[mode] = put_jump(cb, mode, code->stub_pc[mode & RISCV_MODE_FP]);
     code->base = cb->pos;
     code->cold_base = cb->pos + (cb->size - cb->pos) / 100 * HOT_SHARE;
+    if (cb->size - code->cold_base > 2 * LARGE_PAGE)
+        code->cold_base = ALIGN_UP(code->cold_base, (size_t)LARGE_PAGE);
     return !cb->failed;
 }
 

@@ -547,7 +547,8 @@ bool x86_translate(struct x86_code *code, struct x86_cpu *c, const struct x86_bl
     }
     if (code->log)
         x86_code_log_block(x, &n);
-    codebuf_went(x->cb, begin, x->cb->pos);
+    codebuf_goes(x->cb, begin, x->cb->pos);
+    codebuf_goes(x->cb, cold, code->cold);
     code->blocks++;
     code->insns += x->nr;
     *ret_native = n;

@@ -635,8 +635,11 @@ int x86_code_init(struct x86_code *code, struct x86_cpu *c, size_t size, struct 
         code->work = calloc(1, sizeof(*code->work));
         r = code->work && put_stubs(code) ? 0 : error_set(err, -ENOMEM, "no memory for the translator");
     }
-    if (r >= 0)
+    if (r >= 0) {
+        codebuf_goes(&code->cb, code->cb.pos, code->cb.pos);
+        codebuf_goes(&code->cb, code->cold, code->cold);
         r = watch_new(code, c->vcpu->vm, err);
+    }
     if (r >= 0 && trace)
         r = log_new(code, c->vcpu, err);
     if (r < 0)

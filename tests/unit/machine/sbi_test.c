@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "backend/chardev.h"
+#include "isa/riscv/mmu.h"
 #include "isa/riscv/trap.h"
 #include "machine/sbi.h"
 #include "machine/sbi_own.h"
@@ -179,6 +180,22 @@ static void hart_masks_name_harts_that_exist(void **state)
     assert_int_equal(call(RFENCE, 3, 1, 0, 0), -2);
 }
 
+static void a_fence_forgets_what_it_is_for(void **state)
+{
+    (void)state;
+    rv_poke(&m, RV_RAM, 0x13, 4);
+    (void)riscv_load(m.c, RV_RAM, 8);
+    m.c->fenced = false;
+    uint64_t flushes = m.c->tlb->nr_flushes;
+    assert_int_equal(call(RFENCE, 0, 1, 0, 0), 0); /* FENCE.I */
+    assert_true(m.c->fenced);
+    assert_int_equal(m.c->tlb->nr_flushes, flushes);
+    m.c->fenced = false;
+    assert_int_equal(call(RFENCE, 1, 1, 0, 0), 0); /* SFENCE.VMA */
+    assert_false(m.c->fenced);
+    assert_int_equal(m.c->tlb->nr_flushes, flushes + 1);
+}
+
 static void the_timer_follows_set_timer(void **state)
 {
     (void)state;
@@ -267,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(extensions_are_there_or_not),
         T(hart_masks_name_harts_that_exist),
+        T(a_fence_forgets_what_it_is_for),
         T(the_timer_follows_set_timer),
         T(the_console_takes_what_it_has_room_for),
         T(harts_and_the_machine_end_as_told),
