@@ -351,6 +351,10 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
 {
     if (c->fenced)
         keep_up_writes(e, c);
+    if (c->hyp.virt) { /* a virtual machine is interpreted */
+        interpret(e, c);
+        return;
+    }
     riscv_code_follow(&e->code);
     struct riscv_frame *f = e->code.now;
     unsigned mode = riscv_code_mode(c), plain = f->shared.exit == RISCV_EXIT_PLAIN ? RISCV_MODE_PLAIN : 0;

@@ -189,6 +189,7 @@ struct riscv_callout {
 struct riscv_code {
     struct codebuf cb;
     struct riscv_cpu *cpu;                                  /* borrowed */
+    struct riscv_tlb *tlb;                                  /* borrowed: that of V = 0 */
     struct riscv_frame *frame[RISCV_SPACES], *now;          /* owned mappings; the one in use */
     uint64_t seen[RISCV_SPACES], seen_shared, seen_all;     /* of the TLB's flushes */
     uint64_t seen_fences[RISCV_SPACES], seen_fences_shared; /* and fences of single pages */
@@ -231,7 +232,7 @@ size_t riscv_code_to_cold(struct riscv_code *code);
 void riscv_code_to_hot(struct riscv_code *code, size_t hot);
 /* Memory from the arena that lives until the next reset, NULL: full. */
 void *riscv_code_alloc(struct riscv_code *code, size_t bytes);
-/* The mode of a hart now, RISCV_MODE_NONE: the interpreter must go on (MPRV). */
+/* The mode of a hart now, RISCV_MODE_NONE: the interpreter must go on (MPRV, V = 1). */
 unsigned riscv_code_mode(const struct riscv_cpu *c);
 /* Before code is run: chooses the frame, drops what flushes have reached. */
 void riscv_code_follow(struct riscv_code *code);

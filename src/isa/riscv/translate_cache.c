@@ -126,6 +126,7 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
 {
     memset(code, 0, sizeof(*code));
     code->cpu = c;
+    code->tlb = c->tlb->guest ? c->other_tlb : c->tlb;
     code->runs_many = RUNS_MANY;
     if (!host_can())
         return error_set(err, -ENOTSUP, "the host CPU lacks AVX2, BMI2, FMA or LZCNT, which engine bt needs for riscv64");
@@ -251,7 +252,7 @@ static void drop_sites(struct riscv_code *code, struct riscv_frame *f, const gva
         struct riscv_site *s = in_frame(f, used->at[k]);
         bool store = used->at[k] >= FRAME(own.known.site[1]), all = !va && !host;
         if (all || (va && s->page == *va) || (host && store && (!host[0] || riscv_site_host(s) == host[0])))
-            *s = riscv_site(RISCV_SITE_NONE, code->cpu->tlb->nowhere);
+            *s = riscv_site(RISCV_SITE_NONE, code->tlb->nowhere);
         else
             used->at[left++] = used->at[k];
     }
@@ -262,7 +263,7 @@ static void drop_sites(struct riscv_code *code, struct riscv_frame *f, const gva
 static void make_own(struct riscv_code *code, struct riscv_frame *f)
 {
     static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
-    clear_known(&f->own.known, code->cpu->tlb->nowhere, all);
+    clear_known(&f->own.known, code->tlb->nowhere, all);
     clear_jumps(f->own.jump, 2);
     f->own.used_jumps.nr = f->own.used_sites.nr = 0;
 }
@@ -270,7 +271,7 @@ static void make_own(struct riscv_code *code, struct riscv_frame *f)
 static void forget_own(struct riscv_code *code, unsigned n)
 {
     struct riscv_frame *f = code->frame[n];
-    const struct riscv_space *s = &code->cpu->tlb->space[n];
+    const struct riscv_space *s = &code->tlb->space[n];
     if (code->seen[n] == UINT64_MAX)
         make_own(code, f);
     drop_sites(code, f, NULL, NULL);
@@ -285,7 +286,7 @@ static void forget_shared(struct riscv_code *code, unsigned which)
     static const uint32_t all[2] = { RISCV_SITES, RISCV_SITES };
     struct riscv_frame *f = code->frame[0];
     uint64_t *seen = which ? &code->seen_all : &code->seen_shared;
-    clear_known(&f->shared.known[which], code->cpu->tlb->nowhere, *seen == UINT64_MAX ? all : code->next_site[which]);
+    clear_known(&f->shared.known[which], code->tlb->nowhere, *seen == UINT64_MAX ? all : code->next_site[which]);
     if (which) {
         clear_jumps(&f->shared.jump[0], 4); /* M, BARE */
     } else if (*seen == UINT64_MAX) {
@@ -294,9 +295,9 @@ static void forget_shared(struct riscv_code *code, unsigned which)
     } else {
         clear_used_jumps(f, &f->shared.used_jumps);
     }
-    *seen = which ? code->cpu->tlb->flushes_all : code->cpu->tlb->flushes;
+    *seen = which ? code->tlb->flushes_all : code->tlb->flushes;
     if (!which)
-        code->seen_fences_shared = code->cpu->tlb->fenced.nr;
+        code->seen_fences_shared = code->tlb->fenced.nr;
 }
 
 /* A page may be mapped elsewhere now. Jumps to it are not looked for one by one. */
@@ -321,7 +322,7 @@ static void forget_page_of_shared(struct riscv_code *code, gva_t va)
 /* Single pages were fenced. */
 static void follow_fences(struct riscv_code *code, unsigned n)
 {
-    const struct riscv_fenced *own = &code->cpu->tlb->space[n].fenced, *shared = &code->cpu->tlb->fenced;
+    const struct riscv_fenced *own = &code->tlb->space[n].fenced, *shared = &code->tlb->fenced;
     if (own->nr - code->seen_fences[n] > RISCV_FENCES)
         forget_own(code, n);
     for (; code->seen_fences[n] != own->nr; code->seen_fences[n]++)
@@ -338,7 +339,7 @@ static void drop_stores_at(struct riscv_code *code, struct riscv_known *known, u
     struct riscv_site *s = known->site[1];
     for (unsigned k = 0; k < nr && k < RISCV_SITES; k++)
         if (!page || riscv_site_host(&s[k]) == page)
-            s[k] = riscv_site(RISCV_SITE_NONE, code->cpu->tlb->nowhere);
+            s[k] = riscv_site(RISCV_SITE_NONE, code->tlb->nowhere);
 }
 
 static void drop_stores_of_own(struct riscv_code *code, const uint8_t *page)
@@ -348,7 +349,7 @@ static void drop_stores_of_own(struct riscv_code *code, const uint8_t *page)
 
 void riscv_code_follow(struct riscv_code *code)
 {
-    const struct riscv_tlb *tlb = code->cpu->tlb;
+    const struct riscv_tlb *tlb = code->tlb;
     unsigned n = tlb->now;
     code->now = code->frame[n];
     if (code->seen[n] != tlb->space[n].flushes)
@@ -359,7 +360,7 @@ void riscv_code_follow(struct riscv_code *code)
         forget_shared(code, 1);
     if (code->seen_fences[n] != tlb->space[n].fenced.nr || code->seen_fences_shared != tlb->fenced.nr)
         follow_fences(code, n);
-    if (riscv_tlb_catch_up(code->cpu))
+    if (riscv_tlb_catch_up(code->tlb))
         drop_stores_of_own(code, NULL);
     memcpy((void *)code->now->shared.tlb, (const void *)tlb->bank, sizeof(code->now->shared.tlb));
 }
@@ -394,7 +395,7 @@ void riscv_code_reset(struct riscv_code *code)
 unsigned riscv_code_mode(const struct riscv_cpu *c)
 {
     unsigned bank = c->bank == RISCV_BANK_S_SUM ? (unsigned)RISCV_BANK_S : c->bank;
-    if (bank != c->fetch_bank)
+    if (bank != c->fetch_bank || c->hyp.virt)
         return RISCV_MODE_NONE;
     bool fp = (c->mstatus & MSTATUS_FS) == MSTATUS_FS && c->frm <= RM_RUP;
     return 2U * c->bank + fp;

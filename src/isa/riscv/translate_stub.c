@@ -68,7 +68,7 @@ static bool wanders(struct riscv_code *code, struct riscv_miss *m)
 static uint64_t resume(struct riscv_code *code)
 {
     struct riscv_cpu *c = code->cpu;
-    if (vcpu_requests(c->vcpu) || c->activity != RISCV_RUNNING || c->fenced || riscv_pending_interrupt(c))
+    if (vcpu_requests(c->vcpu) || c->activity != RISCV_RUNNING || c->fenced || c->hyp.virt || riscv_pending_interrupt(c))
         return RESUME_LEAVE;
     riscv_code_follow(code);
     unsigned mode = riscv_code_mode(c);

@@ -4,12 +4,18 @@
  * and off in sstatus. Everything else of the kind is called out.
  */
 #include "base/checked.h"
+#include "isa/riscv/hyp.h"
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
 #include "isa/riscv/trap.h"
 
 enum { CSR_SSTATUS = 0x100, CSR_SSCRATCH = 0x140, CSR_SEPC, CSR_SCAUSE, CSR_STVAL };
 enum { SIE = MSTATUS_SIE };
+
+static bool has_hypervisor(const struct rvx *x)
+{
+    return riscv_hyp_is_on(x->code->cpu);
+}
 
 static bool supervises(const struct rvx *x)
 {
@@ -132,6 +138,11 @@ static void call_supervisor(struct rvx *x)
     asm_store(x->cb, 8, at_rbp(FRAME(cpu.sepc)), HOST_RAX);
     store_imm(x, FRAME(cpu.scause), RISCV_ECALL_U);
     store_imm(x, FRAME(cpu.stval), 0);
+    if (has_hypervisor(x)) { /* riscv_hyp_leave() */
+        asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(FRAME(cpu.hyp.hstatus)), ~(int32_t)(HSTATUS_SPV | HSTATUS_GVA));
+        store_imm(x, FRAME(cpu.hyp.htval), 0);
+        store_imm(x, FRAME(cpu.hyp.htinst), 0);
+    }
     set_mode(x, RISCV_S, RISCV_BANK_S);
     asm_alu_mem_imm(x->cb, HOST_ADD, 8, at_rbp(FRAME(shared.ecalls)), 1);
     asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.stvec)));
@@ -145,6 +156,11 @@ static void return_to_user(struct rvx *x)
     asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.mstatus)));
     test_imm(x, H_RAX, MSTATUS_SPP | MSTATUS_TSR);
     step_if(x, CC_NE);
+    if (has_hypervisor(x)) {
+        asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.hyp.hstatus)));
+        codebuf_put4(x->cb, HSTATUS_SPV);
+        step_if(x, CC_NE);
+    }
     asm_load(x->cb, 4, HOST_RCX, at_rbp(FRAME(cpu.wires)));
     asm_insn_mem(x->cb, 4, 0x0b, H_RCX, at_rbp(FRAME(cpu.soft)));
     asm_insn_mem(x->cb, 4, 0x85, H_RCX, at_rbp(FRAME(cpu.mie)));
