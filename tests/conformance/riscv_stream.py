@@ -374,7 +374,7 @@ class Program:
             top = level == g_levels - 1
             at = (G_ROOT if top else G_TABLES + 0x1000 * level) + 8 * (base >> 12 + 9 * level & (2047 if top else 511))
             value = g_entry(pa & ~low) if big and level == 1 else (G_TABLES + 0x1000 * (level - 1)) >> 12 << 10 | 1
-            slots.append((at, value if rnd.randrange(30) else value ^ 1 << rnd.randrange(64)))
+            slots.append((at, value if rnd.randrange(30) else value ^ 1 << rnd.choice([*range(10), *range(54, 64)])))
         slots += [(G_TABLES + 8 * (at >> 12 & 511), g_entry(at & ~0xfff)) for at in g_pages if not big]
         access, mode_of = rnd.choice(H_ACCESSES), rnd.choice([0, 1, 1])
         env, henv = rnd.getrandbits(2) << 61 | MENV, rnd.getrandbits(2) << 61 | MENV

@@ -133,7 +133,7 @@ void riscv_tlb_follow(struct riscv_cpu *c);
 /* Forgets that a page of guest memory may be stored to without looking at marks (NULL: any page), but in other spaces than the
  * present one: riscv_tlb_catch_up() is to be called when another was chosen; true: the space had missed some, and now knows none.
  */
-void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page);
+void riscv_tlb_drop_stores(struct riscv_tlb *tlb, const uint8_t *page);
 bool riscv_tlb_catch_up(struct riscv_tlb *tlb);
 /* After a hit: whether translated code may store to the page without looking at marks; its site is entered if the mark is gone.
  */

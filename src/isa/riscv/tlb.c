@@ -332,9 +332,8 @@ static void drop_stores_of_space(const struct riscv_tlb *tlb, struct riscv_space
         drop_stores_of(tlb, s->entry[k], &s->filled[k], page);
 }
 
-void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page)
+void riscv_tlb_drop_stores(struct riscv_tlb *tlb, const uint8_t *page)
 {
-    struct riscv_tlb *tlb = c->tlb;
     for (unsigned k = 0; k < 3; k++)
         drop_stores_of(tlb, tlb->common[k], &tlb->filled[k], page);
     drop_stores_of_space(tlb, &tlb->space[tlb->now], page);

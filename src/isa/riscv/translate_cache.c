@@ -122,11 +122,11 @@ static bool host_can(void)
            && __builtin_cpu_supports("popcnt");
 }
 
-int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err)
+int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, bool guest, size_t bytes, struct error *err)
 {
     memset(code, 0, sizeof(*code));
     code->cpu = c;
-    code->tlb = c->tlb->guest ? c->other_tlb : c->tlb;
+    code->tlb = c->tlb->guest == guest ? c->tlb : c->other_tlb;
     code->runs_many = RUNS_MANY;
     if (!host_can())
         return error_set(err, -ENOTSUP, "the host CPU lacks AVX2, BMI2, FMA or LZCNT, which engine bt needs for riscv64");
@@ -139,7 +139,7 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     code->places = calloc(RISCV_PLACES, sizeof(*code->places));
     if (!code->places || !code->arena || !code->link || !code->work)
         return error_set(err, -ENOMEM, "no memory for engine bt");
-    const char *trace = c->vcpu->vm->trace_code;
+    const char *trace = guest ? NULL : c->vcpu->vm->trace_code;
     int r = catch_faults(err);
     if (r == 0)
         r = trace ? codebuf_init_named(&code->cb, bytes / 100 * CODE_SHARE, err)
@@ -367,7 +367,7 @@ void riscv_code_follow(struct riscv_code *code)
 
 void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page)
 {
-    riscv_tlb_drop_stores(code->cpu, page);
+    riscv_tlb_drop_stores(code->tlb, page);
     for (unsigned k = 0; k < 2; k++)
         drop_stores_at(code, &code->frame[0]->shared.known[k], code->next_site[k][1], page);
     drop_stores_of_own(code, page);
@@ -395,9 +395,10 @@ void riscv_code_reset(struct riscv_code *code)
 unsigned riscv_code_mode(const struct riscv_cpu *c)
 {
     unsigned bank = c->bank == RISCV_BANK_S_SUM ? (unsigned)RISCV_BANK_S : c->bank;
-    if (bank != c->fetch_bank || c->hyp.virt)
+    if (bank != c->fetch_bank)
         return RISCV_MODE_NONE;
-    bool fp = (c->mstatus & MSTATUS_FS) == MSTATUS_FS && c->frm <= RM_RUP;
+    uint64_t status = c->hyp.virt ? c->mstatus & c->hyp.vsstatus : c->mstatus;
+    bool fp = (status & MSTATUS_FS) == MSTATUS_FS && c->frm <= RM_RUP;
     return 2U * c->bank + fp;
 }
 

@@ -22,14 +22,26 @@ static bool supervises(const struct rvx *x)
     return x->bank == RISCV_BANK_S || x->bank == RISCV_BANK_S_SUM || x->bank == RISCV_BANK_M;
 }
 
-/* The CSR is a plain value in the hart's state. */
-static bool value_of(unsigned csr, int32_t *ret_at)
+/* The code runs with V = 1 (hyp.h): what it calls the supervisor's CSRs are others. */
+static bool is_virtual(const struct rvx *x)
 {
+    return x->code->tlb->guest;
+}
+
+static int32_t status_at(const struct rvx *x)
+{
+    return is_virtual(x) ? FRAME(cpu.hyp.vsstatus) : FRAME(cpu.mstatus);
+}
+
+/* The CSR is a plain value in the hart's state. */
+static bool value_of(const struct rvx *x, unsigned csr, int32_t *ret_at)
+{
+    bool virt = is_virtual(x);
     switch (csr) {
-    case CSR_SSCRATCH: *ret_at = FRAME(cpu.sscratch); return true;
-    case CSR_SEPC: *ret_at = FRAME(cpu.sepc); return true;
-    case CSR_SCAUSE: *ret_at = FRAME(cpu.scause); return true;
-    case CSR_STVAL: *ret_at = FRAME(cpu.stval); return true;
+    case CSR_SSCRATCH: *ret_at = virt ? FRAME(cpu.hyp.vsscratch) : FRAME(cpu.sscratch); return true;
+    case CSR_SEPC: *ret_at = virt ? FRAME(cpu.hyp.vsepc) : FRAME(cpu.sepc); return true;
+    case CSR_SCAUSE: *ret_at = virt ? FRAME(cpu.hyp.vscause) : FRAME(cpu.scause); return true;
+    case CSR_STVAL: *ret_at = virt ? FRAME(cpu.hyp.vstval) : FRAME(cpu.stval); return true;
     default: return false;
     }
 }
@@ -52,7 +64,7 @@ static void read_status(struct rvx *x, unsigned rd)
                           | MSTATUS_UXL;
     static const uint8_t skip[] = { 0x75, 0x05 }, set_sd[] = { 0x48, 0x0f, 0xba, 0xe9, 0x3f }; /* jne +5; bts rcx, 63 */
     asm_mov_imm(x->cb, HOST_RCX, bits);
-    asm_insn_mem(x->cb, 8, 0x23, H_RCX, at_rbp(FRAME(cpu.mstatus)));
+    asm_insn_mem(x->cb, 8, 0x23, H_RCX, at_rbp(status_at(x)));
     for (unsigned k = 0; k < 2; k++) {
         int32_t dirty = k ? MSTATUS_VS : MSTATUS_FS;
         if (k && !x->code->cpu->profile->has[RISCV_EXT_V])
@@ -178,6 +190,8 @@ static void return_to_user(struct rvx *x)
 
 bool rvx_switch(struct rvx *x, const struct riscv_insn *i)
 {
+    if (is_virtual(x))
+        return false;
     if (i->step == rv_ecall && x->bank == RISCV_BANK_U)
         call_supervisor(x);
     else if (i->step == rv_sret && x->bank == RISCV_BANK_S)
@@ -193,9 +207,9 @@ static bool modify_sum(struct rvx *x, const struct riscv_insn *i, bool sets)
     if (i->rd)
         read_status(x, i->rd);
     if (sets)
-        asm_alu_mem_imm(x->cb, HOST_OR, 8, at_rbp(FRAME(cpu.mstatus)), MSTATUS_SUM);
+        asm_alu_mem_imm(x->cb, HOST_OR, 8, at_rbp(status_at(x)), MSTATUS_SUM);
     else
-        asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(FRAME(cpu.mstatus)), ~(int32_t)MSTATUS_SUM);
+        asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(status_at(x)), ~(int32_t)MSTATUS_SUM);
     if (sets == (x->bank == RISCV_BANK_S_SUM))
         return true; /* it was so */
     unsigned bank = sets ? RISCV_BANK_S_SUM : RISCV_BANK_S;
@@ -213,7 +227,7 @@ static bool clear_status(struct rvx *x, const struct riscv_insn *i, uint64_t v, 
         return false;
     if (i->rd)
         read_status(x, i->rd);
-    asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(FRAME(cpu.mstatus)), ~(int32_t)v);
+    asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(status_at(x)), ~(int32_t)v);
     return true;
 }
 
@@ -227,7 +241,7 @@ static bool replace_status(struct rvx *x, const struct riscv_insn *i)
     rvx_get(x, H_RAX, i->rs1);
     test_imm(x, H_RAX, MSTATUS_SUM | MSTATUS_MXR | MSTATUS_SIE);
     size_t rare = asm_jcc(x->cb, CC_NE, NULL);
-    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.mstatus))); /* test dword [], imm32 */
+    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(status_at(x))); /* test dword [], imm32 */
     codebuf_put4(x->cb, MSTATUS_MXR);
     size_t rarer = asm_jcc(x->cb, CC_NE, NULL);
     asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
@@ -235,10 +249,10 @@ static bool replace_status(struct rvx *x, const struct riscv_insn *i)
     asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RCX, MSTATUS_FS);
     size_t dirty = asm_jcc(x->cb, CC_E, NULL);
     asm_alu_imm(x->cb, HOST_AND, 4, HOST_RAX, (int32_t)bits);
-    asm_load(x->cb, 8, HOST_RCX, at_rbp(FRAME(cpu.mstatus)));
+    asm_load(x->cb, 8, HOST_RCX, at_rbp(status_at(x)));
     asm_alu_imm(x->cb, HOST_AND, 8, HOST_RCX, ~(int32_t)bits);
     asm_alu(x->cb, HOST_OR, 8, HOST_RCX, HOST_RAX);
-    asm_store(x->cb, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RCX);
+    asm_store(x->cb, 8, at_rbp(status_at(x)), HOST_RCX);
     asm_alu_mem_imm(x->cb, HOST_ADD, 8, at_rbp(FRAME(cpu.insns)), (int32_t)before + 1);
     size_t done = asm_jmp(x->cb, NULL);
     asm_patch(x->cb, rare, codebuf_here(x->cb));
@@ -255,7 +269,7 @@ static bool replace(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     (void)arg;
     if (i->imm == CSR_SSTATUS && i->step == rv_csrrw)
         return replace_status(x, i);
-    if (!supervises(x) || !value_of((unsigned)i->imm, &at))
+    if (!supervises(x) || !value_of(x, (unsigned)i->imm, &at))
         return false;
     unsigned v = rvx_use(x, i->rs1, H_RAX);
     asm_load(x->cb, 8, HOST_RCX, at_rbp(at));
@@ -276,7 +290,7 @@ static bool modify(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     int32_t at;
     if (!supervises(x))
         return false;
-    if (i->rs1 == 0 && value_of((unsigned)i->imm, &at)) {
+    if (i->rs1 == 0 && value_of(x, (unsigned)i->imm, &at)) {
         asm_load(x->cb, 8, HOST_RCX, at_rbp(at));
         rvx_set(x, i->rd, H_RCX);
         return true;
@@ -304,11 +318,11 @@ static bool modify(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     if (!i->rs1)
         return true;
     if (known && sets)
-        asm_alu_mem_imm(x->cb, HOST_OR, 4, at_rbp(FRAME(cpu.mstatus)), SIE);
+        asm_alu_mem_imm(x->cb, HOST_OR, 4, at_rbp(status_at(x)), SIE);
     else if (known)
-        asm_alu_mem_imm(x->cb, HOST_AND, 4, at_rbp(FRAME(cpu.mstatus)), ~SIE);
+        asm_alu_mem_imm(x->cb, HOST_AND, 4, at_rbp(status_at(x)), ~SIE);
     else
-        asm_alu_mem(x->cb, HOST_OR, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RAX);
+        asm_alu_mem(x->cb, HOST_OR, 8, at_rbp(status_at(x)), HOST_RAX);
     if (sets)
         look_for_interrupts(x, i);
     return true;
