@@ -339,7 +339,7 @@ class Program:
                            ('sscratch', 'save + 32'), ('sepc', f'ret{k}'), ('0x241', f'ret{k}'), ('mepc', f'in{k}')]:
             self.put(f'la x31, {label}', f'csrw {csr}, x31')
         word = f'.4byte {H_WORDS[what]:#x}' if what in H_WORDS else what
-        self.put(f'li x31, {status:#x}', 'csrs mstatus, x31', f'li x8, {rnd.choice([0x40000004, WINDOW + 0x800]):#x}', 'mret', f'in{k}:', word, f'ret{k}:', 'ecall')
+        self.put(f'li x31, {status:#x}', 'csrs mstatus, x31', f'li x8, {0x40000004 if what == "jr x8" else rnd.choice([0x40000004, WINDOW + 0x800]):#x}', 'mret', f'in{k}:', word, f'ret{k}:', 'ecall')
         self.end(k, self.virtual())
 
     def slot_vpage(self, k):
