@@ -38,6 +38,7 @@ OPEN = {
 # bits of CSRs that may be there or not
 OPEN_BITS = {
     0x10a: 1, 0x30a: 1, 0x60a: 1,  # FIOM: Spike lacks it
+    0x303: 1 << 12, 0x304: 1 << 12, 0x604: 1 << 12,  # SGEI: Spike delegates and enables it, though it has none (GEILEN is 0)
     0x302: 1 << 19 | 1,  # delegation of hardware errors and misaligned fetches, which we never raise
     0x602: 1 << 19,
     0x320: ~7 & 0xffffffff,  # counters that are always 0 here
@@ -295,7 +296,7 @@ class Program:
 
     def virtual(self):
         """Lines that write down what VIRT names."""
-        return [line for n, csr in enumerate(VIRT.values()) for line in (f'csrr x5, {csr:#x}', f'sd x5, {8 * (VIRT_AT + n)}(x27)')]
+        return [line for n, csr in enumerate(VIRT.values()) for line in (f'csrr x5, {csr:#x}', 'andi x5, x5, 0x444' if csr == 0x604 else 'nop', f'sd x5, {8 * (VIRT_AT + n)}(x27)')]
 
     def slot_vcsr(self, k):
         rnd = self.rnd
@@ -308,7 +309,7 @@ class Program:
             rs1 = 25
         stce, virtually = (rnd.choice([0, 1 << 63]), rnd.choice([0, 1 << 63])), rnd.getrandbits(13)
         csrs = [(0x306, rnd.getrandbits(3)), (0x106, rnd.getrandbits(3)), (0x606, rnd.getrandbits(3)), (0x303, rnd.choice([0, 0x222])), (0x30a, stce[0] | MENV),
-                (0x60a, stce[1] | MENV), (0x603, rnd.getrandbits(13)), (0x645, virtually), (0x304, rnd.getrandbits(13) & 0x1666 & ~virtually),  # none is taken
+                (0x60a, stce[1] | MENV), (0x603, rnd.getrandbits(13)), (0x645, virtually), (0x304, rnd.getrandbits(13) & 0x666 & ~virtually),  # none is taken
                 (0x600, rnd.getrandbits(64) & 0x7003c0), (0x200, rnd.choice([STATUS, rnd.getrandbits(64) & 0xc6122]))]
         self.begin(k, f'csr {csr:#x} funct {funct} rd {rd} rs1 {rs1} in mode {mode}, V {virtual}, ' + ' '.join(f'{c:#x}={v:#x}' for c, v in csrs), csrs)
         if mode == 1 and rnd.randrange(4) == 0:
@@ -326,7 +327,7 @@ class Program:
         rnd = self.rnd
         mode, virtual = rnd.choice([(1, 1), (1, 1), (0, 1), (0, 1), (1, 0), (1, 0), (0, 0)])
         what = rnd.choice(H_TRAPS)
-        pending, virtually, enabled = rnd.choice([(0, 0, 0), (0, 0, 0), (rnd.getrandbits(10) & 0x222, rnd.getrandbits(13) & 0x444, rnd.getrandbits(13) & 0x1f6e)])
+        pending, virtually, enabled = rnd.choice([(0, 0, 0), (0, 0, 0), (rnd.getrandbits(10) & 0x222, rnd.getrandbits(13) & 0x444, rnd.getrandbits(13) & 0xf6e)])
         csrs = [(0x302, (rnd.getrandbits(24) | rnd.getrandbits(24)) & ~(1 << 9)), (0x303, rnd.getrandbits(10) & 0x222), (0x602, rnd.getrandbits(16)),
                 (0x603, rnd.getrandbits(13)), (0x30a, rnd.choice([0, MENV])), (0x60a, rnd.choice([0, MENV])), (0x10a, rnd.choice([0, MENV])), (0x344, pending),
                 (0x645, virtually), (0x304, enabled), (0x600, rnd.getrandbits(64) & rnd.choice([0x7003c0, 0x380])), (0x200, rnd.getrandbits(64) & 0xc0122 | STATUS)]

@@ -370,8 +370,8 @@ static void start_virtual(struct riscv_cpu *c, struct rng *r)
 {
     struct riscv_hyp *h = &c->hyp;
     c->medeleg |= rng_percent(r, 80) ? RISCV_HYP_MEDELEG_BITS : 0;
-    c->mideleg |= MIP_H;
-    c->mie |= rng_percent(r, 70) ? MIP_H : 0;
+    c->mideleg |= MIP_VS;
+    c->mie |= rng_percent(r, 70) ? MIP_VS : 0;
     *h = (struct riscv_hyp){ .virt = c->priv != RISCV_M && rng_percent(r, 90), .hcounteren = 7, .vstimecmp = ~0ULL };
     h->hstatus = HSTATUS_VSXL64 | (rng_next(r) & (HSTATUS_SPV | HSTATUS_SPVP));
     h->hedeleg = rng_percent(r, 60) ? RISCV_HYP_HEDELEG_BITS : rng_next(r) & RISCV_HYP_HEDELEG_BITS;

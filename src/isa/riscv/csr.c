@@ -377,11 +377,11 @@ static bool write_machine(struct riscv_cpu *c, unsigned csr, uint64_t v)
     case CSR_MISA: return true; /* fixed */
     case CSR_MEDELEG: c->medeleg = v & (RISCV_MEDELEG_BITS | (riscv_hyp_is_on(c) ? RISCV_HYP_MEDELEG_BITS : 0)); return true;
     case CSR_MIDELEG:
-        c->mideleg = (v & MIP_S) | (riscv_hyp_is_on(c) ? MIP_H : 0);
+        c->mideleg = (v & MIP_S) | (riscv_hyp_is_on(c) ? MIP_VS : 0);
         c->leave = true;
         return true;
     case CSR_MIE:
-        c->mie = v & (MIP_S | MIP_M | (riscv_hyp_is_on(c) ? MIP_H : 0));
+        c->mie = v & (MIP_S | MIP_M | (riscv_hyp_is_on(c) ? MIP_VS : 0));
         c->leave = true;
         return true;
     case CSR_MTVEC: c->mtvec = tvec_legal(v); return true;

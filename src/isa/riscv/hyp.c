@@ -20,7 +20,7 @@ void riscv_hyp_reset(struct riscv_cpu *c)
     if (riscv_hyp_is_on(c)) {
         c->hyp.hstatus = HSTATUS_VSXL64;
         c->hyp.vsstatus = 2ULL << 32; /* UXL */
-        c->mideleg |= MIP_H;
+        c->mideleg |= MIP_VS;
     }
 }
 
@@ -181,10 +181,10 @@ int riscv_hyp_check(const struct riscv_cpu *c, struct error *err)
 {
     const struct riscv_hyp *h = &c->hyp;
     bool used = h->virt || ((h->hstatus | h->vsstatus) & ~(HSTATUS_VSXL64 | MSTATUS_UXL)) || h->hgatp || h->vsatp || h->hideleg
-                || (c->mstatus & (MSTATUS_MPV | MSTATUS_GVA)) || ((c->mie | c->mideleg) & MIP_H);
+                || (c->mstatus & (MSTATUS_MPV | MSTATUS_GVA)) || ((c->mie | c->mideleg) & MIP_VS);
     if (!riscv_hyp_is_on(c))
         return used ? error_set(err, -EINVAL, "a state of the hypervisor extension, which this CPU model lacks") : 0;
-    if ((h->virt && c->priv == RISCV_M) || (c->mideleg & MIP_H) != MIP_H)
+    if ((h->virt && c->priv == RISCV_M) || (c->mideleg & MIP_VS) != MIP_VS)
         return error_set(err, -EINVAL, "M-mode in a virtual machine, or mideleg %#" PRIx64 ": no such state", c->mideleg);
     if (!riscv_has_satp_mode(c, h->vsatp >> 60) || !riscv_has_satp_mode(c, h->hgatp >> 60) || (h->hgatp & 3))
         return error_set(err, -EINVAL, "vsatp %#" PRIx64 ", hgatp %#" PRIx64 " cannot be", h->vsatp, h->hgatp);

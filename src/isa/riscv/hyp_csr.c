@@ -138,12 +138,12 @@ bool riscv_hyp_csr_read(struct riscv_cpu *c, unsigned csr, uint64_t *ret)
     case CSR_HSTATUS: *ret = h->hstatus; return true;
     case CSR_HEDELEG: *ret = h->hedeleg; return true;
     case CSR_HIDELEG: *ret = h->hideleg; return true;
-    case CSR_HIE: *ret = c->mie & MIP_H; return true;
+    case CSR_HIE: *ret = c->mie & MIP_VS; return true;
     case CSR_HTIMEDELTA: *ret = h->htimedelta; return true;
     case CSR_HCOUNTEREN: *ret = h->hcounteren; return true;
     case CSR_HENVCFG: *ret = riscv_hyp_envcfg(c); return true;
     case CSR_HTVAL: *ret = h->htval; return true;
-    case CSR_HIP: *ret = riscv_mip(c) & MIP_H; return true;
+    case CSR_HIP: *ret = riscv_mip(c) & MIP_VS; return true;
     case CSR_HVIP: *ret = atomic_load_explicit(&c->soft, memory_order_acquire) & MIP_VS; return true; /* as riscv_mip() */
     case CSR_HTINST: *ret = h->htinst; return true;
     case CSR_HGATP: *ret = h->hgatp; return true;
@@ -213,7 +213,7 @@ static bool hypervisor_write(struct riscv_cpu *c, unsigned csr, uint64_t v)
         c->leave = true;
         return true;
     case CSR_HIE:
-        c->mie = (c->mie & ~(uint64_t)MIP_H) | (v & MIP_H);
+        c->mie = (c->mie & ~(uint64_t)MIP_VS) | (v & MIP_VS);
         c->leave = true;
         return true;
     case CSR_HTIMEDELTA:

@@ -50,7 +50,7 @@ enum riscv_priv { RISCV_U, RISCV_S, RISCV_M = 3 };
 enum { MSTATUS_MPP_SHIFT = 11 };
 
 /* Numbers of interrupts: bits of mip, mie, mideleg. Spec: volume II 3.1.9 */
-enum { IRQ_SSI = 1, IRQ_VSSI, IRQ_MSI, IRQ_STI = 5, IRQ_VSTI, IRQ_MTI, IRQ_SEI = 9, IRQ_VSEI, IRQ_MEI, IRQ_SGEI };
+enum { IRQ_SSI = 1, IRQ_VSSI, IRQ_MSI, IRQ_STI = 5, IRQ_VSTI, IRQ_MTI, IRQ_SEI = 9, IRQ_VSEI, IRQ_MEI };
 enum {
     MIP_SSIP = 1 << IRQ_SSI,
     MIP_MSIP = 1 << IRQ_MSI,
@@ -61,11 +61,9 @@ enum {
     MIP_VSSIP = 1 << IRQ_VSSI,
     MIP_VSTIP = 1 << IRQ_VSTI,
     MIP_VSEIP = 1 << IRQ_VSEI,
-    MIP_SGEIP = 1 << IRQ_SGEI,
     MIP_S = MIP_SSIP | MIP_STIP | MIP_SEIP,
     MIP_M = MIP_MSIP | MIP_MTIP | MIP_MEIP,
     MIP_VS = MIP_VSSIP | MIP_VSTIP | MIP_VSEIP,
-    MIP_H = MIP_VS | MIP_SGEIP,
 };
 
 /* menvcfg and senvcfg. Spec: volume II 3.1.18, CMO 1.0, Sstc, Svadu */

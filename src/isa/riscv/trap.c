@@ -87,9 +87,7 @@ static bool held_off(const struct riscv_cpu *c)
 
 uint64_t riscv_pending_interrupt(const struct riscv_cpu *c)
 {
-    static const uint8_t order[] = {
-        IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_SGEI, IRQ_VSEI, IRQ_VSSI, IRQ_VSTI
-    };
+    static const uint8_t order[] = { IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_VSEI, IRQ_VSSI, IRQ_VSTI };
     uint64_t pending = c->mie ? riscv_mip(c) & c->mie : 0;
     if (!pending)
         return 0;
