@@ -131,7 +131,7 @@ void riscv_tlb_flush_paged(struct riscv_cpu *c)
         flush_space(c->tlb, k);
     c->tlb->nr_flushes++;
     c->leave = true;
-    riscv_hyp_other_tlb(c, riscv_tlb_flush_paged);
+    riscv_hyp_other_tlb(c, c->tlb->guest ? riscv_tlb_flush_paged : riscv_tlb_flush_all); /* a virtual machine's pages all are */
 }
 
 void riscv_tlb_flush_all(struct riscv_cpu *c)

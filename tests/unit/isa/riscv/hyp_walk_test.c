@@ -169,6 +169,17 @@ static void mxr_is_for_one_stage_or_both(void **state)
     enter_virt(RISCV_S);
     step(load(3));
     assert_true(went_on());
+    m.c->hyp.vsatp = 0;
+    m.c->x[A1] = GUEST_RAM + DATA;
+    enter_virt(RISCV_S);
+    step(load(3));
+    assert_true(went_on());
+    step(ECALL);
+    m.c->x[A2] = MSTATUS_MXR;
+    step(SSTATUS << 20 | A2 << 15 | 3 << 12 | 0x73); /* csrc sstatus, a2: what was read so is forgotten */
+    step(SRET);
+    step(load(3));
+    assert_true(g_trapped(RISCV_LOAD_GUEST_PAGE_FAULT, GUEST_RAM + DATA, GUEST_RAM + DATA, 0));
 }
 
 static void a_wider_root_translates_two_bits_more(void **state)
