@@ -6,6 +6,7 @@ Words of every row with random fields, and random words; both sides write them a
 instruction. Skipped (77) where there is no llvm-mc for riscv64. LLVM 14 lacks some extensions; what it may differ in is in excused().
 """
 import argparse
+import functools
 import random
 import re
 import shutil
@@ -81,6 +82,7 @@ def excused(ours, theirs, n, word):
     return False
 
 
+@functools.cache
 def has_hypervisor():
     """LLVM 14 has none of it, later ones do."""
     return llvm([(4, 0x62000073)])[0] is not None
