@@ -19,6 +19,7 @@
 #include "base/checked.h"
 #include "core/vcpu.h"
 #include "core/vm.h"
+#include "isa/riscv/profile.h"
 #include "isa/riscv/run.h"
 #include "isa/riscv/translate.h"
 
@@ -43,10 +44,8 @@ struct bt_side {
 
 struct bt_riscv {
     struct riscv_run *run;   /* owned */
-    struct bt_side *side[2]; /* owned; by V: the second is made when V is 1 for the first time; NULL: not yet */
+    struct bt_side *side[2]; /* owned; by V: the second is NULL where the hart has no H */
     struct bt_side *now;     /* borrowed: one of them */
-    size_t bytes;            /* for code */
-    bool no_second;          /* there was no memory for it: what it would be for is interpreted */
     uint8_t heat[HEATS];     /* by hash of pc: times a block was interpreted */
     int8_t taken[TAKEN];     /* by hash of pc: how much more often a branch was taken than not lately */
     struct gmem *gmem;       /* borrowed: the machine's */
@@ -64,18 +63,13 @@ static void make_eager(struct bt_side *s)
     s->code.runs_many = 2;
 }
 
-static int side_new(struct bt_riscv *e, struct riscv_cpu *c, bool guest, struct error *err)
+static int side_new(struct bt_riscv *e, struct riscv_cpu *c, bool guest, size_t bytes, struct error *err)
 {
     struct bt_side *s = calloc(1, sizeof(*s));
     if (!s)
         return error_set(err, -ENOMEM, "no memory for engine bt");
     e->side[guest] = s;
-    int r = riscv_code_init(&s->code, c, guest, e->bytes, err);
-    if (e->eager)
-        make_eager(s);
-    if (guest)
-        riscv_tlb_flush_all(c); /* nobody has told it which pages have code */
-    return r;
+    return riscv_code_init(&s->code, c, guest, bytes, err);
 }
 
 static void side_free(struct bt_side *s)
@@ -91,8 +85,10 @@ int bt_riscv_new(struct riscv_cpu *c, size_t bytes, struct bt_riscv **ret_bt, st
     if (!e)
         return error_set(err, -ENOMEM, "no memory for engine bt");
     e->run = riscv_run_new(bytes / 100 * RUN_SHARE);
-    e->bytes = bytes / 100 * (100 - RUN_SHARE);
-    int r = e->run ? side_new(e, c, false, err) : error_set(err, -ENOMEM, "no memory for engine bt");
+    size_t for_code = bytes / 100 * (100 - RUN_SHARE);
+    int r = e->run ? side_new(e, c, false, for_code, err) : error_set(err, -ENOMEM, "no memory for engine bt");
+    if (r == 0 && c->profile->has[RISCV_EXT_H])
+        r = side_new(e, c, true, for_code, err);
     if (r < 0) {
         bt_riscv_free(e);
         return r;
@@ -395,22 +391,12 @@ static void interpret(struct bt_riscv *e, struct riscv_cpu *c)
         --*count;
 }
 
-/* V is another now. False: there is nothing to translate for it with. */
-static bool change_side(struct bt_riscv *e, struct riscv_cpu *c)
+/* V is another now. */
+static void change_side(struct bt_riscv *e, struct riscv_cpu *c)
 {
-    struct bt_side **s = &e->side[c->hyp.virt];
     e->now->code.now->shared.exit = RISCV_EXIT_NEXT;
-    if (!*s && e->no_second)
-        return false;
-    if (!*s && side_new(e, c, c->hyp.virt, NULL) < 0) {
-        side_free(*s);
-        *s = NULL;
-        e->no_second = true;
-        return false;
-    }
-    e->now = *s;
+    e->now = e->side[c->hyp.virt];
     riscv_code_attach(&e->now->code);
-    return true;
 }
 
 /* One turn: a run of translated code, or a block interpreted. */
@@ -420,10 +406,8 @@ static void turn(struct bt_riscv *e, struct riscv_cpu *c)
         if (e->side[k])
             keep_up_writes(e, e->side[k]);
     c->fenced = false;
-    if (e->now->code.tlb != c->tlb && !change_side(e, c)) {
-        interpret(e, c);
-        return;
-    }
+    if (e->now->code.tlb != c->tlb)
+        change_side(e, c);
     riscv_code_follow(&e->now->code);
     struct riscv_frame *f = e->now->code.now;
     unsigned mode = riscv_code_mode(c), plain = f->shared.exit == RISCV_EXIT_PLAIN ? RISCV_MODE_PLAIN : 0;
