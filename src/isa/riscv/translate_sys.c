@@ -132,66 +132,71 @@ static void take_bit(struct rvx *x, uint32_t bit, bool up)
     codebuf_put1(x->cb, 4);
 }
 
-/* As riscv_enter_trap() does it. Spec: volume II 3.3.1, 12.1.1 */
+/* Goes to the interpreter unless a bit of the dword is 0 (`set`), or 1. */
+static void step_if_bit(struct rvx *x, int32_t at, uint32_t bit, bool set)
+{
+    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(at)); /* test dword [], imm32 */
+    codebuf_put4(x->cb, bit);
+    step_if(x, set ? CC_NE : CC_E);
+}
+
+/* As riscv_enter_trap() does it: to HS-mode, or from VU- to VS-mode. Spec: volume II 3.3.1, 12.1.1 */
 static void call_supervisor(struct rvx *x)
 {
-    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.medeleg))); /* test dword [], imm32 */
-    codebuf_put4(x->cb, 1U << RISCV_ECALL_U);
-    step_if(x, CC_E);
-    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.mstatus)));
+    bool virt = is_virtual(x);
+    step_if_bit(x, FRAME(cpu.medeleg), 1U << RISCV_ECALL_U, false);
+    if (virt)
+        step_if_bit(x, FRAME(cpu.hyp.hedeleg), 1U << RISCV_ECALL_U, false);
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(status_at(x)));
     test_imm(x, H_RAX, MSTATUS_SUM);
     step_if(x, CC_NE);
     rvx_count(x, false);
     take_bit(x, MSTATUS_SIE, true);
     asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, ~(int32_t)(MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP));
     asm_alu(x->cb, HOST_OR, 8, HOST_RAX, HOST_RCX);
-    asm_store(x->cb, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RAX);
+    asm_store(x->cb, 8, at_rbp(status_at(x)), HOST_RAX);
     asm_mov_imm(x->cb, HOST_RAX, x->insn[x->k].pc);
-    asm_store(x->cb, 8, at_rbp(FRAME(cpu.sepc)), HOST_RAX);
-    store_imm(x, FRAME(cpu.scause), RISCV_ECALL_U);
-    store_imm(x, FRAME(cpu.stval), 0);
-    if (has_hypervisor(x)) { /* riscv_hyp_leave() */
+    asm_store(x->cb, 8, at_rbp(virt ? FRAME(cpu.hyp.vsepc) : FRAME(cpu.sepc)), HOST_RAX);
+    store_imm(x, virt ? FRAME(cpu.hyp.vscause) : FRAME(cpu.scause), RISCV_ECALL_U);
+    store_imm(x, virt ? FRAME(cpu.hyp.vstval) : FRAME(cpu.stval), 0);
+    if (has_hypervisor(x) && !virt) { /* riscv_hyp_leave() */
         asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(FRAME(cpu.hyp.hstatus)), ~(int32_t)(HSTATUS_SPV | HSTATUS_GVA));
         store_imm(x, FRAME(cpu.hyp.htval), 0);
         store_imm(x, FRAME(cpu.hyp.htinst), 0);
     }
     set_mode(x, RISCV_S, RISCV_BANK_S);
     asm_alu_mem_imm(x->cb, HOST_ADD, 8, at_rbp(FRAME(shared.ecalls)), 1);
-    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.stvec)));
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(virt ? FRAME(cpu.hyp.vstvec) : FRAME(cpu.stvec)));
     asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, -4);
     rvx_jump_to_rax(x, 2U * RISCV_BANK_S + x->fp);
 }
 
-/* As riscv_return() does it, where nothing is pending. Spec: volume II 3.3.2 */
+/* As riscv_return() does it, where nothing is pending, to the U-mode of the same V. Spec: volume II 3.3.2 */
 static void return_to_user(struct rvx *x)
 {
-    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.mstatus)));
-    test_imm(x, H_RAX, MSTATUS_SPP | MSTATUS_TSR);
+    bool virt = is_virtual(x);
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(status_at(x)));
+    test_imm(x, H_RAX, MSTATUS_SPP | (virt ? 0 : MSTATUS_TSR));
     step_if(x, CC_NE);
-    if (has_hypervisor(x)) {
-        asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.hyp.hstatus)));
-        codebuf_put4(x->cb, HSTATUS_SPV);
-        step_if(x, CC_NE);
-    }
+    if (has_hypervisor(x))
+        step_if_bit(x, FRAME(cpu.hyp.hstatus), virt ? HSTATUS_VTSR : HSTATUS_SPV, true);
     asm_load(x->cb, 4, HOST_RCX, at_rbp(FRAME(cpu.wires)));
     asm_insn_mem(x->cb, 4, 0x0b, H_RCX, at_rbp(FRAME(cpu.soft)));
     asm_insn_mem(x->cb, 4, 0x85, H_RCX, at_rbp(FRAME(cpu.mie)));
     step_if(x, CC_NE);
     rvx_count(x, true);
     take_bit(x, MSTATUS_SPIE, false);
-    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, ~(int32_t)(MSTATUS_SIE | MSTATUS_MPRV));
+    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, ~(int32_t)(MSTATUS_SIE | MSTATUS_MPRV)); /* vsstatus has no MPRV */
     asm_alu(x->cb, HOST_OR, 8, HOST_RAX, HOST_RCX);
     asm_alu_imm(x->cb, HOST_OR, 8, HOST_RAX, MSTATUS_SPIE);
-    asm_store(x->cb, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RAX);
+    asm_store(x->cb, 8, at_rbp(status_at(x)), HOST_RAX);
     set_mode(x, RISCV_U, RISCV_BANK_U);
-    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.sepc)));
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(virt ? FRAME(cpu.hyp.vsepc) : FRAME(cpu.sepc)));
     rvx_jump_to_rax(x, 2U * RISCV_BANK_U + x->fp);
 }
 
 bool rvx_switch(struct rvx *x, const struct riscv_insn *i)
 {
-    if (is_virtual(x))
-        return false;
     if (i->step == rv_ecall && x->bank == RISCV_BANK_U)
         call_supervisor(x);
     else if (i->step == rv_sret && x->bank == RISCV_BANK_S)
