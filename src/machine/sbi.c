@@ -9,6 +9,7 @@
 #include "backend/chardev.h"
 #include "base/checked.h"
 #include "core/vcpu.h"
+#include "isa/riscv/hyp.h"
 #include "isa/riscv/run.h"
 #include "isa/riscv/state.h"
 #include "machine/sbi_own.h"
@@ -127,12 +128,14 @@ static struct answer ipi(struct sbi *s, struct riscv_cpu *c, uint64_t fid)
     return value(0);
 }
 
-/* FENCE.I, SFENCE.VMA, and that with an ASID; addresses are not looked at, all is forgotten. */
+/* FENCE.I, SFENCE.VMA, HFENCE.GVMA and HFENCE.VVMA, and these with ASID or VMID; addresses are not looked at, all is forgotten.
+ */
 static struct answer rfence(struct sbi *s, struct riscv_cpu *c, uint64_t fid)
 {
+    enum { SFENCES = 2, HFENCES = 6 };
     uint64_t harts;
-    if (fid > 2)
-        return fail(SBI_NOT_SUPPORTED); /* those for hypervisors */
+    if (fid > (riscv_hyp_is_on(c) ? HFENCES : SFENCES))
+        return fail(SBI_NOT_SUPPORTED);
     if (!hart_mask(s, arg(c, 0), arg(c, 1), &harts))
         return fail(SBI_INVALID_PARAM);
     for (; harts; harts &= harts - 1) {

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: MIT
 """Random instructions, CSR accesses, traps, page tables and PMP regions on a bare hart, compared with Spike.
 
-usage: riscv_stream.py SPIKE [--cc CLANG] [--seed N] [--programs N] [--kinds insn,csr,page,fence,pmp,trap] [--engine interp|bt]... [--cpu MODEL]
+usage: riscv_stream.py SPIKE [--cc CLANG] [--seed N] [--programs N] [--kinds insn,csr,page,fence,pmp,trap,vcsr,vtrap,vpage] [--engine interp|bt]... [--cpu MODEL]
                         [--runner RISCV_HTIF]
 
 A program is some hundred slots. Each loads all registers, sets some CSRs, does one thing that may trap, in M-, S- or U-mode, and writes down the
 trap, all registers and what it was about (the CSR read again, the page-table entries, the data); Spike and riscv_htif must write the same. What is
 left open by the architecture and differs is not generated; OPEN says what. Kind vector needs a model with V, and a Spike that goes on at any vstart
-(docs/riscv.md). A difference is printed with seed and slot; exit status 1.
+(docs/riscv.md); vcsr, vtrap and vpage are about virtual machines (extension H). A difference is printed with seed and slot; exit status 1.
 """
 import argparse
 import pathlib
@@ -20,21 +20,29 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SLOTS = 150
-LOG = 80  # dwords a slot: names below
+LOG = 112  # dwords a slot: names below
 NAMES = ['cause', 'epc', 'tval', 'mstatus', 'traps', 'fcsr', 'extra0', 'extra1', 'extra2', 'extra3', 'extra4', 'extra5', 'extra6', 'extra7', '-', '-']
 NAMES += [f'x{k}' for k in range(32)] + [f'f{k}' for k in range(32)]
+VIRT = {'mtval2': 0x34b, 'mtinst': 0x34a, 'hstatus': 0x600, 'htval': 0x643, 'htinst': 0x64a, 'vsstatus': 0x200, 'vsepc': 0x241, 'vscause': 0x242,
+        'vstval': 0x243, 'vsatp': 0x280, 'hgatp': 0x680, 'hvip': 0x645, 'hie': 0x604}  # written down behind the others, after what may be virtual
+VIRT_AT, ENTRY_AT = len(NAMES), len(NAMES) + len(VIRT)
+NAMES += list(VIRT) + [f'entry{k}' for k in range(LOG - ENTRY_AT)]
 X_AT, F_AT, EXTRA = 16, 48, 6
 WINDOW = 0x80f00000  # two pages of data, in front of a hole of nothing special
 TABLES = 0x80f10000
+G_ROOT, G_TABLES = 0x80f20000, 0x80f24000
 OPEN = {
     0x301: 'misa: Spike lets programs switch extensions off',
     0xc01: 'time', 0xf11: 'mvendorid', 0xf12: 'marchid', 0xf13: 'mimpid',
+    0x5a8: 'scontext', 0x6a8: 'hcontext',
     **{n: 'triggers, which Spike has' for n in range(0x7a0, 0x7b0)},
 }
 # bits of CSRs that may be there or not
 OPEN_BITS = {
-    0x10a: 1, 0x30a: 1,  # FIOM: Spike lacks it
+    0x10a: 1, 0x30a: 1, 0x60a: 1,  # FIOM: Spike lacks it
+    0x303: 1 << 12, 0x304: 1 << 12, 0x604: 1 << 12,  # SGEI: Spike delegates and enables it, though it has none (GEILEN is 0)
     0x302: 1 << 19 | 1,  # delegation of hardware errors and misaligned fetches, which we never raise
+    0x602: 1 << 19,
     0x320: ~7 & 0xffffffff,  # counters that are always 0 here
     0x344: 1 << 7,  # MTIP: Spike has a timer
 }
@@ -44,12 +52,24 @@ TRAPS = ['ecall', 'ecall', 'ebreak', 'c.ebreak', '.4byte 0xffffffff', '.2byte 0'
          'csrr x5, mstatus', 'csrr x5, satp', 'csrr x5, sstatus', 'sret', 'sret', 'mret', 'wfi', 'sfence.vma', 'sfence.vma x5, x6', 'fence.i', 'nop', 'nop']
 # on harts without C: to an odd half
 ODD_JUMPS = ['jalr x6, 2(x8)', 'jalr x8, -2(x8)', '.4byte 0x0060036f', '.4byte 0x00000363', '.4byte 0x00001363']  # jal x6, +6; beq, bne x0, x0, +6
+H_WORDS = {'hfence.vvma': 0x22000073, 'hfence.gvma': 0x62000073, 'hinval.vvma': 0x26000073, 'hinval.gvma': 0x66000073, 'sinval.vma': 0x16000073,
+           'sfence.w.inval': 0x18000073, 'hlv.w': 0x68044273, 'hlvx.hu': 0x64344273, 'hsv.d': 0x6e544073, 'mret': 0x30200073, 'wfi': 0x10500073,
+           'sret': 0x10200073, 'sfence.vma': 0x12000073, 'cbo.zero': 0x0044200f, 'cbo.inval': 0x0004200f, 'cbo.clean': 0x0014200f}
+H_TRAPS = [*H_WORDS, 'sret', 'sret', 'sret', 'ecall', 'ecall', 'ebreak', '.4byte 0xffffffff', 'lw x5, 0(x8)', 'sw x5, 0(x8)', 'jr x8', 'amoadd.w x5, x5, (x8)',
+           'csrr x5, 0x200', 'csrr x5, 0x600', 'csrr x5, 0x680', 'csrr x5, satp', 'csrr x5, sstatus', 'fadd.d f1, f1, f1', 'fence.i', 'nop', 'nop']
+# what accesses a virtual machine's memory at x8 (HLV: from M-mode; the others by MPRV and MPV)
+H_ACCESSES = ['.4byte 0x6c0442f3', '.4byte 0x680442f3', '.4byte 0x640442f3', '.4byte 0x600442f3', '.4byte 0x683442f3', '.4byte 0x643442f3',
+              '.4byte 0x6e944073', '.4byte 0x6a944073', '.4byte 0x62944073', 'ld x5, 0(x8)', 'sd x9, 0(x8)', 'sb x9, 0(x8)', 'fld f1, 0(x8)',
+              'amoadd.d x5, x9, (x8)', 'lr.d x5, (x8)', 'cbo.zero (x8)', 'fetch', 'fetch', 'fetch']
 JUMPS = ('c.j', 'c.jr', 'c.jalr', 'c.beqz', 'c.bnez', 'c.ebreak')
 ATOMIC = ('amo', 'sc.', 'lr.')
 CSRS = [1, 2, 3, 8, 9, 0xa, 0xf, 0xc20, 0xc21, 0xc22, 0x100, 0x104, 0x105, 0x106, 0x10a, 0x140, 0x141, 0x142, 0x143, 0x144, 0x14d, 0x180, 0x300, 0x302, 0x303, 0x304, 0x305, 0x306, 0x30a,
         0x320, 0x323, 0x33f, 0x340, 0x341, 0x342, 0x343, 0x344, 0x3a0, 0x3a1, 0x3a2, 0x3b0, 0x3b1, 0x3bf, 0x3c0, 0xb00, 0xb02, 0xb03, 0xb1f, 0xc00,
         0xc02, 0xc03, 0xc1f, 0xf14, 0xf15]
+H_CSRS = [*VIRT.values(), 0x602, 0x603, 0x605, 0x606, 0x607, 0x60a, 0x644, 0xe12, 0x204, 0x205, 0x240, 0x244, 0x24d, 0x100, 0x104, 0x105, 0x106, 0x10a,
+          0x140, 0x141, 0x142, 0x143, 0x144, 0x14d, 0x180, 0xc00, 0xc02, 0xc03, 1, 3, 0x300, 0x302, 0x303, 0x304, 0x344, 0x34a, 0x34b]
 STATUS = 0x6000  # FS
+MPV = 1 << 39
 MENV = 0xf1
 
 
@@ -91,6 +111,7 @@ class Program:
         self.rows, self.vectors = rows if has_c else [row for row in rows if not row.startswith('c.')], vectors
         self.traps = TRAPS if has_c else [what for what in TRAPS if what not in ('c.ebreak', '.2byte 0')] + 2 * ODD_JUMPS
         self.text, self.data, self.slots = [], [], []
+        self.has_virtual = any(kind in ('vcsr', 'vtrap', 'vpage') for kind in kinds)
         for k in range(16):
             self.table(k)
         for k in range(SLOTS):
@@ -119,10 +140,10 @@ class Program:
         self.put(f'li x5, {fcsr:#x}', 'csrw fcsr, x5', f'la x31, table{rnd.randrange(16)}', f'la x30, table{rnd.randrange(16)}',
                  'call load_f', 'call load_x')
 
-    def enter(self, k, mode):
+    def enter(self, k, mode, virtual=False):
         """Goes on behind this in that mode."""
         if mode != 3:
-            self.put('csrw mscratch, x31', f'la x31, in{k}', 'csrw mepc, x31', f'li x31, {mode << 11:#x}', 'csrs mstatus, x31',
+            self.put('csrw mscratch, x31', f'la x31, in{k}', 'csrw mepc, x31', f'li x31, {mode << 11 | MPV * virtual:#x}', 'csrs mstatus, x31',
                      'la x31, save', 'csrrw x31, mscratch, x31', 'mret', f'in{k}:')
 
     def end(self, k, extra=()):
@@ -347,18 +368,127 @@ class Program:
         self.end(k, [line for n, csr in enumerate([0x3a0, 0x3b0, 0x3b1, 0x3b2, 0x3b3, 0x3a2])
                      for line in (f'csrr x5, {csr:#x}', f'sd x5, {8 * (EXTRA + n)}(x27)')])
 
+    def virtual(self):
+        """Lines that write down what VIRT names."""
+        return [line for n, csr in enumerate(VIRT.values()) for line in (f'csrr x5, {csr:#x}', 'andi x5, x5, 0x444' if csr == 0x604 else 'nop', f'sd x5, {8 * (VIRT_AT + n)}(x27)')]
+
+    def slot_vcsr(self, k):
+        rnd = self.rnd
+        csr = rnd.choice(H_CSRS) if rnd.randrange(8) else rnd.randrange(4096)
+        if csr in OPEN:
+            csr = 0x600
+        funct, rs1, rd = rnd.choice([1, 1, 2, 3, 5, 6, 7]), rnd.choice([0, *range(1, 26)]), rnd.choice([0, *range(1, 25)])
+        mode, virtual = rnd.choice([(3, 0), (1, 0), (1, 0), (1, 1), (1, 1), (1, 1), (0, 1), (0, 0)])
+        if 0x3a0 <= csr < 0x3b0 and funct < 4:
+            rs1 = 25
+        stce, virtually = (rnd.choice([0, 1 << 63]), rnd.choice([0, 1 << 63])), rnd.getrandbits(13)
+        csrs = [(0x306, rnd.getrandbits(3)), (0x106, rnd.getrandbits(3)), (0x606, rnd.getrandbits(3)), (0x303, rnd.choice([0, 0x222])), (0x30a, stce[0] | MENV),
+                (0x60a, stce[1] | MENV), (0x603, rnd.getrandbits(13)), (0x645, virtually), (0x304, rnd.getrandbits(13) & 0x666 & ~virtually),  # none is taken
+                (0x600, rnd.getrandbits(64) & 0x7003c0), (0x200, rnd.choice([STATUS, rnd.getrandbits(64) & 0xc6122]))]
+        self.begin(k, f'csr {csr:#x} funct {funct} rd {rd} rs1 {rs1} in mode {mode}, V {virtual}, ' + ' '.join(f'{c:#x}={v:#x}' for c, v in csrs), csrs)
+        if mode == 1 and rnd.randrange(4) == 0:
+            self.put('csrw mscratch, x31', 'li x31, 0x100000', 'csrs mstatus, x31', 'csrr x31, mscratch')  # TVM
+        self.enter(k, mode, virtual)
+        self.put(f'.4byte {csr << 20 | rs1 << 15 | funct << 12 | rd << 7 | 0x73:#x}')
+        if mode != 3:
+            self.put('ecall')
+        again = f'csrr x8, {csr:#x}' if csr not in (0x340, 0x305) else 'nop'
+        self.end(k, [f'la x26, more{k}', 'csrr x5, mscratch', 'la x6, save', 'csrw mscratch, x6', 'la x7, handler', 'csrrw x6, mtvec, x7', again, f'more{k}:',
+                     *(f'sd x{n}, {8 * (EXTRA + n - 5)}(x27)' for n in (5, 6, 8)), *self.virtual()])
+
+    def slot_vtrap(self, k):
+        """As slot_trap, in or about a virtual machine."""
+        rnd = self.rnd
+        mode, virtual = rnd.choice([(1, 1), (1, 1), (0, 1), (0, 1), (1, 0), (1, 0), (0, 0)])
+        what = rnd.choice(H_TRAPS)
+        pending, virtually, enabled = rnd.choice([(0, 0, 0), (0, 0, 0), (rnd.getrandbits(10) & 0x222, rnd.getrandbits(13) & 0x444, rnd.getrandbits(13) & 0xf6e)])
+        csrs = [(0x302, (rnd.getrandbits(24) | rnd.getrandbits(24)) & ~(1 << 9)), (0x303, rnd.getrandbits(10) & 0x222), (0x602, rnd.getrandbits(16)),
+                (0x603, rnd.getrandbits(13)), (0x30a, rnd.choice([0, MENV])), (0x60a, rnd.choice([0, MENV])), (0x10a, rnd.choice([0, MENV])), (0x344, pending),
+                (0x645, virtually), (0x304, enabled), (0x600, rnd.getrandbits(64) & rnd.choice([0x7003c0, 0x380])), (0x200, rnd.getrandbits(64) & 0xc0122 | STATUS)]
+        status = rnd.getrandbits(64) & rnd.choice([0x7401a2, 0x401a2]) | mode << 11 | MPV * virtual
+        if what == 'wfi' and mode == 1 and not status >> 21 & 1:
+            what = 'ecall'  # it might wait for ever
+        vectored = rnd.getrandbits(3)
+        self.begin(k, f'{what} in mode {mode}, V {virtual}, status {status:#x}, vectored {vectored}, ' + ' '.join(f'{c:#x}={v:#x}' for c, v in csrs), csrs)
+        for csr, label in [('mtvec', f'vectors + {vectored & 1}'), ('stvec', f's_vectors + {vectored >> 1 & 1}'), ('0x205', f'vs_vectors + {vectored >> 2}'),
+                           ('sscratch', 'save + 32'), ('sepc', f'ret{k}'), ('0x241', f'ret{k}'), ('mepc', f'in{k}')]:
+            self.put(f'la x31, {label}', f'csrw {csr}, x31')
+        word = f'.4byte {H_WORDS[what]:#x}' if what in H_WORDS else what
+        self.put(f'li x31, {status:#x}', 'csrs mstatus, x31', f'li x8, {0x40000004 if what == "jr x8" else rnd.choice([0x40000004, WINDOW + 0x800]):#x}', 'mret', f'in{k}:', word, f'ret{k}:', 'ecall')
+        self.end(k, self.virtual())
+
+    def slot_vpage(self, k):
+        rnd = self.rnd
+        mode, g_mode = rnd.choice([0, 8, 8, 9, 10]), rnd.choice([0, 8, 8, 8, 9, 10])
+        levels, g_levels = mode - 5 if mode else 0, g_mode - 5 if g_mode else 0
+        pa = WINDOW + 0x800 + 8 * rnd.randrange(16)
+        low = (1 << 21) - 1  # all that is mapped lies in these 2 MiB
+        base = rnd.getrandbits(12 + 9 * g_levels + 2) & ~low if g_mode else pa & ~low
+        of = lambda at: base | at & low
+        gpa = of(pa)
+        if g_mode and rnd.randrange(16) == 0:
+            gpa ^= 1 << rnd.randrange(21, 56)
+        leaf = rnd.choice([0, 0, 0, 1, 2, levels - 1]) if mode else 0
+        span = 12 + 9 * leaf
+        width = 12 + 9 * levels
+        va = gpa & (1 << span) - 1 | rnd.getrandbits(width) >> span << span if mode else gpa
+        if mode and va >> width - 1 & 1:
+            va |= (1 << 64) - (1 << width)
+        slots = []
+        for level in range(levels - 1, leaf - 1, -1):
+            at = TABLES + 0x1000 * level + 8 * (va >> 12 + 9 * level & 511)
+            to = gpa >> span << span if level == leaf else of(TABLES + 0x1000 * (level - 1))
+            value = to >> 12 << 10 ^ self.pte(level, level == leaf)
+            if level == leaf == 0 and value >> 63 and rnd.randrange(2):
+                value = value & ~(0xf << 10) | 8 << 10
+            slots.append((at, value))
+        g_pages = [] if not g_mode else [pa, *(TABLES + 0x1000 * n for n in range(levels))]
+        big = rnd.randrange(4) == 0  # one page of 2 MiB
+        g_entry = lambda to: to >> 12 << 10 ^ self.pte(0, True) | (0x10 if rnd.randrange(12) else 0)
+        for level in range(g_levels - 1, 0, -1):
+            top = level == g_levels - 1
+            at = (G_ROOT if top else G_TABLES + 0x1000 * level) + 8 * (base >> 12 + 9 * level & (2047 if top else 511))
+            value = g_entry(pa & ~low) if big and level == 1 else (G_TABLES + 0x1000 * (level - 1)) >> 12 << 10 | 1
+            slots.append((at, value if rnd.randrange(30) else value ^ 1 << rnd.choice([*range(10), *range(54, 64)])))
+        slots += [(G_TABLES + 8 * (at >> 12 & 511), g_entry(at & ~0xfff)) for at in g_pages if not big]
+        access, mode_of = rnd.choice(H_ACCESSES), rnd.choice([0, 1, 1])
+        env, henv = rnd.getrandbits(2) << 61 | MENV, rnd.getrandbits(2) << 61 | MENV
+        status, vsstatus = rnd.getrandbits(2) << 18, rnd.getrandbits(2) << 18
+        entries = ' '.join(f'{at:#x}={v:#x}' for at, v in slots)
+        self.begin(k, f'{access} at {va:#x}, gpa {gpa:#x}, by mode {mode_of}, vsatp {mode}, hgatp {g_mode}, entries {entries}, sum/mxr {status >> 18} '
+                      f'{vsstatus >> 18}, menvcfg {env:#x}, henvcfg {henv:#x}', [(0x30a, env), (0x60a, henv), (0x10a, MENV), (0x200, vsstatus | STATUS)])
+        for at, value in slots:
+            self.put(f'li x5, {at:#x}', f'li x6, {value:#x}', 'sd x6, 0(x5)')
+        self.put(f'li x5, {pa:#x}', 'li x6, 0x7300000073', 'sd x6, 0(x5)')  # ecall, for fetches
+        self.put(f'li x5, {mode << 60 | of(TABLES + 0x1000 * (levels - 1)) >> 12 if mode else 0:#x}', 'csrw 0x280, x5',
+                 f'li x5, {g_mode << 60 | G_ROOT >> 12 if g_mode else 0:#x}', 'csrw 0x680, x5', f'.4byte {H_WORDS["hfence.gvma"]:#x}', 'fence.i',
+                 f'li x5, {mode_of << 8}', 'csrs 0x600, x5', f'li x8, {va:#x}', f'li x5, {status:#x}', 'csrs mstatus, x5')
+        if access == 'fetch':
+            self.put('csrw mepc, x8', f'li x5, {mode_of << 11 | MPV:#x}', 'csrs mstatus, x5', 'li x5, 0', 'mret')
+        else:
+            by_mprv = [] if access.startswith('.4byte') else [f'li x5, {mode_of << 11 | MPV | 1 << 17:#x}', 'csrs mstatus, x5']
+            self.put(*by_mprv, 'li x5, 0', access, 'li x28, 0x20000', 'csrc mstatus, x28')
+        extra = self.virtual()
+        for n, (at, _) in enumerate(slots):
+            extra += [f'li x5, {at:#x}', 'ld x6, 0(x5)', 'sd x0, 0(x5)', f'sd x6, {8 * (ENTRY_AT + n)}(x27)']
+        extra += [f'li x5, {pa:#x}', 'ld x6, 0(x5)', f'sd x6, {8 * (EXTRA + 7)}(x27)']
+        self.end(k, extra)
+
     def source(self):
         return '\n'.join(['.section .text.init', '.globl _start', '_start:', 'la x5, handler', 'csrw mtvec, x5',
                           *(f'csrw {0x3b0 + n:#x}, x0' for n in range(16)), 'call restore', 'csrw mcycle, x0', 'csrw minstret, x0', *self.text,
-                          *routines(), '.balign 64', 'save: .fill 64, 1, 0', *self.data, '.balign 64', '.globl begin_signature', 'begin_signature:',
+                          *routines(self.has_virtual), '.balign 64', 'save: .fill 64, 1, 0', *self.data, '.balign 64', '.globl begin_signature', 'begin_signature:',
                           f'log: .fill {8 * LOG * SLOTS}, 1, 0', '.globl end_signature', 'end_signature:', ''])
 
 
-def routines():
+def routines(virtual):
     """What all programs have: loading (x31: from where) and storing (x27: where to) registers, the state between slots, the handler."""
     x = [n for n in range(2, 31) if n not in (26, 27)]
     state = [(0x300, STATUS), (0x302, 0), (0x303, 0), (0x304, 0), (0x344, 0), (0x306, 7), (0x106, 7), (0x320, 0), (0x180, 0), (0x342, 0), (0x343, 0),
              (0x30a, 1 << 63 | MENV), (0x14d, (1 << 64) - 1), (0x10a, MENV), (0x3a0, 0), (0x3bf, (1 << 54) - 1), (0x3a2, 0x1f << 56)]
+    if virtual:
+        state += [(0x60a, 0), (0x24d, (1 << 64) - 1), (0x200, STATUS), (0x605, 0), (0x606, 7), *((n, 0) for n in (
+            0x602, 0x603, 0x604, 0x645, 0x600, 0x643, 0x64a, 0x34a, 0x34b, 0x280, 0x680, 0x205, 0x240, 0x241, 0x242, 0x243))]
     return [
         'la x5, tohost', 'li x6, 1', 'sd x6, 0(x5)', 'spin: j spin',
         # x25: no bit that would lock a PMP region
@@ -379,7 +509,7 @@ def routines():
         's_handler: csrrw x31, sscratch, x31', 'sd x30, 0(x31)',
         *(f'csrr x30, {csr}\nsd x30, {8 * (EXTRA + n)}(x27)' for n, csr in enumerate(['scause', 'sepc', 'stval', 'sstatus'])),
         f'ld x30, {8 * (EXTRA + 4)}(x27)', 'addi x30, x30, 1', f'sd x30, {8 * (EXTRA + 4)}(x27)', 'ld x30, 0(x31)', 'csrrw x31, sscratch, x31', 'ecall',
-        '.option norvc', '.p2align 6', 'vectors:', *['j handler'] * 16, '.p2align 6', 's_vectors:', *['j s_handler'] * 16,
+        '.option norvc', '.p2align 6', 'vectors:', *['j handler'] * 16, '.p2align 6', 's_vectors:', *['j s_handler'] * 16, '.p2align 6', 'vs_vectors:', *['ecall'] * 16,
         '.section .tohost, "aw"', '.balign 64', '.globl tohost', 'tohost: .dword 0', '.balign 64', '.globl fromhost', 'fromhost: .dword 0', '.data']
 
 
@@ -446,7 +576,9 @@ def main():
     rows, vectors = [output(ROOT / 'scripts/gen-insn-riscv', '--list', ROOT / 'src/isa/riscv/features.def', *(ROOT / 'src/isa/riscv' / name for name in names))
                      .splitlines() for names in tables]
     vectors = [row for row in vectors if int(row.split('\t')[1][-7:].replace('.', '0'), 2) == 0x57]
-    isa = output(a.runner, '--cpu', a.cpu, '--isa').strip() + '_zicclsm'
+    kinds = a.kinds.split(',')
+    cpu = ['--cpu', a.cpu + ',h=on' if any(kind in ('vcsr', 'vtrap', 'vpage') for kind in kinds) else a.cpu]
+    isa = output(a.runner, *cpu, '--isa').strip() + '_zicclsm'
     has_c = 'c' in isa.split('_')[0][4:]
     cc = CC if has_c else [word.replace('rv64imafdc', 'rv64imafd') for word in CC]
     bad = 0
@@ -454,14 +586,14 @@ def main():
         d = pathlib.Path(d)
         (d / 'link.ld').write_text(LINK)
         for seed in range(a.seed, a.seed + a.programs):
-            program = Program(seed, a.kinds.split(','), rows, vectors, has_c)
+            program = Program(seed, kinds, rows, vectors, has_c)
             (d / 'a.S').write_text(program.source())
             said = run(a.cc, *cc, '-T', d / 'link.ld', d / 'a.S', '-o', d / 'a.elf') or run(
                 a.spike, '--isa=' + isa, '-m0x80000000:0x1000000', '--pmpregions=16', f'+signature={d}/want', '+signature-granularity=4', d / 'a.elf')
             if said:
                 sys.exit(f'riscv_stream: program {seed}: {said[:2000]}')
             for engine in a.engine or ['interp', 'bt']:
-                said = run(a.runner, '--cpu', a.cpu, *['--bt'] * (engine == 'bt'), '--signature', d / 'got', d / 'a.elf')
+                said = run(a.runner, *cpu, *['--bt'] * (engine == 'bt'), '--signature', d / 'got', d / 'a.elf')
                 if said:
                     print(f'program {seed}, {engine}: {said[:300]}')
                 bad += 1 if said else compare(values(d / 'got'), values(d / 'want'), program.slots, f'program {seed}, {engine}')

@@ -28,7 +28,9 @@
 #include "base/checked.h"
 #include "engine/bt/bt.h"
 #include "engine/bt/bt_riscv.h"
+#include "isa/riscv/csr.h"
 #include "isa/riscv/disasm.h"
+#include "isa/riscv/hyp.h"
 #include "isa/riscv/trap.h"
 #include "isa/riscv/vec.h"
 #include "support/bare_riscv.h"
@@ -42,13 +44,14 @@ struct lockstep {
     uint64_t x_satp[2];
     uint8_t code[RL_CODE + RL_PATCHED - RL_M_HANDLER]; /* as it should be */
     bool many;                                         /* turns at a time */
+    bool virt; /* it runs in a virtual machine; HS-mode and M-mode have its handlers, too */
     bool wild; /* the program has executed data, which it may have written without a fence, or named no tables in satp */
     struct {
         uint64_t pc;
         uint32_t bits;
         uint8_t priv, bank;
     } trace[TRACE];
-    uint64_t traced, programs, abandoned, turns, insns, traps, irqs;
+    uint64_t traced, programs, abandoned, turns, insns, traps, irqs, steps_virtual;
 };
 
 static struct vcpu *asked; /* by the timer */
@@ -111,6 +114,19 @@ static const struct field fields[] = {
     FIELD(vstart),
     FIELD(vxsat),
     FIELD(vxrm),
+    FIELD(hyp.virt),
+    FIELD(hyp.hstatus),
+    FIELD(hyp.htval),
+    FIELD(hyp.htinst),
+    FIELD(hyp.mtval2),
+    FIELD(hyp.mtinst),
+    FIELD(hyp.hgatp),
+    FIELD(hyp.vsstatus),
+    FIELD(hyp.vsscratch),
+    FIELD(hyp.vsepc),
+    FIELD(hyp.vscause),
+    FIELD(hyp.vstval),
+    FIELD(hyp.vsatp),
     FIELD(bank),
     FIELD(fetch_bank),
 };
@@ -237,6 +253,7 @@ static bool step(struct lockstep *t)
     }
     if (rng_percent(&t->r, 3))
         riscv_tlb_flush_paged(c);
+    t->steps_virtual += c->hyp.virt;
     note(t);
     riscv_run_step(t->a.vcpu->engine_cpu, c);
     return true;
@@ -315,6 +332,69 @@ static void make_tables(struct lockstep *t)
                 leaf_in(t, s, (enum rl_region)region, n, rl_leaf(&r, (enum rl_region)region, s, n));
             }
     }
+}
+
+/* The G-stage, where the program runs in a virtual machine: all is where it is, but for some rights to pages of data and code. */
+enum { G_ROOT = 0xf00000, G_LOW = 0xf04000, G_PAGES = 0xf05000, G_ALL = 0xdf };
+
+static void put_both(struct lockstep *t, gpa_t at, uint64_t v)
+{
+    rv_poke(&t->a, at, v, 8);
+    rv_poke(&t->b, at, v, 8);
+}
+
+static uint64_t g_leaf(struct rng *r, gpa_t at)
+{
+    static const uint8_t less[] = { 0xdf, 0xd3, 0x53, 0x5f, 0xd9, 0x00, 0xc7 }; /* not to be written, or executed; D is 0... */
+    bool data = at - RV_RAM - RL_DATA < 4096UL * RL_DATA_PAGES, code = at - RV_RAM - RL_CODE < 4096UL * RL_CODE_PAGES;
+    uint64_t bits = rng_percent(r, data ? 30 : code ? 5 : 0) ? less[rng_below(r, ARRAY_SIZE(less))] : G_ALL;
+    return at >> 12 << 10 | bits;
+}
+
+static void make_g_tables(struct lockstep *t, struct rng *r)
+{
+    for (unsigned k = 0; k < 512; k++) {
+        put_both(t, RV_RAM + G_LOW + 8 * k, (RV_RAM + 0x200000UL * k) >> 12 << 10 | G_ALL);
+        put_both(t, RV_RAM + G_PAGES + 8 * k, g_leaf(r, RV_RAM + 0x1000UL * k));
+    }
+    put_both(t, RV_RAM + G_LOW, (RV_RAM + G_PAGES) >> 12 << 10 | 1);
+    put_both(t, RV_RAM + G_ROOT, G_ALL);
+    put_both(t, RV_RAM + G_ROOT + 16, (RV_RAM + G_LOW) >> 12 << 10 | 1);
+}
+
+/* A page's rights change, or the G-stage is switched on or off. */
+static void change_g_stage(struct lockstep *t)
+{
+    struct riscv_cpu *c[2] = { t->a.c, t->b.c };
+    unsigned page = rng_percent(&t->r, 80) ? RL_DATA / 4096 + rng_below(&t->r, RL_DATA_PAGES)
+                                           : RL_CODE / 4096 + rng_below(&t->r, RL_CODE_PAGES);
+    put_both(t, RV_RAM + G_PAGES + 8 * page, g_leaf(&t->r, RV_RAM + 0x1000UL * page));
+    bool toggles = rng_percent(&t->r, 20);
+    for (unsigned k = 0; k < 2; k++) {
+        if (toggles)
+            c[k]->hyp.hgatp ^= 8ULL << 60 | (RV_RAM + G_ROOT) >> 12;
+        riscv_tlb_flush_all(c[k]);
+    }
+}
+
+static void start_virtual(struct riscv_cpu *c, struct rng *r)
+{
+    struct riscv_hyp *h = &c->hyp;
+    c->medeleg |= rng_percent(r, 80) ? RISCV_HYP_MEDELEG_BITS : 0;
+    c->mideleg |= MIP_VS;
+    c->mie |= rng_percent(r, 70) ? MIP_VS : 0;
+    *h = (struct riscv_hyp){ .virt = c->priv != RISCV_M && rng_percent(r, 90), .hcounteren = 7, .vstimecmp = ~0ULL };
+    h->hstatus = HSTATUS_VSXL64 | (rng_next(r) & (HSTATUS_SPV | HSTATUS_SPVP));
+    h->hedeleg = rng_percent(r, 60) ? RISCV_HYP_HEDELEG_BITS : rng_next(r) & RISCV_HYP_HEDELEG_BITS;
+    h->hideleg = rng_percent(r, 70) ? MIP_VS : 0;
+    h->henvcfg = c->menvcfg;
+    h->vsatp = c->satp;
+    h->hgatp = rng_percent(r, 80) ? 8ULL << 60 | (RV_RAM + G_ROOT) >> 12 : 0;
+    h->vsstatus = 2ULL << 32 | (rng_percent(r, 80) ? MSTATUS_FS : 0) | MSTATUS_VS | (rng_next(r) & (MSTATUS_SUM | MSTATUS_SIE));
+    h->vstvec = RL_S_HANDLER;
+    c->mstatus |= rng_percent(r, 50) ? MSTATUS_MPV : 0;
+    if (rng_percent(r, 30))
+        c->menvcfg |= ENVCFG_ADUE;
 }
 
 static void write_both(struct lockstep *t, gpa_t at, const void *data, size_t len)
@@ -403,6 +483,10 @@ static void start_cpu(struct lockstep *t, struct riscv_cpu *c, struct rng r)
     memset(&c->instret, 0, sizeof(c->instret));
     c->wires = c->soft = 0;
     c->insns = 0;
+    if (t->virt)
+        start_virtual(c, &r);
+    else
+        riscv_hyp_reset(c);
     c->pc = rl_code_address(&r, c->priv, c->satp >> 60);
     if (c->priv != RISCV_M)
         c->pc = mirrored(&r, c, c->pc);
@@ -437,6 +521,9 @@ static void load(struct lockstep *t, uint64_t seed)
     if (rng_percent(&r, 15))
         t->x_satp[1] = 0;
     make_tables(t);
+    struct rng virtual = rng_of(seed, 3, 0, 0);
+    t->virt = rng_percent(&virtual, 40);
+    make_g_tables(t, &virtual);
     start_cpu(t, t->a.c, r);
     start_cpu(t, t->b.c, r);
     set_registers(t, &r);
@@ -469,6 +556,8 @@ static void remap(struct lockstep *t)
     for (unsigned k = 0; k < (of_page && region < RL_G_CODE ? 3 : 1); k++) {
         riscv_tlb_fence(t->a.c, of_page ? &pages[k] : NULL, of_space ? &asid : NULL);
         riscv_tlb_fence(t->b.c, of_page ? &pages[k] : NULL, of_space ? &asid : NULL);
+        riscv_hyp_fence(t->a.c, of_page ? &pages[k] : NULL, of_space ? &asid : NULL);
+        riscv_hyp_fence(t->b.c, of_page ? &pages[k] : NULL, of_space ? &asid : NULL);
     }
 }
 
@@ -491,6 +580,11 @@ static void set_wires(struct lockstep *t)
         riscv_set_wire(t->a.c, pins[k], on);
         riscv_set_wire(t->b.c, pins[k], on);
     }
+    for (unsigned bit = MIP_VSSIP; t->virt && bit <= MIP_VSEIP; bit <<= 4) {
+        bool on = some && rng_percent(&t->r, 20);
+        riscv_set_soft(t->a.c, bit, on);
+        riscv_set_soft(t->b.c, bit, on);
+    }
 }
 
 /* Both at the beginning of a handler: where it returns to may change. */
@@ -498,9 +592,9 @@ static void redirect(struct lockstep *t)
 {
     struct riscv_cpu *c[2] = { t->a.c, t->b.c };
     bool machine = c[0]->pc == RL_M_HANDLER && c[0]->priv == RISCV_M, paged = c[0]->satp >> 60;
-    bool supervisor = c[0]->pc == RL_S_HANDLER && c[0]->priv == RISCV_S;
-    uint64_t cause = machine ? c[0]->mcause : c[0]->scause;
-    if ((!machine && !supervisor) || !(cause == 1 || cause == 12 || rng_percent(&t->r, 5)))
+    bool supervisor = c[0]->pc == RL_S_HANDLER && c[0]->priv == RISCV_S, virt = c[0]->hyp.virt;
+    uint64_t cause = machine ? c[0]->mcause : virt ? c[0]->hyp.vscause : c[0]->scause;
+    if ((!machine && !supervisor) || !(cause == 1 || cause == 12 || cause == 20 || rng_percent(&t->r, 5)))
         return;
     static const uint8_t modes[] = { RISCV_U, RISCV_S, RISCV_M };
     unsigned to = modes[rng_below(&t->r, machine ? 3 : 2)];
@@ -511,6 +605,9 @@ static void redirect(struct lockstep *t)
             c[k]->mepc = pc;
             c[k]->mstatus = (c[k]->mstatus & ~(MSTATUS_MPP | MSTATUS_MPRV)) | (uint64_t)to << MSTATUS_MPP_SHIFT;
             riscv_mode_update(c[k]);
+        } else if (virt) {
+            c[k]->hyp.vsepc = pc;
+            c[k]->hyp.vsstatus = (c[k]->hyp.vsstatus & ~MSTATUS_SPP) | (to == RISCV_S ? MSTATUS_SPP : 0);
         } else {
             c[k]->sepc = pc;
             c[k]->mstatus = (c[k]->mstatus & ~MSTATUS_SPP) | (to == RISCV_S ? MSTATUS_SPP : 0);
@@ -537,7 +634,8 @@ static void between(struct lockstep *t)
     else if (what < 21) {
         vm_clock_advance(&t->a.vm.clock, 12345);
         vm_clock_advance(&t->b.vm.clock, 12345);
-    }
+    } else if (what < 25 && t->virt)
+        change_g_stage(t);
 }
 
 /* One program; false: there was a difference. */
@@ -613,8 +711,8 @@ static void law(bool many)
         good = run(&t, seed);
     often = (struct itimerval){ 0 };
     (void)setitimer(ITIMER_REAL, &often, NULL);
-    printf("%lu programs (%lu abandoned), %lu turns, %lu instructions, %lu traps, %lu interrupts\n", t.programs, t.abandoned,
-           t.turns, t.insns, t.traps, t.irqs);
+    printf("%lu programs (%lu abandoned), %lu turns, %lu instructions, %lu traps, %lu interrupts; %lu instructions with V = 1\n",
+           t.programs, t.abandoned, t.turns, t.insns, t.traps, t.irqs, t.steps_virtual);
     bare_riscv_done(&t.a);
     bare_riscv_done(&t.b);
     assert_true(good);

@@ -262,6 +262,10 @@ def tasks_keep_their_vectors_across_traps():
             expect([line for line in lines[1:-1] if not line.endswith(': ok')], [], f'{engine}, VLEN {vlen}: laws that do not hold')
 
 
+def a_hypervisor_runs_a_virtual_machine():
+    misused('riscv_hyp', MISUSE['riscv_hyp'], '--cpu', 'max')
+
+
 def traced_code_names_guest_and_host_instructions():
     folder = os.path.join(TMP.name, 'code')
     code, out, err = run(POWEROFF, '--cpus', '2', '--engine', 'bt', f'--trace-code={folder}')
@@ -293,7 +297,7 @@ LAWS = [one_hart_keeps_the_laws_and_powers_off, two_harts_start_stop_and_interru
         what_does_not_fit_into_memory_is_said, broken_zboot_images_get_one_clear_line, firmware_runs_first_and_is_told_of_the_kernel, bad_firmware_gets_one_clear_line,
         the_users_device_tree_is_given_and_a_bad_one_gets_one_clear_line, every_csr_is_read_and_written_as_the_specification_has_it,
         tasks_keep_their_vectors_across_traps, a_misused_sbi_answers_as_the_specification_has_it, a_guest_that_locks_itself_out_by_pmp_harms_only_itself,
-        traced_code_names_guest_and_host_instructions, what_the_board_lacks_is_said]
+        a_hypervisor_runs_a_virtual_machine, traced_code_names_guest_and_host_instructions, what_the_board_lacks_is_said]
 FAILED = 0
 for law in LAWS:
     try:

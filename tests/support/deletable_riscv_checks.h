@@ -9,6 +9,7 @@
 #define DOPPEL_TESTS_DELETABLE_RISCV_CHECKS_H
 
 #include "isa/riscv/csr.h"
+#include "isa/riscv/hyp.h"
 #include "isa/riscv/trap.h"
 
 /* True: the raise at that line is as if it were not there. */
@@ -19,6 +20,7 @@ bool deletable_csr_write(struct riscv_cpu *c, const struct riscv_insn *i, unsign
 
 #define riscv_raise(c, cause, tval) (deletable_raise(c, i, __LINE__) ? (void)0 : (riscv_raise)(c, cause, tval))
 #define riscv_raise_illegal(c, i) (deletable_raise(c, i, __LINE__) ? (void)0 : (riscv_raise_illegal)(c, i))
+#define riscv_hyp_refuse(c, i, qualified) (deletable_raise(c, i, __LINE__) ? (void)0 : (riscv_hyp_refuse)(c, i, qualified))
 #define riscv_csr_read(c, csr, ret_value) deletable_csr_read(c, i, csr, ret_value)
 #define riscv_csr_write(c, csr, value) deletable_csr_write(c, i, csr, value)
 

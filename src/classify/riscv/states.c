@@ -77,6 +77,8 @@ static bool has_address(enum riscv_format f)
     case RISCV_FMT_ST:
     case RISCV_FMT_LR:
     case RISCV_FMT_AMO:
+    case RISCV_FMT_HLV:
+    case RISCV_FMT_HSV:
     case RISCV_FMT_CBO:
     case RISCV_FMT_PREF:
     case RISCV_FMT_FLD:

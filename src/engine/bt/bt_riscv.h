@@ -12,7 +12,8 @@
 
 struct bt_riscv;
 
-/* Takes about so many bytes for code and what belongs to it. -ENOMEM, -ENOTSUP (the host CPU cannot), -EINVAL. */
+/* Takes about so many bytes for code and what belongs to it; with the hypervisor extension up to twice as many. -ENOMEM, -ENOTSUP
+ * (the host CPU cannot), -EINVAL. */
 MUST_CHECK int bt_riscv_new(struct riscv_cpu *c, size_t bytes, struct bt_riscv **ret_bt, struct error *err);
 void bt_riscv_free(struct bt_riscv *e);
 /* For tests: translates blocks when they are met for the first time, and comes back to the loop wherever code looks for requests,

@@ -8,6 +8,7 @@
 #include "isa/riscv/csr.h"
 
 #include "core/vcpu.h"
+#include "isa/riscv/hyp.h"
 #include "isa/riscv/mmu.h"
 #include "isa/riscv/profile.h"
 
@@ -103,6 +104,8 @@ static void status_write(struct riscv_cpu *c, uint64_t v, uint64_t mask)
         mask &= ~MSTATUS_MPP; /* no such mode: stays */
     if (!c->profile->has[RISCV_EXT_V])
         mask &= ~MSTATUS_VS;
+    if (mask & MSTATUS_MIE)
+        mask |= riscv_hyp_is_on(c) ? MSTATUS_MPV | MSTATUS_GVA : 0;
     c->mstatus = (old & ~mask) | (v & mask);
     if ((old ^ c->mstatus) & MSTATUS_MXR)
         riscv_tlb_flush_paged(c);
@@ -206,11 +209,15 @@ static bool counter_open(const struct riscv_cpu *c, unsigned n)
 {
     if (c->priv < RISCV_M && !(c->mcounteren >> n & 1))
         return false;
+    if (c->hyp.virt && !(c->hyp.hcounteren >> n & 1))
+        return false;
     return c->priv > RISCV_U || (c->scounteren >> n & 1);
 }
 
 static bool stimecmp_open(const struct riscv_cpu *c)
 {
+    if (c->hyp.virt && !((riscv_hyp_envcfg(c) & ENVCFG_STCE) && (c->hyp.hcounteren >> 1 & 1)))
+        return false;
     return c->profile->has[RISCV_EXT_SSTC] && (c->priv == RISCV_M || ((c->menvcfg & ENVCFG_STCE) && (c->mcounteren >> 1 & 1)));
 }
 
@@ -219,14 +226,23 @@ static bool is_vector(unsigned csr)
     return (csr >= CSR_VSTART && csr <= CSR_VXRM) || csr == CSR_VCSR || (csr >= CSR_VL && csr <= CSR_VLENB);
 }
 
+bool riscv_csr_is_unit(unsigned csr)
+{
+    return csr <= CSR_FCSR || is_vector(csr);
+}
+
 static bool may_access(const struct riscv_cpu *c, unsigned csr)
 {
+    if ((csr >> 8 & 3) == 2)
+        return riscv_hyp_may_access(c, csr);
     if (c->priv < (csr >> 8 & 3))
         return false;
     if (csr <= CSR_FCSR)
-        return csr && c->profile->has[RISCV_EXT_F] && (c->mstatus & MSTATUS_FS);
+        return csr && c->profile->has[RISCV_EXT_F] && riscv_unit_on(c, MSTATUS_FS);
     if (is_vector(csr))
-        return c->profile->has[RISCV_EXT_V] && (c->mstatus & MSTATUS_VS);
+        return c->profile->has[RISCV_EXT_V] && riscv_unit_on(c, MSTATUS_VS);
+    if (csr == CSR_SATP && c->hyp.virt)
+        return !(c->hyp.hstatus & HSTATUS_VTVM);
     if (csr == CSR_SATP)
         return !(c->priv == RISCV_S && (c->mstatus & MSTATUS_TVM));
     if (csr == CSR_STIMECMP)
@@ -258,6 +274,10 @@ bool riscv_csr_read(struct riscv_cpu *c, unsigned csr, uint64_t *ret)
 {
     if (!may_access(c, csr))
         return false;
+    if (c->hyp.virt)
+        csr = riscv_hyp_csr_of(csr);
+    if (riscv_hyp_owns_csr(csr))
+        return riscv_hyp_csr_read(c, csr, ret);
     switch ((enum riscv_csr)csr) {
     case CSR_FFLAGS: *ret = c->fflags; return true;
     case CSR_FRM: *ret = c->frm; return true;
@@ -270,7 +290,7 @@ bool riscv_csr_read(struct riscv_cpu *c, unsigned csr, uint64_t *ret)
     case CSR_VTYPE: *ret = c->vtype; return true;
     case CSR_VLENB: *ret = c->vlenb; return true;
     case CSR_SSTATUS: *ret = status_read(c) & SSTATUS_READ; return true;
-    case CSR_SIE: *ret = c->mie & c->mideleg; return true;
+    case CSR_SIE: *ret = c->mie & c->mideleg & MIP_S; return true;
     case CSR_STVEC: *ret = c->stvec; return true;
     case CSR_SCOUNTEREN: *ret = c->scounteren; return true;
     case CSR_SENVCFG: *ret = c->senvcfg; return true;
@@ -278,7 +298,7 @@ bool riscv_csr_read(struct riscv_cpu *c, unsigned csr, uint64_t *ret)
     case CSR_SEPC: *ret = c->sepc; return true;
     case CSR_SCAUSE: *ret = c->scause; return true;
     case CSR_STVAL: *ret = c->stval; return true;
-    case CSR_SIP: *ret = riscv_mip(c) & c->mideleg; return true;
+    case CSR_SIP: *ret = riscv_mip(c) & c->mideleg & MIP_S; return true;
     case CSR_STIMECMP: *ret = c->stimecmp; return true;
     case CSR_SATP: *ret = c->satp; return true;
     case CSR_MSTATUS: *ret = status_read(c); return true;
@@ -297,7 +317,7 @@ bool riscv_csr_read(struct riscv_cpu *c, unsigned csr, uint64_t *ret)
     case CSR_MIP: *ret = riscv_mip(c); return true;
     case CSR_MCYCLE:
     case CSR_CYCLE: *ret = riscv_counter_get(c, &c->cycle, c->mcountinhibit & COUNTER_CY); return true;
-    case CSR_TIME: *ret = riscv_time(c); return true;
+    case CSR_TIME: *ret = riscv_time(c) + (c->hyp.virt ? c->hyp.htimedelta : 0); return true;
     case CSR_MINSTRET:
     case CSR_INSTRET: *ret = riscv_counter_get(c, &c->instret, c->mcountinhibit & COUNTER_IR); return true;
     case CSR_MVENDORID:
@@ -344,7 +364,7 @@ static void vstart_write(struct riscv_cpu *c, uint64_t v)
 /* Interrupt enables and pending bits of S-mode; what is not delegated does not exist there. */
 static void sie_write(struct riscv_cpu *c, uint64_t v)
 {
-    c->mie = (c->mie & ~c->mideleg) | (v & c->mideleg & MIP_S);
+    c->mie = (c->mie & ~(c->mideleg & MIP_S)) | (v & c->mideleg & MIP_S);
     c->leave = true;
 }
 
@@ -361,13 +381,13 @@ static bool write_machine(struct riscv_cpu *c, unsigned csr, uint64_t v)
     switch ((enum riscv_csr)csr) {
     case CSR_MSTATUS: status_write(c, v, MSTATUS_WRITE); return true;
     case CSR_MISA: return true; /* fixed */
-    case CSR_MEDELEG: c->medeleg = v & RISCV_MEDELEG_BITS; return true;
+    case CSR_MEDELEG: c->medeleg = v & (RISCV_MEDELEG_BITS | (riscv_hyp_is_on(c) ? RISCV_HYP_MEDELEG_BITS : 0)); return true;
     case CSR_MIDELEG:
-        c->mideleg = v & MIP_S;
+        c->mideleg = (v & MIP_S) | (riscv_hyp_is_on(c) ? MIP_VS : 0);
         c->leave = true;
         return true;
     case CSR_MIE:
-        c->mie = v & (MIP_S | MIP_M);
+        c->mie = v & (MIP_S | MIP_M | (riscv_hyp_is_on(c) ? MIP_VS : 0));
         c->leave = true;
         return true;
     case CSR_MTVEC: c->mtvec = tvec_legal(v); return true;
@@ -382,7 +402,9 @@ static bool write_machine(struct riscv_cpu *c, unsigned csr, uint64_t v)
     case CSR_MEPC: c->mepc = epc_legal(c, v); return true;
     case CSR_MCAUSE: c->mcause = v; return true;
     case CSR_MTVAL: c->mtval = v; return true;
-    case CSR_MIP: mip_write(c, v, c->menvcfg & ENVCFG_STCE ? MIP_SSIP | MIP_SEIP : MIP_S); return true;
+    case CSR_MIP:
+        mip_write(c, v, (c->menvcfg & ENVCFG_STCE ? MIP_SSIP | MIP_SEIP : MIP_S) | (riscv_hyp_is_on(c) ? MIP_VSSIP : 0));
+        return true;
     case CSR_MCYCLE: counter_set(c, &c->cycle, v); return true;
     case CSR_MINSTRET: counter_set(c, &c->instret, v); return true;
     default: return write_range(c, csr, v);
@@ -393,6 +415,10 @@ bool riscv_csr_write(struct riscv_cpu *c, unsigned csr, uint64_t v)
 {
     if (csr >> 10 == 3 || !may_access(c, csr))
         return false;
+    if (c->hyp.virt)
+        csr = riscv_hyp_csr_of(csr);
+    if (riscv_hyp_owns_csr(csr))
+        return riscv_hyp_csr_write(c, csr, v);
     switch ((enum riscv_csr)csr) {
     case CSR_FFLAGS: fcsr_write(c, c->frm, (uint8_t)v); return true;
     case CSR_FRM: fcsr_write(c, (uint8_t)v, c->fflags); return true;

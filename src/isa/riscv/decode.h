@@ -31,6 +31,8 @@ enum riscv_format {
     RISCV_FMT_SF,    /* rs1, rs2 */
     RISCV_FMT_LR,    /* rd, (rs1) */
     RISCV_FMT_AMO,   /* rd, rs2, (rs1) */
+    RISCV_FMT_HLV,   /* rd, (rs1) */
+    RISCV_FMT_HSV,   /* rs2, (rs1) */
     RISCV_FMT_CBO,   /* (rs1) */
     RISCV_FMT_PREF,  /* imm(rs1) */
     RISCV_FMT_FLD,   /* frd, imm(rs1) */

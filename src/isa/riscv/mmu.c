@@ -20,6 +20,8 @@ static void fill(struct riscv_cpu *c, gva_t va, uint8_t *host, const struct risc
 {
     gpa_t page = w->gpa & GPAGE_MASK;
     bool machine = bank == RISCV_BANK_M;
+    if (bank > RISCV_BANK_LAST)
+        return;
     if (!riscv_pmp_allows(c, page, GPAGE_SIZE, access, machine))
         return; /* the verdict differs within the page */
     bool writable = access == RISCV_READ && w->dirty_writable && riscv_pmp_allows(c, page, GPAGE_SIZE, RISCV_WRITE, machine);
@@ -34,7 +36,10 @@ uint8_t riscv_fault_cause(enum riscv_fault kind, enum riscv_access access)
     static const uint8_t denied[] = {
         [RISCV_READ] = RISCV_LOAD_ACCESS_FAULT, [RISCV_WRITE] = RISCV_STORE_ACCESS_FAULT, [RISCV_FETCH] = RISCV_FETCH_ACCESS_FAULT
     };
-    return kind == RISCV_FAULT_PAGE ? page[access] : denied[access];
+    static const uint8_t guest[] = { [RISCV_READ] = RISCV_LOAD_GUEST_PAGE_FAULT,
+                                     [RISCV_WRITE] = RISCV_STORE_GUEST_PAGE_FAULT,
+                                     [RISCV_FETCH] = RISCV_FETCH_GUEST_PAGE_FAULT };
+    return kind == RISCV_FAULT_PAGE ? page[access] : kind == RISCV_FAULT_GUEST ? guest[access] : denied[access];
 }
 
 static _Noreturn void fault(struct riscv_cpu *c, enum riscv_fault kind, enum riscv_access access, gva_t va)
@@ -62,13 +67,15 @@ static enum riscv_fault resolve_quiet(struct riscv_cpu *c, gva_t va, unsigned le
     enum riscv_fault bad = riscv_walk(c, va, access, bank, &w);
     if (bad)
         return bad;
-    if (!riscv_pmp_allows(c, w.gpa, len, access, bank == RISCV_BANK_M))
+    bool executes = bank == RISCV_BANK_HLVX; /* it may be none of what cannot be executed, either */
+    if (!riscv_pmp_allows(c, w.gpa, len, access, bank == RISCV_BANK_M)
+        || (executes && !riscv_pmp_allows(c, w.gpa, len, RISCV_FETCH, false)))
         return RISCV_FAULT_ACCESS;
     uint8_t *host = gmem_pin(c->gmem, w.gpa & GPAGE_MASK, GPAGE_SIZE);
     *ret = (struct piece){ .host = host ? host + (w.gpa & ~GPAGE_MASK) : NULL, .gpa = w.gpa, .len = len };
     if (host)
         fill(c, va, ret->host, &w, access, bank);
-    else if (access == RISCV_FETCH || !is_device(c, w.gpa))
+    else if (access == RISCV_FETCH || executes || !is_device(c, w.gpa))
         return RISCV_FAULT_ACCESS;
     return RISCV_FAULT_NONE;
 }

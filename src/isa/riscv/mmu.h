@@ -27,8 +27,18 @@ enum riscv_bank {
     RISCV_BANK_S,     /* S-mode with SUM = 0, and its fetches */
     RISCV_BANK_S_SUM, /* S-mode's loads and stores with SUM = 1 */
     RISCV_BANK_LAST = RISCV_BANK_S_SUM,
+    /* A virtual machine's memory from outside, of which nothing is kept (hyp.h) */
+    RISCV_BANK_GUEST, /* M-mode by MPRV and MPV */
+    RISCV_BANK_HLV,   /* HLV and HSV */
+    RISCV_BANK_HLVX,  /* HLVX, which needs the right to execute */
 };
-enum { RISCV_BANK_NR = RISCV_BANK_LAST + 1, RISCV_TLB_ENTRIES = 2048, RISCV_SPACES = 8, RISCV_FENCES = 8 };
+enum {
+    RISCV_BANK_NR = RISCV_BANK_LAST + 1,
+    RISCV_BANK_ALL = RISCV_BANK_HLVX + 1,
+    RISCV_TLB_ENTRIES = 2048,
+    RISCV_SPACES = 8,
+    RISCV_FENCES = 8
+};
 #define RISCV_NO_TAG (~0ULL) /* no page's */
 /* A page that there is not: its addresses are not canonical, and no RAM. Translated code that accesses it hits, and gets where
  * nothing can be accessed (riscv_tlb.nowhere). */
@@ -91,7 +101,7 @@ struct riscv_space {
 };
 
 struct riscv_tlb {
-    struct riscv_tlb_entry *bank[RISCV_BANK_NR];         /* borrowed: parts of what follows */
+    struct riscv_tlb_entry *bank[RISCV_BANK_ALL];        /* borrowed: parts of what follows; and an empty table */
     struct riscv_tlb_entry common[3][RISCV_TLB_ENTRIES]; /* of banks M, BARE, S */
     struct riscv_filled filled[3];
     struct riscv_reach reach[2]; /* of bank S */
@@ -100,6 +110,7 @@ struct riscv_tlb {
     bool local;           /* bank S has translations that do not last */
     uint64_t flushes;     /* as a space's, for bank S */
     uint64_t flushes_all; /* the same for banks M and BARE */
+    bool guest;           /* of V = 1 (hyp.h): spaces are values of vsatp */
     unsigned now;         /* of space[] */
     uint64_t choices;
     uint64_t misses[3]; /* by enum riscv_access */
@@ -109,8 +120,8 @@ struct riscv_tlb {
     struct riscv_space space[RISCV_SPACES];
 };
 
-/* NULL when out of memory. */
-struct riscv_tlb *riscv_tlb_new(void);
+/* NULL when out of memory. guest: for V = 1. */
+struct riscv_tlb *riscv_tlb_new(bool guest);
 void riscv_tlb_free(struct riscv_tlb *tlb);
 /* Forgets all translations / those by page tables. */
 void riscv_tlb_flush_all(struct riscv_cpu *c);
@@ -123,8 +134,8 @@ void riscv_tlb_follow(struct riscv_cpu *c);
 /* Forgets that a page of guest memory may be stored to without looking at marks (NULL: any page), but in other spaces than the
  * present one: riscv_tlb_catch_up() is to be called when another was chosen; true: the space had missed some, and now knows none.
  */
-void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page);
-bool riscv_tlb_catch_up(struct riscv_cpu *c);
+void riscv_tlb_drop_stores(struct riscv_tlb *tlb, const uint8_t *page);
+bool riscv_tlb_catch_up(struct riscv_tlb *tlb);
 /* After a hit: whether translated code may store to the page without looking at marks; its site is entered if the mark is gone.
  */
 bool riscv_tlb_may_store(struct riscv_cpu *c, gva_t va);
@@ -184,7 +195,8 @@ void riscv_probe(struct riscv_cpu *c, gva_t va, unsigned block, enum riscv_acces
 /* The rights that cache-block management needs: to read or to write. Raises store faults. Spec: CMO 1.0, 2.5.2 */
 void riscv_probe_cbo(struct riscv_cpu *c, gva_t va);
 
-enum riscv_fault { RISCV_FAULT_NONE, RISCV_FAULT_ACCESS, RISCV_FAULT_PAGE };
+/* RISCV_FAULT_GUEST: a guest-page fault; riscv_cpu.guest_gpa and guest_tinst have the rest. */
+enum riscv_fault { RISCV_FAULT_NONE, RISCV_FAULT_ACCESS, RISCV_FAULT_PAGE, RISCV_FAULT_GUEST };
 /* Host address of the page of RAM that va lies in, NULL if there is none or the access faults (*ret_fault, NULL: not wanted);
  * enters it in the TLB, sets A and D as the access would. Raises nothing. */
 uint8_t *riscv_touch(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_fault *ret_fault);
@@ -205,7 +217,8 @@ struct riscv_walk {
  * nothing. */
 enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank,
                             struct riscv_walk *ret_walk);
-/* The same for reading through page tables, but changes nothing: false where the access faults, or A is not set yet. */
+/* The same for reading through page tables, but changes nothing: false where the access faults, or A is not set yet, and in
+ * virtual machines. */
 bool riscv_walk_peek(struct riscv_cpu *c, gva_t va, enum riscv_bank bank, struct riscv_walk *ret_walk);
 /* pmpcfg or pmpaddr changed. */
 void riscv_pmp_changed(struct riscv_cpu *c);

@@ -6,17 +6,11 @@
  * walk start again; without, an access that would set one faults (Svade).
  * Spec: volume II 3.7.1, 12.3.2, 12.4 to 12.6
  */
-#include "isa/riscv/csr.h"
-#include "isa/riscv/mmu.h"
-#include "isa/riscv/profile.h"
+#include "isa/riscv/paging.h"
 
-enum { PTE_V = 1, PTE_R = 2, PTE_W = 4, PTE_X = 8, PTE_U = 16, PTE_G = 32, PTE_A = 64, PTE_D = 128, PTE_RWX = 14 };
-enum { PTE_PPN_SHIFT = 10, SATP_MODE_SHIFT = 60, SATP_SV39 = 8, VPN_BITS = 9, NAPOT_64K_SHIFT = 4, WALKS_MAX = 64 };
-#define PTE_PPN (((1ULL << 44) - 1) << PTE_PPN_SHIFT)
-#define PTE_PBMT (3ULL << 61)
-#define PTE_N (1ULL << 63)
-#define PTE_RESERVED (0x7fULL << 54)
-#define SATP_PPN ((1ULL << 44) - 1)
+#include "isa/riscv/csr.h"
+#include "isa/riscv/hyp.h"
+#include "isa/riscv/profile.h"
 
 enum { PMP_R = 1, PMP_W = 2, PMP_X = 4, PMP_A = 3 << 3, PMP_TOR = 1 << 3, PMP_NA4 = 2 << 3, PMP_L = 0x80 };
 
@@ -66,8 +60,7 @@ void riscv_pmp_changed(struct riscv_cpu *c)
     c->pmp_open = (c->pmpcfg[0] & all) == all && pmp_range(c, 0, &lo, &hi) && lo == 0 && hi >= RISCV_PMPADDR_BITS << 2;
 }
 
-/* What makes an entry illegal whatever is accessed. */
-static bool pte_valid(const struct riscv_cpu *c, uint64_t pte, unsigned level)
+bool riscv_pte_valid(const struct riscv_cpu *c, uint64_t pte, unsigned level, uint64_t envcfg)
 {
     bool leaf = pte & PTE_RWX;
     uint64_t ppn = (pte & PTE_PPN) >> PTE_PPN_SHIFT;
@@ -75,38 +68,32 @@ static bool pte_valid(const struct riscv_cpu *c, uint64_t pte, unsigned level)
         return false;
     if (!leaf)
         return level > 0 && !(pte & (PTE_A | PTE_D | PTE_U | PTE_PBMT | PTE_N));
-    if ((pte & PTE_PBMT) && (!(c->menvcfg & ENVCFG_PBMTE) || (pte & PTE_PBMT) == PTE_PBMT))
+    if ((pte & PTE_PBMT) && (!(envcfg & ENVCFG_PBMTE) || (pte & PTE_PBMT) == PTE_PBMT))
         return false;
     if ((pte & PTE_N) && (level > 0 || !c->profile->has[RISCV_EXT_SVNAPOT] || (ppn & 0xf) != 8))
         return false;
     return !(ppn & ((1ULL << (VPN_BITS * level)) - 1)); /* a large page is aligned */
 }
 
-static bool pte_allows(const struct riscv_cpu *c, uint64_t pte, enum riscv_access access, enum riscv_bank bank)
+bool riscv_pte_allows(uint64_t pte, enum riscv_access access, enum riscv_bank bank, uint64_t status)
 {
     if (bank == RISCV_BANK_U ? !(pte & PTE_U) : (pte & PTE_U) && (bank != RISCV_BANK_S_SUM || access == RISCV_FETCH))
         return false;
     switch (access) {
-    case RISCV_READ: return (pte & PTE_R) || ((c->mstatus & MSTATUS_MXR) && (pte & PTE_X));
+    case RISCV_READ: return (pte & PTE_R) || ((status & MSTATUS_MXR) && (pte & PTE_X));
     case RISCV_WRITE: return pte & PTE_W;
     case RISCV_FETCH: return pte & PTE_X;
     }
     return false;
 }
 
-/* Sv39, Sv48 and Sv57 have three, four and five. */
-static unsigned levels_of(const struct riscv_cpu *c)
-{
-    return (unsigned)(c->satp >> SATP_MODE_SHIFT) - SATP_SV39 + 3;
-}
-
-static bool in_range(gva_t va, unsigned levels)
+bool riscv_va_in_range(gva_t va, unsigned levels)
 {
     unsigned unused = 64 - (GPAGE_SHIFT + VPN_BITS * levels);
     return (uint64_t)((int64_t)(va << unused) >> unused) == va;
 }
 
-static void fill_walk(gva_t va, uint64_t pte, unsigned level, struct riscv_walk *w)
+void riscv_walk_fill(gva_t va, uint64_t pte, unsigned level, struct riscv_walk *w)
 {
     unsigned shift = GPAGE_SHIFT + VPN_BITS * level + (pte & PTE_N ? NAPOT_64K_SHIFT : 0);
     gpa_t base = (pte & PTE_PPN) >> PTE_PPN_SHIFT << GPAGE_SHIFT;
@@ -123,20 +110,20 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
     gpa_t table = (c->satp & SATP_PPN) << GPAGE_SHIFT;
     uint64_t global = 0;
     *ret_again = false;
-    for (unsigned level = levels_of(c); level-- > 0;) {
+    for (unsigned level = riscv_levels_of(c->satp); level-- > 0;) {
         gpa_t at = table + 8 * (va >> (GPAGE_SHIFT + VPN_BITS * level) & ((1 << VPN_BITS) - 1));
         _Atomic uint64_t *slot = gmem_pin(c->gmem, at, 8);
         if (!slot || !riscv_pmp_allows(c, at, 8, RISCV_READ, false))
             return RISCV_FAULT_ACCESS;
         uint64_t pte = atomic_load_explicit(slot, memory_order_acquire); /* pairs with whoever published the table below it */
-        if (!pte_valid(c, pte, level))
+        if (!riscv_pte_valid(c, pte, level, c->menvcfg))
             return RISCV_FAULT_PAGE;
         global |= pte & PTE_G;
         if (!(pte & PTE_RWX)) {
             table = (pte & PTE_PPN) >> PTE_PPN_SHIFT << GPAGE_SHIFT;
             continue;
         }
-        if (!pte_allows(c, pte, access, bank))
+        if (!riscv_pte_allows(pte, access, bank, c->mstatus))
             return RISCV_FAULT_PAGE;
         uint64_t want = pte | PTE_A | (access == RISCV_WRITE ? PTE_D : 0);
         if (want != pte) {
@@ -147,7 +134,7 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
             *ret_again = !atomic_compare_exchange_strong(slot, &pte, want);
             (void)gmem_note_write(c->gmem, (void *)slot); /* tables may share a page with code */
         }
-        fill_walk(va, want | global, level, w);
+        riscv_walk_fill(va, want | global, level, w);
         return RISCV_FAULT_NONE;
     }
     return RISCV_FAULT_PAGE;
@@ -155,11 +142,13 @@ static enum riscv_fault walk_once(struct riscv_cpu *c, gva_t va, enum riscv_acce
 
 enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access access, enum riscv_bank bank, struct riscv_walk *w)
 {
+    if (c->hyp.virt || bank > RISCV_BANK_LAST)
+        return riscv_hyp_walk(c, va, access, bank, w);
     if (bank == RISCV_BANK_M || bank == RISCV_BANK_BARE) {
         *w = (struct riscv_walk){ .gpa = va, .page_size = GPAGE_SIZE, .dirty_writable = true, .lasts = true };
         return RISCV_FAULT_NONE;
     }
-    if (!in_range(va, levels_of(c)))
+    if (!riscv_va_in_range(va, riscv_levels_of(c->satp)))
         return RISCV_FAULT_PAGE;
     bool again = true;
     enum riscv_fault fault = RISCV_FAULT_PAGE;
@@ -171,6 +160,6 @@ enum riscv_fault riscv_walk(struct riscv_cpu *c, gva_t va, enum riscv_access acc
 bool riscv_walk_peek(struct riscv_cpu *c, gva_t va, enum riscv_bank bank, struct riscv_walk *w)
 {
     bool again;
-    return bank >= RISCV_BANK_U && in_range(va, levels_of(c))
+    return !c->hyp.virt && bank >= RISCV_BANK_U && bank <= RISCV_BANK_LAST && riscv_va_in_range(va, riscv_levels_of(c->satp))
            && walk_once(c, va, RISCV_READ, bank, true, w, &again) == RISCV_FAULT_NONE;
 }

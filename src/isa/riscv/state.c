@@ -15,6 +15,7 @@
 #include "core/vcpu.h"
 #include "core/vm.h"
 #include "isa/riscv/csr.h"
+#include "isa/riscv/hyp.h"
 #include "isa/riscv/mmu.h"
 #include "isa/riscv/profile.h"
 #include "isa/riscv/trap.h"
@@ -34,6 +35,7 @@ void riscv_cpu_reset(struct riscv_cpu *c)
     c->mtvec = c->mscratch = c->mepc = c->mcause = c->mtval = c->mcounteren = c->mcountinhibit = c->menvcfg = 0;
     c->stvec = c->sscratch = c->sepc = c->scause = c->stval = c->scounteren = c->senvcfg = c->satp = 0;
     c->stimecmp = UINT64_MAX;
+    riscv_hyp_reset(c);
     memset(c->pmpcfg, 0, sizeof(c->pmpcfg));
     memset(c->pmpaddr, 0, sizeof(c->pmpaddr));
     c->cycle = c->instret = (struct riscv_counter){ 0 };
@@ -63,6 +65,9 @@ void riscv_enter_supervisor(struct riscv_cpu *c, uint64_t pc, uint64_t opaque)
     c->shared_page = 0;
     c->medeleg = RISCV_MEDELEG_BITS & ~(1ULL << RISCV_ECALL_S);
     c->mideleg = MIP_S;
+    riscv_hyp_reset(c);
+    if (riscv_hyp_is_on(c))
+        c->medeleg |= RISCV_HYP_MEDELEG_BITS;
     c->mie = 0;
     c->mcounteren = RISCV_COUNTEREN_BITS;
     c->menvcfg = riscv_menvcfg_bits(c) | (1ULL << ENVCFG_CBIE_SHIFT & riscv_menvcfg_bits(c));
@@ -77,18 +82,22 @@ void riscv_enter_supervisor(struct riscv_cpu *c, uint64_t pc, uint64_t opaque)
 void riscv_mode_update(struct riscv_cpu *c)
 {
     unsigned data = c->priv;
-    bool paged = c->satp >> 60;
+    uint64_t status = c->hyp.virt ? c->hyp.vsstatus : c->mstatus;
+    bool paged = (c->hyp.virt ? c->hyp.vsatp : c->satp) >> 60;
     if (c->priv == RISCV_M && (c->mstatus & MSTATUS_MPRV))
         data = (unsigned)((c->mstatus & MSTATUS_MPP) >> MSTATUS_MPP_SHIFT);
-    c->bank = data == RISCV_M              ? RISCV_BANK_M
-              : !paged                     ? RISCV_BANK_BARE
-              : data == RISCV_U            ? RISCV_BANK_U
-              : (c->mstatus & MSTATUS_SUM) ? RISCV_BANK_S_SUM
-                                           : RISCV_BANK_S;
+    c->bank = data == RISCV_M          ? RISCV_BANK_M
+              : !paged                 ? RISCV_BANK_BARE
+              : data == RISCV_U        ? RISCV_BANK_U
+              : (status & MSTATUS_SUM) ? RISCV_BANK_S_SUM
+                                       : RISCV_BANK_S;
+    if (c->priv == RISCV_M && data != RISCV_M && (c->mstatus & MSTATUS_MPV))
+        c->bank = RISCV_BANK_GUEST;
     c->fetch_bank = c->priv == RISCV_M   ? RISCV_BANK_M
                     : !paged             ? RISCV_BANK_BARE
                     : c->priv == RISCV_U ? RISCV_BANK_U
                                          : RISCV_BANK_S;
+    riscv_hyp_choose_tlb(c);
     c->leave = true;
 }
 
@@ -160,6 +169,8 @@ void riscv_stimer_update(struct riscv_cpu *c)
         vm_timer_arm(&c->stimer, (ns_t)(c->stimecmp * NS_A_TICK));
     else
         vm_timer_disarm(&c->stimer);
+    if (riscv_hyp_is_on(c))
+        riscv_hyp_timer_update(c);
     vm_unlock(vm);
     c->leave = true;
 }
@@ -195,7 +206,7 @@ static int cpu_post_load(void *object, struct error *err)
         return error_set(err, -EINVAL, "a reservation of %u bytes", c->reservation.size);
     if (c->shared_page && (c->shared_page & ~GPAGE_MASK) != RISCV_SHARED_ON)
         return error_set(err, -EINVAL, "shared page %#" PRIx64 ": no such state", c->shared_page);
-    if (check_vectors(c, err) < 0)
+    if (check_vectors(c, err) < 0 || riscv_hyp_check(c, err) < 0)
         return -EINVAL;
     c->next_pc = c->pc;
     atomic_store_explicit(&c->hart_state, c->activity == RISCV_STOPPED ? RISCV_HART_STOPPED : RISCV_HART_STARTED,
@@ -265,13 +276,14 @@ static const struct state_field cpu_fields[] = {
     STATE_U8(struct riscv_cpu, vxsat),
     STATE_U8(struct riscv_cpu, vxrm),
     STATE_BYTES(struct riscv_cpu, v),
+    STATE_STRUCT(struct riscv_cpu, hyp, &riscv_hyp_desc),
     STATE_U64(struct riscv_cpu, shared_page),
     STATE_END,
 };
 
 const struct state_desc riscv_state_desc = {
     .name = "riscv-cpu",
-    .version = 2,
+    .version = 3,
     .fields = cpu_fields,
     .post_load = cpu_post_load,
 };

@@ -43,12 +43,14 @@ enum riscv_priv { RISCV_U, RISCV_S, RISCV_M = 3 };
 #define MSTATUS_TSR (1ULL << 22)
 #define MSTATUS_UXL (3ULL << 32)
 #define MSTATUS_SXL (3ULL << 34)
+#define MSTATUS_GVA (1ULL << 38)
+#define MSTATUS_MPV (1ULL << 39)
 #define MSTATUS_SD (1ULL << 63)
 #define MSTATUS_XL64 (2ULL << 32 | 2ULL << 34)
 enum { MSTATUS_MPP_SHIFT = 11 };
 
 /* Numbers of interrupts: bits of mip, mie, mideleg. Spec: volume II 3.1.9 */
-enum { IRQ_SSI = 1, IRQ_MSI = 3, IRQ_STI = 5, IRQ_MTI = 7, IRQ_SEI = 9, IRQ_MEI = 11 };
+enum { IRQ_SSI = 1, IRQ_VSSI, IRQ_MSI, IRQ_STI = 5, IRQ_VSTI, IRQ_MTI, IRQ_SEI = 9, IRQ_VSEI, IRQ_MEI };
 enum {
     MIP_SSIP = 1 << IRQ_SSI,
     MIP_MSIP = 1 << IRQ_MSI,
@@ -56,8 +58,12 @@ enum {
     MIP_MTIP = 1 << IRQ_MTI,
     MIP_SEIP = 1 << IRQ_SEI,
     MIP_MEIP = 1 << IRQ_MEI,
+    MIP_VSSIP = 1 << IRQ_VSSI,
+    MIP_VSTIP = 1 << IRQ_VSTI,
+    MIP_VSEIP = 1 << IRQ_VSEI,
     MIP_S = MIP_SSIP | MIP_STIP | MIP_SEIP,
     MIP_M = MIP_MSIP | MIP_MTIP | MIP_MEIP,
+    MIP_VS = MIP_VSSIP | MIP_VSTIP | MIP_VSEIP,
 };
 
 /* menvcfg and senvcfg. Spec: volume II 3.1.18, CMO 1.0, Sstc, Svadu */
@@ -99,6 +105,13 @@ struct riscv_reservation {
     uint64_t value; /* what was there; an SC stores only if it still is */
 };
 
+/* The hypervisor extension's: what it adds, and what a virtual machine has in place of the supervisor's. See hyp.h. */
+struct riscv_hyp {
+    bool virt; /* V: the mode is VS or VU */
+    uint64_t hstatus, hedeleg, hideleg, hcounteren, henvcfg, htimedelta, htval, htinst, hgatp, mtval2, mtinst;
+    uint64_t vsstatus, vstvec, vsscratch, vsepc, vscause, vstval, vsatp, vstimecmp;
+};
+
 /* Answers environment calls from S-mode in place of firmware: a0..a7 are the arguments, a0 and a1 take the answer. The
  * vCPU's thread, without locks. */
 struct riscv_sbi {
@@ -128,7 +141,7 @@ struct riscv_cpu {
     struct riscv_counter cycle, instret;
     struct riscv_reservation reservation;
     _Atomic uint32_t wires; /* MIP_*: lines that controllers hold, and MIP_STIP by stimecmp */
-    _Atomic uint32_t soft;  /* MIP_S: as software wrote them */
+    _Atomic uint32_t soft;  /* MIP_S, MIP_VS (hvip): as software wrote them */
     /* SBI HSM: where a stopped hart starts; written with the machine's lock held before VCPU_REQ_SIPI is requested */
     uint64_t start_pc, start_opaque;
     uint64_t insns; /* instructions retired */
@@ -138,6 +151,7 @@ struct riscv_cpu {
     uint8_t vxsat, vxrm;
     uint8_t v[32 * RISCV_VLENB_MAX] __attribute__((aligned(64)));
 
+    struct riscv_hyp hyp;
     uint64_t shared_page; /* physical address of a struct riscv_shared, with RISCV_SHARED_ON; 0: none. docs/hypercalls.md */
 
     /* ---- derived ---- */
@@ -147,11 +161,15 @@ struct riscv_cpu {
     uint16_t vlenb;                      /* bytes of a vector register: 16, 32, 64 */
     bool leave;                          /* the run loop must look around: mode, mappings, code or interrupts may have changed */
     struct riscv_tlb *tlb;               /* owned */
+    struct riscv_tlb *other_tlb;         /* owned; NULL without H: hyp.h */
+    gpa_t guest_gpa;                     /* where the last guest-page fault was met */
+    uint64_t guest_tinst;                /* and what tinst says of it */
     struct vcpu *vcpu;                   /* borrowed: owns us; NULL in bare tests */
     struct gmem *gmem;                   /* borrowed: the vm's */
     const struct riscv_profile *profile; /* borrowed */
     struct riscv_sbi sbi;
     struct vm_timer stimer;     /* fires at stimecmp */
+    struct vm_timer vstimer;    /* fires at vstimecmp */
     bool stimer_stale;          /* the run loop calls riscv_stimer_update() */
     _Atomic bool flushing;      /* VCPU_REQ_FLUSH is being served: see riscv_flush_hart() */
     _Atomic uint8_t hart_state; /* SBI HSM: what others see of `activity`: enum riscv_hart_state */

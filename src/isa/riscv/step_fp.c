@@ -12,7 +12,7 @@
 /* Floating point is off: illegal. */
 static void check_on(struct riscv_cpu *c, const struct riscv_insn *i)
 {
-    if (!(c->mstatus & MSTATUS_FS))
+    if (!riscv_unit_on(c, MSTATUS_FS))
         riscv_raise_illegal(c, i);
 }
 

@@ -5,6 +5,7 @@
  * Spec: volume I chapters 2.7, 2.8, 6 (Zicsr), 5 (Zifencei), 15 (Zawrs); volume II 3.3, 12.2.1; CMO 1.0
  */
 #include "isa/riscv/csr.h"
+#include "isa/riscv/hyp.h"
 #include "isa/riscv/profile.h"
 #include "isa/riscv/step.h"
 
@@ -22,7 +23,7 @@ static void csr_replace(struct riscv_cpu *c, const struct riscv_insn *i, uint64_
 {
     uint64_t old = 0;
     if ((i->rd && !riscv_csr_read(c, (unsigned)i->imm, &old)) || !riscv_csr_write(c, (unsigned)i->imm, v))
-        riscv_raise_illegal(c, i);
+        riscv_hyp_refuse_csr(c, i, (unsigned)i->imm, true);
     set_rd(c, i, old);
 }
 
@@ -33,10 +34,10 @@ static void csr_modify(struct riscv_cpu *c, const struct riscv_insn *i, uint64_t
     uint64_t old, base;
     unsigned csr = (unsigned)i->imm;
     if (!riscv_csr_read(c, csr, &old))
-        riscv_raise_illegal(c, i);
-    base = riscv_csr_is_ip(csr) ? atomic_load_explicit(&c->soft, memory_order_relaxed) : old;
+        riscv_hyp_refuse_csr(c, i, csr, i->rs1);
+    base = riscv_csr_is_ip(c, csr) ? atomic_load_explicit(&c->soft, memory_order_relaxed) : old;
     if (i->rs1 && !riscv_csr_write(c, csr, (base | set) & ~clear))
-        riscv_raise_illegal(c, i);
+        riscv_hyp_refuse_csr(c, i, csr, true);
     set_rd(c, i, old);
 }
 
@@ -76,6 +77,8 @@ void rv_ecall(struct riscv_cpu *c, const struct riscv_insn *i)
 {
     static const uint8_t cause[] = { [RISCV_U] = RISCV_ECALL_U, [RISCV_S] = RISCV_ECALL_S, [RISCV_M] = RISCV_ECALL_M };
     (void)i;
+    if (c->hyp.virt && c->priv == RISCV_S)
+        riscv_raise(c, RISCV_ECALL_VS, 0);
     if (c->priv != RISCV_S || !c->sbi.call)
         riscv_raise(c, cause[c->priv], 0);
     c->sbi.call(c->sbi.opaque, c);
@@ -97,8 +100,8 @@ void rv_mret(struct riscv_cpu *c, const struct riscv_insn *i)
 
 void rv_sret(struct riscv_cpu *c, const struct riscv_insn *i)
 {
-    if (c->priv < RISCV_S || (c->priv == RISCV_S && (c->mstatus & MSTATUS_TSR)))
-        riscv_raise_illegal(c, i);
+    if (c->priv < RISCV_S || (c->hyp.virt ? c->hyp.hstatus & HSTATUS_VTSR : c->priv == RISCV_S && (c->mstatus & MSTATUS_TSR)))
+        riscv_hyp_refuse(c, i, true);
     riscv_return(c, RISCV_S);
 }
 
@@ -106,8 +109,9 @@ void rv_sret(struct riscv_cpu *c, const struct riscv_insn *i)
 
 void rv_wfi(struct riscv_cpu *c, const struct riscv_insn *i)
 {
-    if (c->priv == RISCV_U || (c->priv == RISCV_S && (c->mstatus & MSTATUS_TW)))
-        riscv_raise_illegal(c, i);
+    bool never = c->priv < RISCV_M && (c->mstatus & MSTATUS_TW);
+    if (never || c->priv == RISCV_U || (c->hyp.virt && (c->hyp.hstatus & HSTATUS_VTW)))
+        riscv_hyp_refuse(c, i, !never);
     if (!(riscv_mip(c) & c->mie))
         c->activity = RISCV_WAITING;
     c->leave = true;
@@ -138,8 +142,8 @@ void rv_fence_i(struct riscv_cpu *c, const struct riscv_insn *i)
 
 void rv_sfence_vma(struct riscv_cpu *c, const struct riscv_insn *i)
 {
-    if (c->priv == RISCV_U || (c->priv == RISCV_S && (c->mstatus & MSTATUS_TVM)))
-        riscv_raise_illegal(c, i);
+    if (c->priv == RISCV_U || (c->hyp.virt ? c->hyp.hstatus & HSTATUS_VTVM : c->priv == RISCV_S && (c->mstatus & MSTATUS_TVM)))
+        riscv_hyp_refuse(c, i, true);
     gva_t va = c->x[i->rs1];
     uint16_t asid = (uint16_t)c->x[i->rs2];
     riscv_tlb_fence(c, i->rs1 ? &va : NULL, i->rs2 ? &asid : NULL);
@@ -149,21 +153,22 @@ void rv_sfence_vma(struct riscv_cpu *c, const struct riscv_insn *i)
 void rv_sfence_inval(struct riscv_cpu *c, const struct riscv_insn *i)
 {
     if (c->priv == RISCV_U)
-        riscv_raise_illegal(c, i);
+        riscv_hyp_refuse(c, i, true);
 }
 
 /* ---- cache blocks. There is no cache to be seen, but rights are. Spec: CMO 1.0, 2.5 and 3.1 ---- */
 
-/* Whether menvcfg and senvcfg open what `bits` names to the mode. */
-static bool envcfg_opens(const struct riscv_cpu *c, uint64_t bits)
+/* Raises unless menvcfg, senvcfg and henvcfg open what `bits` names to the mode. */
+static void envcfg_opens(struct riscv_cpu *c, const struct riscv_insn *i, uint64_t bits)
 {
-    return (c->priv == RISCV_M || (c->menvcfg & bits)) && (c->priv > RISCV_U || (c->senvcfg & bits));
+    bool machine = c->priv == RISCV_M || (c->menvcfg & bits);
+    if (!machine || (c->priv == RISCV_U && !(c->senvcfg & bits)) || (c->hyp.virt && !(c->hyp.henvcfg & bits)))
+        riscv_hyp_refuse(c, i, machine);
 }
 
 static void manage_block(struct riscv_cpu *c, const struct riscv_insn *i, uint64_t right)
 {
-    if (!envcfg_opens(c, right))
-        riscv_raise_illegal(c, i);
+    envcfg_opens(c, i, right);
     riscv_probe_cbo(c, c->x[i->rs1]);
 }
 
@@ -184,8 +189,7 @@ void rv_cbo_flush(struct riscv_cpu *c, const struct riscv_insn *i)
 
 void rv_cbo_zero(struct riscv_cpu *c, const struct riscv_insn *i)
 {
-    if (!envcfg_opens(c, ENVCFG_CBZE))
-        riscv_raise_illegal(c, i);
+    envcfg_opens(c, i, ENVCFG_CBZE);
     gva_t va = c->x[i->rs1];
     riscv_probe(c, va, CBO_BLOCK, RISCV_WRITE);
     for (unsigned k = 0; k < CBO_BLOCK; k += 8)

@@ -19,7 +19,7 @@ enum fp_operand { FP_VECTOR, FP_SCALAR, FP_NONE };
 static void enter(struct vec *v, struct vec_fp *e, struct riscv_cpu *c, const struct riscv_insn *i)
 {
     vec_enter(v, c, i);
-    vec_require(v, (c->mstatus & MSTATUS_FS) && c->frm <= RM_RMM);
+    vec_require(v, riscv_unit_on(c, MSTATUS_FS) && c->frm <= RM_RMM);
     *e = (struct vec_fp){ .from = (uint8_t)(8U << v->sew), .to = (uint8_t)(8U << v->sew), .rm = (enum riscv_rm)c->frm };
 }
 

@@ -192,7 +192,7 @@ static void whole(struct riscv_cpu *c, const struct riscv_insn *i, bool stores)
                           .step = 1ULL << eew,
                           .index_eew = NO_INDEX,
                           .stores = stores };
-    vec_require(&t.v, (c->mstatus & MSTATUS_VS) && !(i->rd & (nr - 1)));
+    vec_require(&t.v, riscv_unit_on(c, MSTATUS_VS) && !(i->rd & (nr - 1)));
     transfer(&t);
 }
 

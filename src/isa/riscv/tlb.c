@@ -9,9 +9,13 @@
 #include <sys/mman.h>
 
 #include "base/pages.h"
+#include "isa/riscv/hyp.h"
 #include "isa/riscv/shadow.h"
 
 enum { SATP_ASID_SHIFT = 44, BIG_SHIFT = 30 };
+
+static const struct riscv_tlb_entry empty[RISCV_TLB_ENTRIES] = { [0 ... RISCV_TLB_ENTRIES - 1] = {
+                                                                     .tag = { RISCV_NO_TAG, RISCV_NO_TAG, RISCV_NO_TAG } } };
 
 static struct riscv_site nothing(const struct riscv_tlb *tlb)
 {
@@ -52,11 +56,12 @@ static void choose(struct riscv_tlb *tlb, unsigned n)
     tlb->bank[RISCV_BANK_S_SUM] = tlb->space[n].entry[1];
 }
 
-struct riscv_tlb *riscv_tlb_new(void)
+struct riscv_tlb *riscv_tlb_new(bool guest)
 {
     struct riscv_tlb *tlb = pages_new(sizeof(*tlb));
     if (!tlb)
         return NULL;
+    tlb->guest = guest;
     tlb->nowhere = mmap(NULL, 2 * GPAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (tlb->nowhere == MAP_FAILED) {
         pages_free(tlb, sizeof(*tlb));
@@ -68,6 +73,8 @@ struct riscv_tlb *riscv_tlb_new(void)
     tlb->bank[RISCV_BANK_M] = tlb->common[0];
     tlb->bank[RISCV_BANK_BARE] = tlb->common[1];
     tlb->bank[RISCV_BANK_S] = tlb->common[2];
+    for (unsigned bank = RISCV_BANK_NR; bank < RISCV_BANK_ALL; bank++)
+        tlb->bank[bank] = (struct riscv_tlb_entry *)empty; /* riscv_tlb_fill() is never called for them */
     clear(tlb, tlb->space[0].entry[0], 2UL * RISCV_TLB_ENTRIES);
     tlb->space[0].stale = false;
     tlb->space[0].made = true;
@@ -129,6 +136,7 @@ void riscv_tlb_flush_paged(struct riscv_cpu *c)
         flush_space(c->tlb, k);
     c->tlb->nr_flushes++;
     c->leave = true;
+    riscv_hyp_other_tlb(c, c->tlb->guest ? riscv_tlb_flush_paged : riscv_tlb_flush_all); /* a virtual machine's pages all are */
 }
 
 void riscv_tlb_flush_all(struct riscv_cpu *c)
@@ -140,6 +148,7 @@ void riscv_tlb_flush_all(struct riscv_cpu *c)
     riscv_pmp_changed(c);
     riscv_tlb_flush_paged(c);
     riscv_tlb_follow(c);
+    riscv_hyp_other_tlb(c, riscv_tlb_flush_all);
 }
 
 /* ---- one page ---- */
@@ -229,14 +238,15 @@ void riscv_tlb_fence(struct riscv_cpu *c, const gva_t *va, const uint16_t *asid)
 void riscv_tlb_follow(struct riscv_cpu *c)
 {
     struct riscv_tlb *tlb = c->tlb;
+    uint64_t satp = tlb->guest ? c->hyp.vsatp : c->satp;
     unsigned n = 0;
     c->leave = true;
-    if (tlb->space[tlb->now].satp == c->satp && !tlb->space[tlb->now].stale)
+    if (tlb->space[tlb->now].satp == satp && !tlb->space[tlb->now].stale)
         return;
     if (tlb->local)
         flush_supervisor(tlb);
     for (unsigned k = 0; k < RISCV_SPACES; k++) {
-        if (tlb->space[k].satp == c->satp && tlb->space[k].chosen) {
+        if (tlb->space[k].satp == satp && tlb->space[k].chosen) {
             n = k;
             break;
         }
@@ -244,9 +254,9 @@ void riscv_tlb_follow(struct riscv_cpu *c)
             n = k;
     }
     struct riscv_space *s = &tlb->space[n];
-    if (s->stale || s->satp != c->satp)
+    if (s->stale || s->satp != satp)
         clear_space(tlb, s);
-    s->satp = c->satp;
+    s->satp = satp;
     choose(tlb, n);
 }
 
@@ -341,9 +351,8 @@ static void drop_stores_of_space(const struct riscv_tlb *tlb, struct riscv_space
         drop_stores_of(tlb, s->entry[k], &s->filled[k], page);
 }
 
-void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page)
+void riscv_tlb_drop_stores(struct riscv_tlb *tlb, const uint8_t *page)
 {
-    struct riscv_tlb *tlb = c->tlb;
     for (unsigned k = 0; k < 3; k++)
         drop_stores_of(tlb, tlb->common[k], &tlb->filled[k], page);
     drop_stores_of_space(tlb, &tlb->space[tlb->now], page);
@@ -352,12 +361,12 @@ void riscv_tlb_drop_stores(struct riscv_cpu *c, const uint8_t *page)
         tlb->space[k].missed_drops = tlb->space[k].missed_drops || k != tlb->now;
 }
 
-bool riscv_tlb_catch_up(struct riscv_cpu *c)
+bool riscv_tlb_catch_up(struct riscv_tlb *tlb)
 {
-    struct riscv_space *s = &c->tlb->space[c->tlb->now];
+    struct riscv_space *s = &tlb->space[tlb->now];
     if (!s->missed_drops)
         return false;
     s->missed_drops = false;
-    drop_stores_of_space(c->tlb, s, NULL);
+    drop_stores_of_space(tlb, s, NULL);
     return true;
 }

@@ -4,8 +4,9 @@
  *
  * Translations are traces: they begin at a pc, follow the ways that execution mostly took, and have exits where it may take
  * another. They are made for one virtual address (pc is a constant in them), one mode (enum riscv_mode) and the guest pages their
- * code lay in. Ten guest registers live in host registers always and the rest in the hart's state, so that any translation can go
- * on where another ends; in modes with floating point, 14 of its registers live in the host's vector registers.
+ * code lay in. V = 1 (hyp.h) has a struct riscv_code of its own, so that no translation is ever one of the other V. Ten guest
+ * registers live in host registers always and the rest in the hart's state, so that any translation can go on where another ends;
+ * in modes with floating point, 14 of its registers live in the host's vector registers.
  *
  * Translated code reaches everything relative to rbp, which points into a `struct riscv_frame`. There is one for each address
  * space the TLB knows (mmu.h); all show the same hart and the same `shared` part, and each has an `own` part: what was learnt of
@@ -204,6 +205,7 @@ struct riscv_callout {
 struct riscv_code {
     struct codebuf cb;
     struct riscv_cpu *cpu;                                  /* borrowed */
+    struct riscv_tlb *tlb;                                  /* borrowed: the hart's for V = 0, or for V = 1 */
     struct riscv_frame *frame[RISCV_SPACES], *now;          /* owned mappings; the one in use */
     uint64_t seen[RISCV_SPACES], seen_shared, seen_all;     /* of the TLB's flushes */
     uint64_t seen_fences[RISCV_SPACES], seen_fences_shared; /* and fences of single pages */
@@ -239,9 +241,9 @@ struct riscv_code {
     struct codelog *log; /* owned; NULL unless the vm's trace_code is set */
 };
 
-/* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks
- * BMI2, AVX or FMA. */
-MUST_CHECK int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err);
+/* Makes code memory of `bytes` in all, frames and stubs for c, whose V is 1 for `guest`. -ENOMEM, what codebuf_init() says,
+ * -ENOTSUP when the host lacks BMI2, AVX or FMA. */
+MUST_CHECK int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, bool guest, size_t bytes, struct error *err);
 void riscv_code_done(struct riscv_code *code);
 /* Forgets all translations; the caller forgets its pointers to them. */
 void riscv_code_reset(struct riscv_code *code);

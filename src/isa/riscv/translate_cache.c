@@ -89,10 +89,11 @@ static size_t places_bytes(const struct riscv_code *code)
     return RISCV_PLACES * sizeof(*code->places) + code->links_max * sizeof(*code->link);
 }
 
-int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err)
+int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, bool guest, size_t bytes, struct error *err)
 {
     memset(code, 0, sizeof(*code));
     code->cpu = c;
+    code->tlb = c->tlb->guest == guest ? c->tlb : c->other_tlb;
     code->runs_many = RUNS_MANY;
     if (!host_can())
         return error_set(err, -ENOTSUP, "the host CPU lacks AVX2, BMI2, FMA or LZCNT, which engine bt needs for riscv64");
@@ -107,7 +108,7 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     if (!code->native || !code->places || !code->arena || !code->work)
         return error_set(err, -ENOMEM, "no memory for engine bt");
     code->link = (struct riscv_link *)(code->places + RISCV_PLACES);
-    const char *trace = c->vcpu->vm->trace_code;
+    const char *trace = guest ? NULL : c->vcpu->vm->trace_code;
     int r = riscv_code_catch_faults(err);
     if (r == 0)
         r = trace ? codebuf_init_named(&code->cb, bytes / 100 * CODE_SHARE, err)
@@ -206,7 +207,7 @@ static void make_own(struct riscv_frame *f)
 static void forget_own(struct riscv_code *code, unsigned n)
 {
     struct riscv_frame *f = code->frame[n];
-    const struct riscv_space *s = &code->cpu->tlb->space[n];
+    const struct riscv_space *s = &code->tlb->space[n];
     if (code->seen[n] == UINT64_MAX)
         make_own(f);
     clear_used_jumps(f, &f->own.used_jumps);
@@ -228,9 +229,9 @@ static void forget_shared(struct riscv_code *code, unsigned which)
     } else {
         clear_used_jumps(f, &f->shared.used_jumps);
     }
-    *seen = which ? code->cpu->tlb->flushes_all : code->cpu->tlb->flushes;
+    *seen = which ? code->tlb->flushes_all : code->tlb->flushes;
     if (!which)
-        code->seen_fences_shared = code->cpu->tlb->fenced.nr;
+        code->seen_fences_shared = code->tlb->fenced.nr;
 }
 
 /* A page may be mapped elsewhere now. Jumps to it are not looked for one by one. */
@@ -254,7 +255,7 @@ static void forget_page_of_shared(struct riscv_code *code, gva_t va)
 /* Single pages were fenced. */
 static void follow_fences(struct riscv_code *code, unsigned n)
 {
-    const struct riscv_fenced *own = &code->cpu->tlb->space[n].fenced, *shared = &code->cpu->tlb->fenced;
+    const struct riscv_fenced *own = &code->tlb->space[n].fenced, *shared = &code->tlb->fenced;
     if (own->nr - code->seen_fences[n] > RISCV_FENCES)
         forget_own(code, n);
     for (; code->seen_fences[n] != own->nr; code->seen_fences[n]++)
@@ -267,7 +268,7 @@ static void follow_fences(struct riscv_code *code, unsigned n)
 
 void riscv_code_follow(struct riscv_code *code)
 {
-    const struct riscv_tlb *tlb = code->cpu->tlb;
+    const struct riscv_tlb *tlb = code->tlb;
     unsigned n = tlb->now;
     code->now = code->frame[n];
     if (code->seen[n] != tlb->space[n].flushes)
@@ -278,13 +279,13 @@ void riscv_code_follow(struct riscv_code *code)
         forget_shared(code, 1);
     if (code->seen_fences[n] != tlb->space[n].fenced.nr || code->seen_fences_shared != tlb->fenced.nr)
         follow_fences(code, n);
-    (void)riscv_tlb_catch_up(code->cpu);
+    (void)riscv_tlb_catch_up(code->tlb);
     memcpy((void *)code->now->shared.tlb, (const void *)tlb->bank, sizeof(code->now->shared.tlb));
 }
 
 void riscv_code_drop_stores(struct riscv_code *code, const uint8_t *page)
 {
-    riscv_tlb_drop_stores(code->cpu, page);
+    riscv_tlb_drop_stores(code->tlb, page);
 }
 
 void riscv_code_reset(struct riscv_code *code)
@@ -314,7 +315,8 @@ unsigned riscv_code_mode(const struct riscv_cpu *c)
     unsigned bank = c->bank == RISCV_BANK_S_SUM ? (unsigned)RISCV_BANK_S : c->bank;
     if (bank != c->fetch_bank)
         return RISCV_MODE_NONE;
-    bool fp = (c->mstatus & MSTATUS_FS) == MSTATUS_FS && c->frm <= RM_RUP;
+    uint64_t status = c->hyp.virt ? c->mstatus & c->hyp.vsstatus : c->mstatus;
+    bool fp = (status & MSTATUS_FS) == MSTATUS_FS && c->frm <= RM_RUP;
     return 2U * c->bank + fp;
 }
 

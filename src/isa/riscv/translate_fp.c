@@ -347,11 +347,14 @@ static bool load(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 /* In a mode without floating point, f[] is in memory; storing needs that FS is not Off, and does not make it Dirty. */
 static bool store_of_memory(struct rvx *x, const struct riscv_insn *i, unsigned size)
 {
-    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.mstatus))); /* test dword [], imm32 */
-    codebuf_put4(x->cb, MSTATUS_FS);
-    struct rvx_tail *t = rvx_tail(x, RVX_STEP, asm_jcc(x->cb, CC_E, NULL));
-    if (t)
-        t->insns = rvx_uncounted(x, false);
+    const int32_t status[] = { FRAME(cpu.mstatus), FRAME(cpu.hyp.vsstatus) };
+    for (unsigned k = 0; k < (x->code->tlb->guest ? 2 : 1); k++) {
+        asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(status[k])); /* test dword [], imm32 */
+        codebuf_put4(x->cb, MSTATUS_FS);
+        struct rvx_tail *t = rvx_tail(x, RVX_STEP, asm_jcc(x->cb, CC_E, NULL));
+        if (t)
+            t->insns = rvx_uncounted(x, false);
+    }
     struct host_mem m = rvx_access(x, i->rs1, i->imm, size, RISCV_WRITE);
     asm_load(x->cb, size, HOST_RCX, f_mem(i->rs2));
     asm_store(x->cb, size, m, HOST_RCX);

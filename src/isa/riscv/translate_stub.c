@@ -51,7 +51,7 @@ static uint64_t leave(struct riscv_code *code, const struct riscv_miss *m, enum 
 static uint64_t resume(struct riscv_code *code)
 {
     struct riscv_cpu *c = code->cpu;
-    if (vcpu_requests(c->vcpu) || c->activity != RISCV_RUNNING || c->fenced || riscv_pending_interrupt(c))
+    if (vcpu_requests(c->vcpu) || c->activity != RISCV_RUNNING || c->fenced || c->tlb != code->tlb || riscv_pending_interrupt(c))
         return RESUME_LEAVE;
     riscv_code_follow(code);
     unsigned mode = riscv_code_mode(c);
@@ -110,8 +110,8 @@ static bool nothing_new(const struct riscv_code *code, unsigned mode)
 {
     const struct riscv_cpu *c = code->cpu;
     const struct riscv_tlb *tlb = c->tlb;
-    return riscv_code_mode(c) == mode && code->frame[tlb->now] == code->now && !c->fenced && c->activity == RISCV_RUNNING
-           && code->seen[tlb->now] == tlb->space[tlb->now].flushes
+    return tlb == code->tlb && riscv_code_mode(c) == mode && code->frame[tlb->now] == code->now && !c->fenced
+           && c->activity == RISCV_RUNNING && code->seen[tlb->now] == tlb->space[tlb->now].flushes
            && code->seen_fences[tlb->now] == tlb->space[tlb->now].fenced.nr && code->seen_fences_shared == tlb->fenced.nr
            && code->seen_shared == tlb->flushes && code->seen_all == tlb->flushes_all && !vcpu_requests(c->vcpu)
            && !riscv_pending_interrupt(c);

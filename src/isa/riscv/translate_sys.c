@@ -4,6 +4,7 @@
  * and off in sstatus. Everything else of the kind is called out.
  */
 #include "base/checked.h"
+#include "isa/riscv/hyp.h"
 #include "isa/riscv/insn_steps.h"
 #include "isa/riscv/translate_emit.h"
 #include "isa/riscv/trap.h"
@@ -11,19 +12,36 @@
 enum { CSR_SSTATUS = 0x100, CSR_SSCRATCH = 0x140, CSR_SEPC, CSR_SCAUSE, CSR_STVAL };
 enum { SIE = MSTATUS_SIE };
 
+static bool has_hypervisor(const struct rvx *x)
+{
+    return riscv_hyp_is_on(x->code->cpu);
+}
+
 static bool supervises(const struct rvx *x)
 {
     return x->bank == RISCV_BANK_S || x->bank == RISCV_BANK_S_SUM || x->bank == RISCV_BANK_M;
 }
 
-/* The CSR is a plain value in the hart's state. */
-static bool value_of(unsigned csr, int32_t *ret_at)
+/* The code runs with V = 1 (hyp.h): what it calls the supervisor's CSRs are others. */
+static bool is_virtual(const struct rvx *x)
 {
+    return x->code->tlb->guest;
+}
+
+static int32_t status_at(const struct rvx *x)
+{
+    return is_virtual(x) ? FRAME(cpu.hyp.vsstatus) : FRAME(cpu.mstatus);
+}
+
+/* The CSR is a plain value in the hart's state. */
+static bool value_of(const struct rvx *x, unsigned csr, int32_t *ret_at)
+{
+    bool virt = is_virtual(x);
     switch (csr) {
-    case CSR_SSCRATCH: *ret_at = FRAME(cpu.sscratch); return true;
-    case CSR_SEPC: *ret_at = FRAME(cpu.sepc); return true;
-    case CSR_SCAUSE: *ret_at = FRAME(cpu.scause); return true;
-    case CSR_STVAL: *ret_at = FRAME(cpu.stval); return true;
+    case CSR_SSCRATCH: *ret_at = virt ? FRAME(cpu.hyp.vsscratch) : FRAME(cpu.sscratch); return true;
+    case CSR_SEPC: *ret_at = virt ? FRAME(cpu.hyp.vsepc) : FRAME(cpu.sepc); return true;
+    case CSR_SCAUSE: *ret_at = virt ? FRAME(cpu.hyp.vscause) : FRAME(cpu.scause); return true;
+    case CSR_STVAL: *ret_at = virt ? FRAME(cpu.hyp.vstval) : FRAME(cpu.stval); return true;
     default: return false;
     }
 }
@@ -46,7 +64,7 @@ static void read_status(struct rvx *x, unsigned rd)
                           | MSTATUS_UXL;
     static const uint8_t skip[] = { 0x75, 0x05 }, set_sd[] = { 0x48, 0x0f, 0xba, 0xe9, 0x3f }; /* jne +5; bts rcx, 63 */
     asm_mov_imm(x->cb, HOST_RCX, bits);
-    asm_insn_mem(x->cb, 8, 0x23, H_RCX, at_rbp(FRAME(cpu.mstatus)));
+    asm_insn_mem(x->cb, 8, 0x23, H_RCX, at_rbp(status_at(x)));
     for (unsigned k = 0; k < 2; k++) {
         int32_t dirty = k ? MSTATUS_VS : MSTATUS_FS;
         if (k && !x->code->cpu->profile->has[RISCV_EXT_V])
@@ -114,49 +132,66 @@ static void take_bit(struct rvx *x, uint32_t bit, bool up)
     codebuf_put1(x->cb, 4);
 }
 
-/* As riscv_enter_trap() does it. Spec: volume II 3.3.1, 12.1.1 */
+/* Goes to the interpreter unless a bit of the dword is 0 (`set`), or 1. */
+static void step_if_bit(struct rvx *x, int32_t at, uint32_t bit, bool set)
+{
+    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(at)); /* test dword [], imm32 */
+    codebuf_put4(x->cb, bit);
+    step_if(x, set ? CC_NE : CC_E);
+}
+
+/* As riscv_enter_trap() does it: to HS-mode, or from VU- to VS-mode. Spec: volume II 3.3.1, 12.1.1 */
 static void call_supervisor(struct rvx *x)
 {
-    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.medeleg))); /* test dword [], imm32 */
-    codebuf_put4(x->cb, 1U << RISCV_ECALL_U);
-    step_if(x, CC_E);
-    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.mstatus)));
+    bool virt = is_virtual(x);
+    step_if_bit(x, FRAME(cpu.medeleg), 1U << RISCV_ECALL_U, false);
+    if (virt)
+        step_if_bit(x, FRAME(cpu.hyp.hedeleg), 1U << RISCV_ECALL_U, false);
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(status_at(x)));
     test_imm(x, H_RAX, MSTATUS_SUM);
     step_if(x, CC_NE);
     rvx_count(x, false);
     take_bit(x, MSTATUS_SIE, true);
     asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, ~(int32_t)(MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP));
     asm_alu(x->cb, HOST_OR, 8, HOST_RAX, HOST_RCX);
-    asm_store(x->cb, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RAX);
+    asm_store(x->cb, 8, at_rbp(status_at(x)), HOST_RAX);
     asm_mov_imm(x->cb, HOST_RAX, x->insn[x->k].pc);
-    asm_store(x->cb, 8, at_rbp(FRAME(cpu.sepc)), HOST_RAX);
-    store_imm(x, FRAME(cpu.scause), RISCV_ECALL_U);
-    store_imm(x, FRAME(cpu.stval), 0);
+    asm_store(x->cb, 8, at_rbp(virt ? FRAME(cpu.hyp.vsepc) : FRAME(cpu.sepc)), HOST_RAX);
+    store_imm(x, virt ? FRAME(cpu.hyp.vscause) : FRAME(cpu.scause), RISCV_ECALL_U);
+    store_imm(x, virt ? FRAME(cpu.hyp.vstval) : FRAME(cpu.stval), 0);
+    if (has_hypervisor(x) && !virt) { /* riscv_hyp_leave() */
+        asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(FRAME(cpu.hyp.hstatus)), ~(int32_t)(HSTATUS_SPV | HSTATUS_GVA));
+        store_imm(x, FRAME(cpu.hyp.htval), 0);
+        store_imm(x, FRAME(cpu.hyp.htinst), 0);
+    }
     set_mode(x, RISCV_S, RISCV_BANK_S);
     asm_alu_mem_imm(x->cb, HOST_ADD, 8, at_rbp(FRAME(shared.ecalls)), 1);
-    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.stvec)));
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(virt ? FRAME(cpu.hyp.vstvec) : FRAME(cpu.stvec)));
     asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, -4);
     rvx_jump_to_rax(x, 2U * RISCV_BANK_S + x->fp);
 }
 
-/* As riscv_return() does it, where nothing is pending. Spec: volume II 3.3.2 */
+/* As riscv_return() does it, where nothing is pending, to the U-mode of the same V. Spec: volume II 3.3.2 */
 static void return_to_user(struct rvx *x)
 {
-    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.mstatus)));
-    test_imm(x, H_RAX, MSTATUS_SPP | MSTATUS_TSR);
+    bool virt = is_virtual(x);
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(status_at(x)));
+    test_imm(x, H_RAX, MSTATUS_SPP | (virt ? 0 : MSTATUS_TSR));
     step_if(x, CC_NE);
+    if (has_hypervisor(x))
+        step_if_bit(x, FRAME(cpu.hyp.hstatus), virt ? HSTATUS_VTSR : HSTATUS_SPV, true);
     asm_load(x->cb, 4, HOST_RCX, at_rbp(FRAME(cpu.wires)));
     asm_insn_mem(x->cb, 4, 0x0b, H_RCX, at_rbp(FRAME(cpu.soft)));
     asm_insn_mem(x->cb, 4, 0x85, H_RCX, at_rbp(FRAME(cpu.mie)));
     step_if(x, CC_NE);
     rvx_count(x, true);
     take_bit(x, MSTATUS_SPIE, false);
-    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, ~(int32_t)(MSTATUS_SIE | MSTATUS_MPRV));
+    asm_alu_imm(x->cb, HOST_AND, 8, HOST_RAX, ~(int32_t)(MSTATUS_SIE | MSTATUS_MPRV)); /* vsstatus has no MPRV */
     asm_alu(x->cb, HOST_OR, 8, HOST_RAX, HOST_RCX);
     asm_alu_imm(x->cb, HOST_OR, 8, HOST_RAX, MSTATUS_SPIE);
-    asm_store(x->cb, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RAX);
+    asm_store(x->cb, 8, at_rbp(status_at(x)), HOST_RAX);
     set_mode(x, RISCV_U, RISCV_BANK_U);
-    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.sepc)));
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(virt ? FRAME(cpu.hyp.vsepc) : FRAME(cpu.sepc)));
     rvx_jump_to_rax(x, 2U * RISCV_BANK_U + x->fp);
 }
 
@@ -177,9 +212,9 @@ static bool modify_sum(struct rvx *x, const struct riscv_insn *i, bool sets)
     if (i->rd)
         read_status(x, i->rd);
     if (sets)
-        asm_alu_mem_imm(x->cb, HOST_OR, 8, at_rbp(FRAME(cpu.mstatus)), MSTATUS_SUM);
+        asm_alu_mem_imm(x->cb, HOST_OR, 8, at_rbp(status_at(x)), MSTATUS_SUM);
     else
-        asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(FRAME(cpu.mstatus)), ~(int32_t)MSTATUS_SUM);
+        asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(status_at(x)), ~(int32_t)MSTATUS_SUM);
     if (sets == (x->bank == RISCV_BANK_S_SUM))
         return true; /* it was so */
     unsigned bank = sets ? RISCV_BANK_S_SUM : RISCV_BANK_S;
@@ -197,7 +232,7 @@ static bool clear_status(struct rvx *x, const struct riscv_insn *i, uint64_t v, 
         return false;
     if (i->rd)
         read_status(x, i->rd);
-    asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(FRAME(cpu.mstatus)), ~(int32_t)v);
+    asm_alu_mem_imm(x->cb, HOST_AND, 8, at_rbp(status_at(x)), ~(int32_t)v);
     return true;
 }
 
@@ -212,7 +247,7 @@ static bool replace_status(struct rvx *x, const struct riscv_insn *i)
     rvx_get(x, H_RAX, i->rs1);
     test_imm(x, H_RAX, MSTATUS_SUM | MSTATUS_MXR | MSTATUS_SIE);
     size_t rare = asm_jcc(x->cb, CC_NE, NULL);
-    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.mstatus))); /* test dword [], imm32 */
+    asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(status_at(x))); /* test dword [], imm32 */
     codebuf_put4(x->cb, MSTATUS_MXR);
     size_t rarer = asm_jcc(x->cb, CC_NE, NULL);
     asm_mov(x->cb, 4, HOST_RCX, HOST_RAX);
@@ -220,10 +255,10 @@ static bool replace_status(struct rvx *x, const struct riscv_insn *i)
     asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RCX, MSTATUS_FS);
     size_t dirty = asm_jcc(x->cb, CC_E, NULL);
     asm_alu_imm(x->cb, HOST_AND, 4, HOST_RAX, (int32_t)bits);
-    asm_load(x->cb, 8, HOST_RCX, at_rbp(FRAME(cpu.mstatus)));
+    asm_load(x->cb, 8, HOST_RCX, at_rbp(status_at(x)));
     asm_alu_imm(x->cb, HOST_AND, 8, HOST_RCX, ~(int32_t)bits);
     asm_alu(x->cb, HOST_OR, 8, HOST_RCX, HOST_RAX);
-    asm_store(x->cb, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RCX);
+    asm_store(x->cb, 8, at_rbp(status_at(x)), HOST_RCX);
     asm_alu_mem_imm(x->cb, HOST_ADD, 8, at_rbp(FRAME(cpu.insns)), (int32_t)before + 1);
     size_t done = asm_jmp(x->cb, NULL);
     asm_patch(x->cb, rare, codebuf_here(x->cb));
@@ -240,7 +275,7 @@ static bool replace(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     (void)arg;
     if (i->imm == CSR_SSTATUS && i->step == rv_csrrw)
         return replace_status(x, i);
-    if (!supervises(x) || !value_of((unsigned)i->imm, &at))
+    if (!supervises(x) || !value_of(x, (unsigned)i->imm, &at))
         return false;
     unsigned v = rvx_use(x, i->rs1, H_RAX);
     asm_load(x->cb, 8, HOST_RCX, at_rbp(at));
@@ -261,7 +296,7 @@ static bool modify(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     int32_t at;
     if (!supervises(x))
         return false;
-    if (i->rs1 == 0 && value_of((unsigned)i->imm, &at)) {
+    if (i->rs1 == 0 && value_of(x, (unsigned)i->imm, &at)) {
         asm_load(x->cb, 8, HOST_RCX, at_rbp(at));
         rvx_set(x, i->rd, H_RCX);
         return true;
@@ -289,11 +324,11 @@ static bool modify(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     if (!i->rs1)
         return true;
     if (known && sets)
-        asm_alu_mem_imm(x->cb, HOST_OR, 4, at_rbp(FRAME(cpu.mstatus)), SIE);
+        asm_alu_mem_imm(x->cb, HOST_OR, 4, at_rbp(status_at(x)), SIE);
     else if (known)
-        asm_alu_mem_imm(x->cb, HOST_AND, 4, at_rbp(FRAME(cpu.mstatus)), ~SIE);
+        asm_alu_mem_imm(x->cb, HOST_AND, 4, at_rbp(status_at(x)), ~SIE);
     else
-        asm_alu_mem(x->cb, HOST_OR, 8, at_rbp(FRAME(cpu.mstatus)), HOST_RAX);
+        asm_alu_mem(x->cb, HOST_OR, 8, at_rbp(status_at(x)), HOST_RAX);
     if (sets)
         look_for_interrupts(x, i);
     return true;

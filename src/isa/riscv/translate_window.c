@@ -46,13 +46,13 @@ static unsigned spare_block(struct riscv_code *code)
 
 static void show_block(struct riscv_code *code, unsigned k, gva_t va)
 {
-    const struct riscv_tlb *tlb = code->cpu->tlb;
+    const struct riscv_tlb *tlb = code->tlb;
     code->now->own.block[k] = riscv_shadow_show(tlb->shadow, tlb->now, k, riscv_block_of(va));
 }
 
 static void make_blocks(struct riscv_code *code)
 {
-    struct riscv_shadow *shadow = code->cpu->tlb->shadow;
+    struct riscv_shadow *shadow = code->tlb->shadow;
     for (unsigned n = 0; n < RISCV_SPACES && shadow; n++) {
         struct riscv_block *block = code->frame[n]->own.block;
         block[0] = riscv_shadow_show(shadow, n, 0, 0);
@@ -64,17 +64,19 @@ static void make_blocks(struct riscv_code *code)
 bool riscv_code_get_windows(struct riscv_code *code)
 {
     struct riscv_cpu *c = code->cpu;
-    if (c->tlb->shadow)
+    if (code->tlb->shadow)
         return true;
+    if (code->tlb->guest) /* a page of it may go when either of two stages changes */
+        return false;
     if (c->gmem->fd >= 0 && !code->windows_refused) {
-        c->tlb->shadow = riscv_shadow_new(c->gmem);
-        code->windows_refused = !c->tlb->shadow;
+        code->tlb->shadow = riscv_shadow_new(c->gmem);
+        code->windows_refused = !code->tlb->shadow;
         make_blocks(code);
     } else if (!code->windows_asked && c->vcpu->vm) {
         code->windows_asked = true;
         vm_request_share(c->vcpu->vm);
     }
-    return c->tlb->shadow;
+    return code->tlb->shadow;
 }
 
 unsigned riscv_code_expect(struct riscv_code *code, gva_t pc, gva_t va)
@@ -138,7 +140,7 @@ static void on_segv(int sig, siginfo_t *info, void *context)
     unsigned space;
     gva_t va;
     if (code && codebuf_contains(&code->cb, (uintptr_t)reg[REG_RIP])) {
-        const struct riscv_tlb *tlb = code->cpu->tlb;
+        const struct riscv_tlb *tlb = code->tlb;
         enum riscv_access access = reg[REG_ERR] & ERROR_WRITE ? RISCV_WRITE : RISCV_READ;
         if (riscv_shadow_find(tlb->shadow, (uint64_t)info->si_addr, &space, &va) && space == tlb->now)
             shown = riscv_shadow_fill(code->cpu, va, access);

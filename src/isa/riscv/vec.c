@@ -25,7 +25,7 @@ unsigned riscv_vlmax(uint64_t vtype, unsigned vlenb)
 /* Sets vtype, and vl to avl or to what there is room for. */
 static void configure(struct riscv_cpu *c, const struct riscv_insn *i, uint64_t vtype, uint64_t avl)
 {
-    if (!(c->mstatus & MSTATUS_VS))
+    if (!riscv_unit_on(c, MSTATUS_VS))
         riscv_raise_illegal(c, i);
     c->vtype = riscv_vtype_legal(vtype);
     uint64_t max = riscv_vlmax(c->vtype, c->vlenb);
@@ -60,7 +60,7 @@ void rv_vsetvl(struct riscv_cpu *c, const struct riscv_insn *i)
 
 void vec_enter(struct vec *v, struct riscv_cpu *c, const struct riscv_insn *i)
 {
-    if (!(c->mstatus & MSTATUS_VS) || (c->vtype & RISCV_VILL))
+    if (!riscv_unit_on(c, MSTATUS_VS) || (c->vtype & RISCV_VILL))
         riscv_raise_illegal(c, i);
     *v = (struct vec){ .c = c,
                        .i = i,

@@ -10,6 +10,7 @@
 
 #include "backend/chardev.h"
 #include "isa/riscv/mmu.h"
+#include "isa/riscv/profile.h"
 #include "isa/riscv/trap.h"
 #include "machine/sbi.h"
 #include "machine/sbi_own.h"
@@ -178,6 +179,10 @@ static void hart_masks_name_harts_that_exist(void **state)
     assert_int_equal(call(IPI, 0, 3, 63, 0), -3);
     assert_int_equal(call(RFENCE, 1, 1, 0, 0), 0);
     assert_int_equal(call(RFENCE, 3, 1, 0, 0), -2);
+    m.c->profile = riscv_profile_max();
+    assert_int_equal(call(RFENCE, 3, 1, 0, 0), 0); /* for hypervisors */
+    assert_int_equal(call(RFENCE, 6, 1, 0, 0), 0);
+    assert_int_equal(call(RFENCE, 7, 1, 0, 0), -2);
 }
 
 static void a_fence_forgets_what_it_is_for(void **state)

@@ -511,13 +511,16 @@ static void models_say_what_differs(void **state)
     char isa[512];
     (void)state;
     assert_int_equal(riscv_profile_make("rv64", &p, &err), 0);
-    assert_false(p.has[RISCV_EXT_V] || p.has[RISCV_EXT_ZVL128B]);
+    assert_false(p.has[RISCV_EXT_V] || p.has[RISCV_EXT_ZVL128B] || p.has[RISCV_EXT_H]);
     assert_int_equal(riscv_profile_make("rv64,v=true,vlen=256", &p, &err), 0);
     assert_true(p.has[RISCV_EXT_V] && p.has[RISCV_EXT_ZVL256B] && !p.has[RISCV_EXT_ZVL512B] && !p.has[RISCV_EXT_ZVFH]);
     assert_int_equal(p.vlen, 256);
     (void)riscv_profile_isa(&p, isa, sizeof(isa));
     assert_memory_equal(isa, "rv64imafdcv_", 12);
     assert_true(riscv_profile_misa(&p) >> ('V' - 'A') & 1);
+    assert_int_equal(riscv_profile_make("max", &p, &err), 0);
+    (void)riscv_profile_isa(&p, isa, sizeof(isa));
+    assert_memory_equal(isa, "rv64imafdcvh_", 13);
     assert_int_equal(riscv_profile_make("rv64gc,+zvfh", &p, &err), 0);
     assert_true(p.has[RISCV_EXT_V] && p.has[RISCV_EXT_ZFH] && p.has[RISCV_EXT_ZVFHMIN] && p.has[RISCV_EXT_ZVL128B]);
     assert_int_equal(riscv_profile_make("max,d=off,zba=false", &p, &err), 0);
