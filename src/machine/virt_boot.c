@@ -44,27 +44,28 @@ struct zboot_header {
 };
 static_assert(sizeof(struct zboot_header) == 56, "as in the file");
 
-/* Makes room for what a file has, and zeroes behind it. */
-static int make_room(struct gmem *gm, gpa_t at, uint64_t file_size, uint64_t mem_size, uint8_t **ret_p, struct error *err)
+/* Makes room for what a file has, and zeroes behind it. NULL: there is none (-ENOMEM). */
+static uint8_t *make_room(struct gmem *gm, gpa_t at, uint64_t file_size, uint64_t mem_size, struct error *err)
 {
     uint8_t *p = gmem_pin(gm, at, mem_size); /* before the CPU runs: there are no code marks to note */
-    if (!p)
-        return error_set(err, -ENOMEM,
-                         "it needs RAM at %#" PRIx64 "-%#" PRIx64 ", which is not all there (give the machine more memory?)", at,
-                         at + mem_size - 1);
+    if (!p) {
+        (void)error_set(err, -ENOMEM,
+                        "it needs RAM at %#" PRIx64 "-%#" PRIx64 ", which is not all there (give the machine more memory?)", at,
+                        at + mem_size - 1); /* returns -ENOMEM, as our callers do */
+        return NULL;
+    }
     gmem_make(p, file_size);
     memset(p + file_size, 0, mem_size - file_size);
-    *ret_p = p;
-    return 0;
+    return p;
 }
 
 static int place(struct gmem *gm, gpa_t at, const uint8_t *data, uint64_t file_size, uint64_t mem_size, struct error *err)
 {
-    uint8_t *p;
-    int r = make_room(gm, at, file_size, mem_size, &p, err);
-    if (r == 0)
-        memcpy(p, data, file_size);
-    return r;
+    uint8_t *p = make_room(gm, at, file_size, mem_size, err);
+    if (!p)
+        return -ENOMEM;
+    memcpy(p, data, file_size);
+    return 0;
 }
 
 /* Adds a loaded range. */
@@ -126,7 +127,7 @@ static int load_image(struct gmem *gm, gpa_t ram, const void *image, size_t len,
                       struct error *err)
 {
     struct image_header h;
-    struct virt_kernel kernel;
+    struct virt_kernel kernel = { 0 };
     memcpy(&h, image, sizeof(h));
     int r = image_kernel(&h, ram, len, &kernel, err);
     if (r == 0)
@@ -245,9 +246,8 @@ static int read_whole(int fd, uint8_t *to, size_t len, struct error *err)
 int virt_load_image_file(struct gmem *gm, gpa_t ram, const char *path, struct virt_kernel *ret_kernel, struct error *err)
 {
     struct image_header h;
-    struct virt_kernel kernel;
+    struct virt_kernel kernel = { 0 };
     struct stat st;
-    uint8_t *p;
     if (stat(path, &st) < 0 || !S_ISREG(st.st_mode)) /* a pipe's reader is not to come and go */
         return 0;
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -257,10 +257,12 @@ int virt_load_image_file(struct gmem *gm, gpa_t ram, const char *path, struct vi
         return 0;
     const size_t len = (size_t)st.st_size;
     int r = image_kernel(&h, ram, len, &kernel, err);
-    if (r == 0)
-        r = make_room(gm, kernel.entry, len, kernel.extent.end - kernel.extent.start, &p, err);
-    if (r == 0)
-        r = read_whole(fd, p, len, err);
+    if (r < 0)
+        return r;
+    uint8_t *p = make_room(gm, kernel.entry, len, kernel.extent.end - kernel.extent.start, err);
+    if (!p)
+        return -ENOMEM;
+    r = read_whole(fd, p, len, err);
     if (r < 0)
         return r;
     *ret_kernel = kernel;

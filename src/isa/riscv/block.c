@@ -125,7 +125,7 @@ const struct riscv_block *riscv_blocks_get(struct riscv_blocks *b, const uint8_t
     if (__builtin_expect(!k || k->host != host || !equal(host, copy_of(k), k->len), 0)) {
         k = make(b, &b->set[(h >> 1 ^ h >> 15) & (SETS - 1)], host, GPAGE_SIZE - (unsigned)(h & ~GPAGE_MASK), profile);
         if (k && b->last)
-            b->last->next[host != last->host + last->len] = k;
+            b->last->next[host != b->last->host + b->last->len] = k;
     }
     __builtin_prefetch(k ? k->next[0] : NULL);
     __builtin_prefetch(k ? k->next[1] : NULL);
