@@ -353,6 +353,11 @@ static void start_vectors(struct riscv_cpu *c, struct rng *r)
     c->vxsat = 0;
     for (unsigned k = 0; k < sizeof(c->v); k++)
         c->v[k] = (uint8_t)(rng_percent(r, 50) ? rng_below(r, 3) - 1 : rng_next(r));
+    for (unsigned k = 0; k + 8 <= sizeof(c->v); k += 8) {
+        uint64_t v = rl_float(r);
+        if (rng_percent(r, 40))
+            memcpy(c->v + k, &v, 8);
+    }
 }
 
 static void start_cpu(struct lockstep *t, struct riscv_cpu *c, struct rng r)
@@ -570,14 +575,14 @@ static uint64_t number(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void start(struct lockstep *t, bool many)
+static void start(struct lockstep *t, bool many, const char *cpu)
 {
     static struct riscv_profile profile;
     const struct riscv_config config = { .profile = &profile };
     struct error err = { 0 };
     memset(t, 0, sizeof(*t));
     t->many = many;
-    assert_int_equal(riscv_profile_make(many ? "max,vlen=512" : "max", &profile, &err), 0);
+    assert_int_equal(riscv_profile_make(cpu, &profile, &err), 0);
     assert_int_equal(bare_riscv_init(&t->a, &config, &err), 0);
     assert_int_equal(bare_riscv_init_with(&t->b, &bt_engine_ops, &config, &err), 0);
     if (many) /* RAM in one piece: LR and SC are translated */
@@ -587,7 +592,7 @@ static void start(struct lockstep *t, bool many)
     bt_riscv_set_eager(t->b.vcpu->engine_cpu);
 }
 
-static void law(bool many)
+static void law(bool many, const char *cpu)
 {
     static struct lockstep t;
     struct itimerval often = { .it_interval.tv_usec = many ? REQUEST_US : 0, .it_value.tv_usec = many ? REQUEST_US : 0 };
@@ -595,7 +600,7 @@ static void law(bool many)
     uint64_t seed = number("RISCV_LOCKSTEP_SEED", 1), count = number("RISCV_LOCKSTEP_COUNT", UINT64_MAX);
     time_t end = time(NULL) + (time_t)number("RISCV_LOCKSTEP_SECONDS", 3);
     bool good = true;
-    start(&t, many);
+    start(&t, many, cpu);
     assert_int_equal(sigaction(SIGALRM, &sa, NULL), 0);
     assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
     for (; good && count-- && time(NULL) < end; seed++)
@@ -612,19 +617,26 @@ static void law(bool many)
 static void every_turn_of_bt_is_steps_of_interp(void **state)
 {
     (void)state;
-    law(false);
+    law(false, "max");
+}
+
+static void every_turn_is_with_vectors_of_256_bits(void **state)
+{
+    (void)state;
+    law(false, "max,vlen=256");
 }
 
 static void linked_code_is_steps_of_interp(void **state)
 {
     (void)state;
-    law(true);
+    law(true, "max,vlen=512");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_turn_of_bt_is_steps_of_interp),
+        cmocka_unit_test(every_turn_is_with_vectors_of_256_bits),
         cmocka_unit_test(linked_code_is_steps_of_interp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,7 @@ static void fill_shared(struct riscv_code *code)
     f->shared.sign32[0] = sign32;
     f->shared.abs32[0] = ~sign32;
     f->shared.box[0] = ones;
+    rvx_vec_constants(&f->shared.vec);
     code->seen_shared = code->seen_all = UINT64_MAX; /* nothing is known yet */
     for (unsigned k = 0; k < RISCV_SPACES; k++)
         code->seen[k] = UINT64_MAX;
@@ -130,6 +131,7 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     if (!host_can())
         return error_set(err, -ENOTSUP, "the host CPU lacks AVX2, BMI2, FMA or LZCNT, which engine bt needs for riscv64");
     rvx_has_evex = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    rvx_has_opmasks = rvx_has_evex && __builtin_cpu_supports("avx512bw");
     code->arena_size = bytes / 100 * ARENA_SHARE;
     code->links_max = (uint32_t)(bytes / 100 * LINK_SHARE / sizeof(*code->link));
     code->arena = malloc(code->arena_size);

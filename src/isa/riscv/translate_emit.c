@@ -133,7 +133,7 @@ void rvx_count(struct rvx *x, bool with_this)
 
 /* ---- vector registers ---- */
 
-bool rvx_has_evex;
+bool rvx_has_evex, rvx_has_opmasks;
 
 /* EVEX.W, which says the element's size where VEX's prefix alone does. */
 static unsigned evex_w(unsigned w, unsigned opcode)

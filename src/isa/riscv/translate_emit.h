@@ -31,6 +31,8 @@ static inline unsigned x_host(unsigned guest)
 
 /* The host has 32 vector registers (AVX-512). Set when the first translator is made. */
 extern bool rvx_has_evex;
+/* And AVX-512BW, so that any vector instruction can leave elements alone. */
+extern bool rvx_has_opmasks;
 
 /* Vector registers of f[]: all but the last two; or on hosts with 16, ft0 to ft5 and fa0 to fa7. */
 static inline unsigned f_host(unsigned guest)
@@ -51,9 +53,19 @@ struct rvx_group {
     unsigned last;  /* instruction that used it last */
 };
 
+/* What is known of the vector unit along a trace. */
+struct rvx_vec {
+    bool on;         /* mstatus.VS is Dirty */
+    bool typed;      /* vtype is known */
+    bool lost;       /* vtype may be another than when the trace began */
+    bool counted;    /* vl is known, and vstart 0 */
+    uint8_t vtype;
+    uint16_t vl;
+};
+
 /* Out-of-line code, emitted behind a translation. */
 struct rvx_tail {
-    enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_OFTEN, RVX_NAN, RVX_TURN } kind;
+    enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_OFTEN, RVX_NAN, RVX_TURN, RVX_VEC } kind;
     size_t from;       /* the rel32 that leads here */
     size_t again;      /* RVX_MISS: position of the check; RVX_NAN: where to go on */
     uint8_t reg;       /* RVX_NAN: vector register */
@@ -62,7 +74,17 @@ struct rvx_tail {
     struct riscv_miss miss;
     gva_t pc;       /* the others: where to go on */
     uint32_t insns; /* done since they were last counted */
-    unsigned k;     /* RVX_TURN: the jump by register that goes elsewhere than was foreseen */
+    unsigned k;     /* RVX_TURN: the jump by register that goes elsewhere than was foreseen; RVX_VEC: the instruction */
+    struct {
+        const struct rvx_vec_how *how; /* its code for any vl; NULL: it is called out */
+        unsigned arg;
+        unsigned counted;
+        struct rvx_vec known;
+        void (*fix)(struct rvx *x, const struct rvx_tail *t); /* or this is what is to be put there, and is told this: */
+        struct host_mem mem;
+        struct asm_form form;
+        unsigned insn;
+    } vec; /* RVX_VEC */
 };
 
 /* An instruction of the trace. */
@@ -81,6 +103,7 @@ struct rvx {
     struct codebuf *cb;
     unsigned mode, bank;
     bool fp, plain; /* plain: no groups (RISCV_MODE_PLAIN) */
+    struct rvx_vec vec;
     unsigned nr;
     struct rvx_insn insn[RISCV_TRACE_MAX];
     uint16_t at[RISCV_TRACE_MAX];    /* host code of each, from `entry` */
@@ -184,9 +207,9 @@ struct rvx_rule {
     unsigned arg;
 };
 extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], rvx_fp_rules[], rvx_sys_rules[],
-    rvx_atomic_rules[];
+    rvx_atomic_rules[], rvx_vec_rules[], rvx_vec_mem_rules[], rvx_vec_int_rules[], rvx_vec_fp_rules[];
 extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules,
-    rvx_nr_atomic_rules;
+    rvx_nr_atomic_rules, rvx_nr_vec_rules, rvx_nr_vec_mem_rules, rvx_nr_vec_int_rules, rvx_nr_vec_fp_rules;
 /* Whether there is a rule for it, so that it is most likely not called out. */
 bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 /* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */
@@ -207,6 +230,13 @@ void rvx_jump_to_rax(struct rvx *x, unsigned mode);
 /* ---- translate_sys.c ---- */
 /* ECALL from U-mode, SRET to U-mode; what is rare about them is the interpreter's. False: it is to be called out. */
 bool rvx_switch(struct rvx *x, const struct riscv_insn *i);
+
+/* ---- translate_vec.c ---- */
+void rvx_vec_constants(struct riscv_vec_constants *ret);
+/* After any instruction: forgets what it may have changed. */
+void rvx_vec_after(struct rvx *x, const struct riscv_insn *i);
+/* The code behind a RVX_VEC. */
+void rvx_vec_tail(struct rvx *x, unsigned tail);
 
 /* ---- translate_cache.c ---- */
 /* Frame offset of the entry of known.fetch for va. */

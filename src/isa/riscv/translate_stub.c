@@ -159,7 +159,10 @@ static uint64_t on_callout(struct riscv_code *code, const struct riscv_callout *
     code->now->shared.exit = RISCV_EXIT_NEXT;
     if (o->insn.step == rv_ecall)
         return on_ecall(code);
+    code->now->shared.vector_callouts += o->vector;
     o->insn.step(c, &o->insn);
+    if (o->stores)
+        (void)riscv_tlb_may_store(c, c->x[o->insn.rs1]);
     c->pc = c->next_pc;
     c->insns++;
     if (c->pc != o->pc + o->insn.len || (c->leave && !nothing_new(code, o->mode)))
@@ -187,6 +190,8 @@ void riscv_code_run(struct riscv_code *code, const struct riscv_native *n)
 
 static void move_guest(struct codebuf *cb, bool load, bool fp)
 {
+    if (!load)
+        asm_vzeroupper(cb); /* what vector instructions left there would make the host's slow */
     for (unsigned n = 1; n < 32; n++) {
         if (x_host(n) == IN_MEMORY)
             continue;
@@ -584,6 +589,7 @@ void rvx_tails(struct rvx *x)
         case RVX_MISS: put_miss_tail(x, t); break;
         case RVX_LINK: put_link_tail(x, t); break;
         case RVX_NAN: put_nan_tail(x, t); break;
+        case RVX_VEC: rvx_vec_tail(x, k); break;
         case RVX_TURN:
             put_count(x->cb, t->insns);
             rvx_turn(x, t);
