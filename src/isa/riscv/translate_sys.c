@@ -204,7 +204,8 @@ static bool clear_status(struct rvx *x, const struct riscv_insn *i, uint64_t v, 
 /* csrw sstatus: what changes no mode. The rest is called out. */
 static bool replace_status(struct rvx *x, const struct riscv_insn *i)
 {
-    const uint32_t bits = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS;
+    const uint32_t bits = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS
+                          | (x->code->cpu->profile->has[RISCV_EXT_V] ? MSTATUS_VS : 0);
     if (i->rd || x->fp || x->bank != RISCV_BANK_S)
         return false;
     uint32_t before = rvx_uncounted(x, false);
