@@ -399,6 +399,26 @@ enum vcpu_exit bt_riscv_run(struct bt_riscv *e, struct riscv_cpu *c, uint64_t tu
     return VCPU_EXIT_REQUEST;
 }
 
+/* The instructions most often called out, one line each: "bt_callouts_NAME count". */
+static size_t callout_stats(const struct riscv_code *code, char *text, size_t cap)
+{
+    enum { MOST = 12 };
+    size_t n = 0;
+    uint64_t below = UINT64_MAX;
+    for (unsigned k = 0; k < MOST && n < cap; k++) {
+        unsigned best = 0;
+        for (unsigned row = 1; row < riscv_nr_rows; row++)
+            if (code->callouts_of[row] < below && code->callouts_of[row] > code->callouts_of[best])
+                best = row;
+        if (!code->callouts_of[best] || code->callouts_of[best] >= below)
+            break;
+        below = code->callouts_of[best];
+        int m = snprintf(text + n, cap - n, "bt_callouts_%s %" PRIu64 "\n", riscv_rows[best].name, below);
+        n += m > 0 ? (size_t)m : 0;
+    }
+    return n < cap ? n : cap - 1;
+}
+
 size_t bt_riscv_stats(const struct bt_riscv *e, const struct riscv_cpu *c, char *text, size_t cap)
 {
     const struct riscv_code *code = &e->code;
@@ -417,5 +437,8 @@ size_t bt_riscv_stats(const struct bt_riscv *e, const struct riscv_cpu *c, char 
                      e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT], code->wanderers, code->resumed,
                      code->traps + code->now->shared.ecalls, e->exits[RISCV_EXIT_OFTEN], code->promoted,
                      code->now->shared.site_misses);
-    return m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
+    if (m < 0 || n + (size_t)m >= cap)
+        return m < 0 ? n : cap - 1;
+    n += (size_t)m;
+    return n + callout_stats(code, text + n, cap - n);
 }

@@ -345,7 +345,9 @@ void rvx_callout(struct rvx *x, const struct riscv_insn *i)
     *o = (struct riscv_callout){ .insn = *i,
                                  .pc = x->insn[x->k].pc,
                                  .insns = rvx_uncounted(x, false),
-                                 .mode = (uint8_t)(x->mode & ~(unsigned)RISCV_MODE_PLAIN) };
+                                 .mode = (uint8_t)(x->mode & ~(unsigned)RISCV_MODE_PLAIN),
+                                 .vector = i->row != RISCV_ROW_NONE && riscv_rows[i->row].format >= RISCV_FMT_VSETI
+                                           && riscv_rows[i->row].format <= RISCV_FMT_VD };
     asm_mov_imm(x->cb, HOST_RAX, (uint64_t)o);
     (void)asm_call(x->cb, x->code->stub_callout[x->fp]);
     x->counted = x->k + 1;

@@ -230,6 +230,7 @@ struct riscv_code {
     bool running_fp;                                              /* what runs is of a mode with floating point */
     struct riscv_miss *crossed;                                   /* borrowed: RISCV_EXIT_PLAIN was its */
     uint64_t translated, insns, called_out, nr_crossed, kills, wanderers, promoted, resumed, traps;
+    uint64_t *callouts_of; /* owned: calls of step functions, by row */
     struct codelog *log; /* owned; NULL unless the vm's trace_code is set */
 };
 

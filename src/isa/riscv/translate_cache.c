@@ -138,7 +138,8 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     code->link = malloc(code->links_max * sizeof(*code->link));
     code->work = malloc(sizeof(*code->work));
     code->places = calloc(RISCV_PLACES, sizeof(*code->places));
-    if (!code->places || !code->arena || !code->link || !code->work)
+    code->callouts_of = calloc(riscv_nr_rows, sizeof(*code->callouts_of));
+    if (!code->places || !code->arena || !code->link || !code->work || !code->callouts_of)
         return error_set(err, -ENOMEM, "no memory for engine bt");
     const char *trace = c->vcpu->vm->trace_code;
     int r = catch_faults(err);
@@ -166,6 +167,7 @@ void riscv_code_done(struct riscv_code *code)
     free(code->link);
     free(code->places);
     free(code->work);
+    free(code->callouts_of);
     codelog_free(code->log);
 }
 

@@ -235,6 +235,8 @@ bool rvx_switch(struct rvx *x, const struct riscv_insn *i);
 
 /* ---- translate_vec.c ---- */
 void rvx_vec_constants(struct riscv_vec_constants *ret);
+/* CSRRS and CSRRC that read vl, vtype or vlenb and write nothing; false: another one. */
+bool rvx_vec_read_csr(struct rvx *x, const struct riscv_insn *i);
 /* After any instruction: forgets what it may have changed. */
 void rvx_vec_after(struct rvx *x, const struct riscv_insn *i);
 /* The code behind a RVX_VEC. */

@@ -160,6 +160,8 @@ static uint64_t on_callout(struct riscv_code *code, const struct riscv_callout *
     if (o->insn.step == rv_ecall)
         return on_ecall(code);
     code->now->shared.vector_callouts += o->vector;
+    if (o->insn.row != RISCV_ROW_NONE)
+        code->callouts_of[o->insn.row]++;
     o->insn.step(c, &o->insn);
     if (o->stores)
         (void)riscv_tlb_may_store(c, c->x[o->insn.rs1]);

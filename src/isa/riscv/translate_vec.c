@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
 
+enum { CSR_VL = 0xc20, CSR_VTYPE, CSR_VLENB };
 enum { LUMOP_FAULT_FIRST = 16 };
 enum { TRACE_BYTES_MAX = 40000 /* positions in a trace have 16 bits */ };
 enum { OP_CMP_RM_IMM8 = 0x83, OP_CMOVA = ASM_0F | 0x47, OP_MOV_RM_IMM = 0xc7 };
@@ -82,7 +83,7 @@ bool rvx_vec_host_writes(const struct vx *v, unsigned eew)
 void rvx_vec_after(struct rvx *x, const struct riscv_insn *i)
 {
     unsigned format = i->row == RISCV_ROW_NONE ? 0 : riscv_rows[i->row].format;
-    if (format == RISCV_FMT_CSR || format == RISCV_FMT_CSRI) /* mstatus, vstart */
+    if ((format == RISCV_FMT_CSR || format == RISCV_FMT_CSRI) && (i->imm < CSR_VL || i->imm > CSR_VLENB)) /* mstatus, vstart */
         x->vec.on = x->vec.counted = false;
     if (format == RISCV_FMT_VL && (i->bits >> 20 & 31) == LUMOP_FAULT_FIRST)
         x->vec.counted = false;
@@ -357,6 +358,32 @@ static bool vset_by_register(struct rvx *x, const struct riscv_insn *i, unsigned
     x->vec.typed = x->vec.counted = false;
     x->vec.lost = true;
     return false;
+}
+
+bool rvx_vec_read_csr(struct rvx *x, const struct riscv_insn *i)
+{
+    if (i->imm < CSR_VL || i->imm > CSR_VLENB || i->rs1 || !x->code->cpu->profile->has[RISCV_EXT_V])
+        return false;
+    if (!x->vec.on) { /* Off is illegal, others stay */
+        asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.mstatus))); /* test dword [], imm32 */
+        codebuf_put4(x->cb, MSTATUS_VS);
+        to_interpreter(x, asm_jcc(x->cb, CC_E, NULL));
+    }
+    if (i->imm == CSR_VLENB) {
+        rvx_set_imm(x, i->rd, x->code->cpu->vlenb);
+    } else if (i->imm == CSR_VL && x->vec.counted) {
+        rvx_set_imm(x, i->rd, x->vec.vl);
+    } else if (i->imm == CSR_VTYPE && x->vec.typed) {
+        rvx_set_imm(x, i->rd, x->vec.vtype);
+    } else {
+        unsigned d = rvx_dst(x, i->rd);
+        if (i->imm == CSR_VL)
+            asm_insn_mem(x->cb, 4, ASM_0F | 0xb7, d, at_rbp(FRAME(cpu.vl)));
+        else
+            asm_load(x->cb, 8, hg(d), at_rbp(FRAME(cpu.vtype)));
+        rvx_set(x, i->rd, d);
+    }
+    return true;
 }
 
 const struct rvx_rule rvx_vec_rules[] = {
