@@ -92,7 +92,7 @@ void rvx_vec_mask_bits(const struct vx *v, const struct rvx_chunks *ch, unsigned
 void rvx_vec_write(const struct vx *v, const struct rvx_chunks *ch, unsigned j, bool masks);
 /* All elements of Z1 become the low bits of a general register / of element 0 of the vector register. */
 void rvx_vec_splat(const struct vx *v, unsigned eew, unsigned len, unsigned gpr);
-/* bits [64 * q, ...) of vd, a mask, become those in rax, where they are active; there are `bits` of them. Changes rcx. */
+/* bits [64 * q, ...) of vd, a mask, become those in rax, where they are active; there are `bits` of them. Changes rcx, k1 and Z0. */
 void rvx_vec_write_bits(const struct vx *v, unsigned q, unsigned bits);
 /* rcx = those of bits [64 * q, ...) that are active. */
 void rvx_vec_body(const struct vx *v, unsigned q, unsigned bits);

@@ -126,23 +126,35 @@ void rvx_vec_body(const struct vx *v, unsigned q, unsigned bits)
         asm_insn_mem(cb, 8, OP_AND_R_RM, H_RCX, v0);
 }
 
+/* 64 bits of vd = rax. The whole register is stored: who loads it next would wait for a part of it. */
+static void replace_quad(const struct vx *v, unsigned q)
+{
+    struct codebuf *cb = v->x->cb;
+    struct host_mem to = rvx_vec_at(v, v->i->rd, 0, 0, 0);
+    struct asm_form all = rvx_vec_form(v->x->code->cpu->vlenb, 0), one = all;
+    asm_mov_imm(cb, HOST_RCX, 1U << q);
+    rvx_vec_k(v, false, 1, OP_KMOV_FROM, K_ACTIVE, 0, H_RCX);
+    one.w = 1;
+    one.mask = K_ACTIVE;
+    rvx_vec_load(v, all.len, Z0, to);
+    asm_form_reg(cb, one, ASM_0F38 | ASM_66 | 0x7c, Z0, 0, H_RAX); /* vpbroadcastq */
+    asm_form_mem(cb, all, OP_VMOV_STORE, Z0, 0, to);
+}
+
 void rvx_vec_write_bits(const struct vx *v, unsigned q, unsigned bits)
 {
     struct codebuf *cb = v->x->cb;
     struct host_mem to = at_rbp(FRAME(cpu.v) + (int32_t)(v->i->rd * v->x->code->cpu->vlenb + 8 * q));
-    if (!v->partial && !v->masked && bits >= 8 && !(bits & (bits - 1))) {
-        if (bits == 8)
-            asm_insn_mem(cb, 1, 0x88, H_RAX, to);
-        else if (bits == 16)
-            asm_insn_mem(cb, 2, ASM_66 | 0x89, H_RAX, to);
-        else
-            asm_store(cb, bits / 8, to, HOST_RAX);
+    if (!v->partial && !v->masked && bits == 64) {
+        asm_store(cb, 8, to, HOST_RAX);
         return;
     }
     rvx_vec_body(v, q, bits);
     asm_insn_mem(cb, 8, OP_XOR_R_RM, H_RAX, to);
     asm_alu(cb, HOST_AND, 8, HOST_RAX, HOST_RCX);
-    asm_insn_mem(cb, 8, OP_XOR_RM_R, H_RAX, to);
+    asm_insn_mem(cb, 8, rvx_has_opmasks ? OP_XOR_R_RM : OP_XOR_RM_R, H_RAX, to);
+    if (rvx_has_opmasks)
+        replace_quad(v, q);
 }
 
 /* ---- scalars ---- */
