@@ -458,8 +458,11 @@ static void put_vset(struct writer *w, unsigned sew, unsigned lmul)
 /* Any vector instruction, with registers that groups of that LMUL may begin at, or twice that. */
 static void put_vector(struct writer *w, unsigned lmul)
 {
+    bool fp = rng_percent(w->r, 25);
     for (;;) {
         const struct riscv_row *row = &riscv_rows[rng_below(w->r, riscv_nr_rows)];
+        if (fp && strncmp(row->name, "vf", 2) != 0)
+            continue;
         if (row->format <= RISCV_FMT_VSETII || row->format > RISCV_FMT_VD)
             continue;
         bool memory = row->format <= RISCV_FMT_VLX, unit = row->format <= RISCV_FMT_VLN;
@@ -506,6 +509,8 @@ static void put_vectors(struct writer *w)
     while (n--) {
         if (rng_percent(w->r, 4)) /* csrwi vstart */
             put32(w, i_type(0x73, 5, 0, rng_below(w->r, 6), 8));
+        if (rng_percent(w->r, 5)) /* csrwi fflags */
+            put32(w, i_type(0x73, 5, 0, 0, 1));
         if (rng_percent(w->r, 6))
             put_any(w, 0, riscv_nr_rows);
         if (rng_percent(w->r, 6))

@@ -353,9 +353,18 @@ static void start_vectors(struct riscv_cpu *c, struct rng *r)
     c->vxsat = 0;
     for (unsigned k = 0; k < sizeof(c->v); k++)
         c->v[k] = (uint8_t)(rng_percent(r, 50) ? rng_below(r, 3) - 1 : rng_next(r));
+    bool special = rng_percent(r, 20);
     for (unsigned k = 0; k + 8 <= sizeof(c->v); k += 8) {
-        uint64_t v = rl_float(r);
-        if (rng_percent(r, 40))
+        static const uint64_t specials[] = { 0,
+                                             0x7ff0000000000000,
+                                             0x7ff8000000000000,
+                                             0x8000000000000000,
+                                             0x7f8000007f800000,
+                                             0x7f80000000000000,
+                                             0x7fc000007fc00000,
+                                             0x000000007fc00000 };
+        uint64_t v = special ? specials[rng_below(r, ARRAY_SIZE(specials))] : rl_float(r);
+        if (special || rng_percent(r, 40))
             memcpy(c->v + k, &v, 8);
     }
 }
