@@ -88,7 +88,7 @@ enum riscv_exit {
 struct riscv_vec_constants {
     uint64_t inactive[2 * RISCV_VL_MAX + 1]; /* [RISCV_VL_MAX + n]: which of 64 elements are not among the first n: bits */
     uint8_t number[RISCV_VL_MAX];            /* 0, 1, 2, ... */
-    uint64_t nan32, nan64, sign32, sign64;   /* patterns of 64 bits */
+    uint64_t nan32, nan64, sign32, sign64, ones; /* patterns of 64 bits */
     uint64_t mxcsr;                          /* MXCSR without flags, rounding to nearest */
     uint64_t count[4];                       /* by SEW: bits of a shift's count that matter, in each element */
     uint64_t scratch[4];                     /* for one instruction */

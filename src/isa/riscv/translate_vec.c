@@ -26,6 +26,7 @@ void rvx_vec_constants(struct riscv_vec_constants *ret)
     ret->nan64 = 0x7ff8000000000000;
     ret->sign32 = 0x8000000080000000;
     ret->sign64 = 0x8000000000000000;
+    ret->ones = ~0ULL;
     ret->mxcsr = 0x1f80;
     ret->count[0] = 0x0007000700070007; /* bytes are done as words */
     ret->count[1] = 0x000f000f000f000f;

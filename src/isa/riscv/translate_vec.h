@@ -104,4 +104,18 @@ void rvx_vec_k(const struct vx *v, bool l1, unsigned w, unsigned opcode, unsigne
 /* The instruction is called out from where the rel32 `from` is, and the trace goes on. */
 void rvx_vec_bail(const struct vx *v, size_t from);
 
+/* ---- translate_vec_fp.c ---- */
+/* The mode has floating point, the host can, and SEW is that of numbers. */
+bool rvx_vec_fp_can(const struct vx *v);
+/* A form for numbers `eew` wide, of the active elements if `masks`. */
+struct asm_form rvx_vec_fp_form(unsigned len, unsigned eew, bool masks);
+/* Packed arithmetic, which has no prefix for binary32. */
+unsigned rvx_vec_fp_packed(unsigned eew, unsigned op);
+/* NaNs in Z0 become the canonical one. Changes k3. */
+void rvx_vec_fp_canonical(const struct vx *v, struct asm_form f, unsigned eew);
+/* A jump where k3 has elements; returns the rel32. */
+size_t rvx_vec_fp_jump_if_any(const struct vx *v);
+/* f[f] as a number of SEW is what is in its low bits; where it is not NaN-boxed, the instruction is called out. */
+void rvx_vec_fp_need_box(const struct vx *v, unsigned f);
+
 #endif

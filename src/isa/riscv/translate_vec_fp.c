@@ -25,7 +25,7 @@ static unsigned operand(const struct vx *v)
 /* ---- one chunk ---- */
 
 /* A form for numbers `eew` wide, of the active elements if `masks`. */
-static struct asm_form form(unsigned len, unsigned eew, bool masks)
+struct asm_form rvx_vec_fp_form(unsigned len, unsigned eew, bool masks)
 {
     struct asm_form f = rvx_vec_form(len, eew == 3);
     f.mask = masks ? K_ACTIVE : 0;
@@ -33,7 +33,7 @@ static struct asm_form form(unsigned len, unsigned eew, bool masks)
 }
 
 /* Packed arithmetic, which has no prefix for binary32. */
-static unsigned packed(unsigned eew, unsigned op)
+unsigned rvx_vec_fp_packed(unsigned eew, unsigned op)
 {
     return ASM_0F | (eew == 3 ? ASM_66 : 0) | op;
 }
@@ -41,7 +41,7 @@ static unsigned packed(unsigned eew, unsigned op)
 /* k3 = active elements of Z0 where it compares so with `b`. */
 static void put_compare(const struct vx *v, struct asm_form f, unsigned eew, unsigned b, unsigned how)
 {
-    asm_form_reg(v->x->cb, f, packed(eew, 0xc2), K_SCRATCH, Z0, b);
+    asm_form_reg(v->x->cb, f, rvx_vec_fp_packed(eew, 0xc2), K_SCRATCH, Z0, b);
     codebuf_put1(v->x->cb, (uint8_t)how);
 }
 
@@ -58,14 +58,14 @@ static struct host_mem nan_of(unsigned eew)
 }
 
 /* NaNs in Z0 become the canonical one. */
-static void put_canonical(const struct vx *v, struct asm_form f, unsigned eew)
+void rvx_vec_fp_canonical(const struct vx *v, struct asm_form f, unsigned eew)
 {
     put_compare(v, f, eew, Z0, UNORDERED);
     put_pattern(v, f, eew, nan_of(eew));
 }
 
 /* Leads away if k3 has elements; returns the rel32. */
-static size_t jump_if_any(const struct vx *v)
+size_t rvx_vec_fp_jump_if_any(const struct vx *v)
 {
     rvx_vec_k(v, false, 1, OP_KORTEST, K_SCRATCH, 0, K_SCRATCH);
     return asm_jcc(v->x->cb, CC_NE, NULL);
@@ -79,7 +79,7 @@ static struct host_mem chunk(const struct vx *v, unsigned reg, const struct rvx_
 /* ---- scalars ---- */
 
 /* f[rs1] as a number of SEW is what is in its low bits; one that is not NaN-boxed is called out. */
-static void need_box(const struct vx *v, unsigned f)
+void rvx_vec_fp_need_box(const struct vx *v, unsigned f)
 {
     struct codebuf *cb = v->x->cb;
     if (v->sew == 3 || (v->x->boxed >> f & 1))
@@ -99,9 +99,9 @@ static void need_box(const struct vx *v, unsigned f)
 /* Z1 = f[rs1] in all elements. */
 static void put_scalar(const struct vx *v, unsigned len)
 {
-    struct asm_form f = form(len, v->sew, false);
+    struct asm_form f = rvx_vec_fp_form(len, v->sew, false);
     unsigned op = M38 | (v->sew == 3 ? 0x59U : 0x58U), reg = v->i->rs1;
-    need_box(v, reg);
+    rvx_vec_fp_need_box(v, reg);
     if (f_host(reg) == IN_MEMORY)
         asm_form_mem(v->x->cb, f, op, Z1, 0, f_mem(reg));
     else
@@ -115,14 +115,14 @@ static bool is_float(unsigned eew)
     return eew == 2 || eew == 3;
 }
 
-static bool fp_can(const struct vx *v)
+bool rvx_vec_fp_can(const struct vx *v)
 {
     return v->x->fp && rvx_has_opmasks && is_float(v->sew);
 }
 
 static bool same_can(const struct vx *v)
 {
-    return fp_can(v) && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew)
+    return rvx_vec_fp_can(v) && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew)
            && (operand(v) != VV || rvx_vec_src_ok(v, v->i->rs1, v->sew));
 }
 
@@ -133,12 +133,12 @@ enum { REVERSED = 0x100, ROOT = 0x200 };
 static void arith_put(const struct vx *v)
 {
     struct rvx_chunks ch = rvx_vec_chunks(v, v->sew, 64);
-    unsigned op = packed(v->sew, v->arg & 0xff);
+    unsigned op = rvx_vec_fp_packed(v->sew, v->arg & 0xff);
     if (operand(v) != VV && !(v->arg & ROOT))
         put_scalar(v, ch.len);
     for (unsigned j = 0; j < ch.nr; j++) {
         bool masks = rvx_vec_masks(v, &ch, j);
-        struct asm_form f = form(ch.len, v->sew, masks);
+        struct asm_form f = rvx_vec_fp_form(ch.len, v->sew, masks);
         struct host_mem a = chunk(v, v->i->rs2, &ch, j);
         if (v->arg & REVERSED) {
             asm_form_mem(v->x->cb, f, op, Z0, Z1, a);
@@ -151,7 +151,7 @@ static void arith_put(const struct vx *v)
             else
                 asm_form_reg(v->x->cb, f, op, Z0, Z0, Z1);
         }
-        put_canonical(v, f, v->sew);
+        rvx_vec_fp_canonical(v, f, v->sew);
         rvx_vec_write(v, &ch, j, masks);
     }
 }
@@ -164,7 +164,7 @@ static bool arith(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 
 static bool root_can(const struct vx *v)
 {
-    return fp_can(v) && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew);
+    return rvx_vec_fp_can(v) && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew);
 }
 
 static bool root(struct rvx *x, const struct riscv_insn *i, unsigned arg)
@@ -185,8 +185,8 @@ static void put_invalid_products(struct rvx *x, const struct rvx_tail *t)
     asm_stmxcsr(cb, VEC_CONSTANT(scratch[0]));
     asm_ldmxcsr(cb, VEC_CONSTANT(mxcsr));
     f.mask = K_SCRATCH;
-    asm_form_mem(cb, f, packed(eew, 0x10), Z0, 0, t->vec.mem);
-    asm_form_reg(cb, f, packed(eew, 0x59), Z0, Z0, Z1);
+    asm_form_mem(cb, f, rvx_vec_fp_packed(eew, 0x10), Z0, 0, t->vec.mem);
+    asm_form_reg(cb, f, rvx_vec_fp_packed(eew, 0x59), Z0, Z0, Z1);
     asm_stmxcsr(cb, VEC_CONSTANT(scratch[1]));
     asm_load(cb, 4, HOST_RAX, VEC_CONSTANT(scratch[1]));
     asm_alu_imm(cb, HOST_AND, 4, HOST_RAX, 1);
@@ -204,14 +204,14 @@ static void fused_put(const struct vx *v)
         put_scalar(v, ch.len);
     for (unsigned j = 0; j < ch.nr; j++) {
         bool masks = rvx_vec_masks(v, &ch, j);
-        struct asm_form f = form(ch.len, v->sew, masks);
+        struct asm_form f = rvx_vec_fp_form(ch.len, v->sew, masks);
         struct host_mem a = chunk(v, v->i->rs2, &ch, j), d = chunk(v, v->i->rd, &ch, j);
         rvx_vec_load(v, ch.len, Z0, d);
         if (operand(v) == VV)
             rvx_vec_load(v, ch.len, Z1, chunk(v, v->i->rs1, &ch, j));
         asm_form_mem(v->x->cb, f, M38 | (v->arg & 0xff), Z0, Z1, a);
         put_compare(v, f, v->sew, Z0, UNORDERED);
-        struct rvx_tail *t = rvx_tail(v->x, RVX_VEC, jump_if_any(v));
+        struct rvx_tail *t = rvx_tail(v->x, RVX_VEC, rvx_vec_fp_jump_if_any(v));
         if (t) {
             t->again = v->x->cb->pos;
             t->k = v->x->k;
@@ -235,7 +235,7 @@ static bool fused(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 static void put_range(const struct vx *v, struct asm_form f)
 {
     put_compare(v, f, v->sew, Z1, UNORDERED);
-    rvx_vec_bail(v, jump_if_any(v));
+    rvx_vec_bail(v, rvx_vec_fp_jump_if_any(v));
     asm_form_reg(v->x->cb, f, M3A | 0x50, Z0, Z0, Z1); /* vrange: with the result's sign */
     codebuf_put1(v->x->cb, (uint8_t)(4 | (v->arg & 1)));
 }
@@ -258,7 +258,7 @@ static void two_put(const struct vx *v)
         put_scalar(v, ch.len);
     for (unsigned j = 0; j < ch.nr; j++) {
         bool masks = rvx_vec_masks(v, &ch, j);
-        struct asm_form f = form(ch.len, v->sew, masks);
+        struct asm_form f = rvx_vec_fp_form(ch.len, v->sew, masks);
         rvx_vec_load(v, ch.len, Z0, chunk(v, v->i->rs2, &ch, j));
         if (operand(v) == VV)
             rvx_vec_load(v, ch.len, Z1, chunk(v, v->i->rs1, &ch, j));
@@ -280,7 +280,7 @@ static bool two(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 
 static bool compare_can(const struct vx *v)
 {
-    return fp_can(v) && rvx_vec_src_ok(v, v->i->rs2, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs2, v->sew)
+    return rvx_vec_fp_can(v) && rvx_vec_src_ok(v, v->i->rs2, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs2, v->sew)
            && (operand(v) != VV
                || (rvx_vec_src_ok(v, v->i->rs1, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs1, v->sew)));
 }
@@ -292,12 +292,12 @@ static void put_compared(const struct vx *v, const struct rvx_chunks *ch, unsign
     asm_store(cb, 8, VEC_CONSTANT(scratch[1]), HOST_RAX);
     bool masks = rvx_vec_masks(v, ch, j);
     asm_load(cb, 8, HOST_RAX, VEC_CONSTANT(scratch[1]));
-    struct asm_form f = form(ch->len, v->sew, masks);
+    struct asm_form f = rvx_vec_fp_form(ch->len, v->sew, masks);
     rvx_vec_load(v, ch->len, Z0, chunk(v, v->i->rs2, ch, j));
     if (operand(v) == VV)
-        asm_form_mem(cb, f, packed(v->sew, 0xc2), K_SCRATCH, Z0, chunk(v, v->i->rs1, ch, j));
+        asm_form_mem(cb, f, rvx_vec_fp_packed(v->sew, 0xc2), K_SCRATCH, Z0, chunk(v, v->i->rs1, ch, j));
     else
-        asm_form_reg(cb, f, packed(v->sew, 0xc2), K_SCRATCH, Z0, Z1);
+        asm_form_reg(cb, f, rvx_vec_fp_packed(v->sew, 0xc2), K_SCRATCH, Z0, Z1);
     codebuf_put1(cb, (uint8_t)v->arg);
 }
 
@@ -319,7 +319,7 @@ static bool compare(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 
 static bool splat_can(const struct vx *v)
 {
-    return fp_can(v) && rvx_vec_dst_ok(v, v->sew);
+    return rvx_vec_fp_can(v) && rvx_vec_dst_ok(v, v->sew);
 }
 
 /* VFMV.V.F, VFMERGE */
@@ -374,14 +374,14 @@ static void move_out_put(const struct vx *v)
 
 static bool move_out(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { fp_can, move_out_put, .no_vl = true };
+    static const struct rvx_vec_how how = { rvx_vec_fp_can, move_out_put, .no_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
 static void move_in_put(const struct vx *v)
 {
     unsigned f = v->i->rs1, s = f_host(f) == IN_MEMORY ? (unsigned)Z0 : f_host(f);
-    need_box(v, f);
+    rvx_vec_fp_need_box(v, f);
     if (f_host(f) == IN_MEMORY)
         rvx_vec_mem(v->x->cb, 0, OP_MOVSD_LOAD, Z0, 0, f_mem(f));
     rvx_vec_mem(v->x->cb, 0, v->sew == 3 ? OP_MOVSD_STORE : OP_MOVSS_STORE, s, 0, rvx_vec_at(v, v->i->rd, 0, 0, 0));
@@ -389,7 +389,7 @@ static void move_in_put(const struct vx *v)
 
 static bool move_in(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { fp_can, move_in_put, .any_vl = true };
+    static const struct rvx_vec_how how = { rvx_vec_fp_can, move_in_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
