@@ -57,6 +57,7 @@ struct rvx_group {
 struct rvx_vec {
     bool on;         /* mstatus.VS is Dirty */
     bool typed;      /* vtype is known */
+    bool exact;      /* and so are its policies */
     bool lost;       /* vtype may be another than when the trace began */
     bool counted;    /* vl is known, and vstart 0 */
     uint8_t vtype;

@@ -120,11 +120,16 @@ static void need_on(struct rvx *x)
 
 static void need_type(struct rvx *x, uint8_t vtype)
 {
+    enum { WITHOUT_POLICIES = 0x3f };
     if (x->vec.typed)
         return;
-    asm_alu_mem_imm(x->cb, HOST_CMP, 8, at_rbp(FRAME(cpu.vtype)), vtype);
+    asm_load(x->cb, 8, HOST_RAX, at_rbp(FRAME(cpu.vtype)));
+    asm_insn_reg(x->cb, 8, 0xd1, 0, H_RAX); /* rol: vill is bit 0 */
+    asm_alu_imm(x->cb, HOST_AND, 4, HOST_RAX, WITHOUT_POLICIES << 1 | 1);
+    asm_alu_imm(x->cb, HOST_CMP, 4, HOST_RAX, (vtype & WITHOUT_POLICIES) << 1);
     to_interpreter(x, asm_jcc(x->cb, CC_NE, NULL));
     x->vec.typed = true;
+    x->vec.exact = false;
     x->vec.vtype = vtype;
 }
 
@@ -278,11 +283,11 @@ void rvx_vec_tail(struct rvx *x, unsigned tail)
 
 static void store_type(struct rvx *x, uint8_t vtype)
 {
-    if (!x->vec.typed || x->vec.vtype != vtype) {
+    if (!x->vec.typed || !x->vec.exact || x->vec.vtype != vtype) {
         asm_insn_mem(x->cb, 8, OP_MOV_RM_IMM, 0, at_rbp(FRAME(cpu.vtype)));
         codebuf_put4(x->cb, vtype);
     }
-    x->vec.typed = true;
+    x->vec.typed = x->vec.exact = true;
     x->vec.lost = false;
     x->vec.vtype = vtype;
 }
@@ -374,7 +379,7 @@ bool rvx_vec_read_csr(struct rvx *x, const struct riscv_insn *i)
         rvx_set_imm(x, i->rd, x->code->cpu->vlenb);
     } else if (i->imm == CSR_VL && x->vec.counted) {
         rvx_set_imm(x, i->rd, x->vec.vl);
-    } else if (i->imm == CSR_VTYPE && x->vec.typed) {
+    } else if (i->imm == CSR_VTYPE && x->vec.typed && x->vec.exact) {
         rvx_set_imm(x, i->rd, x->vec.vtype);
     } else {
         unsigned d = rvx_dst(x, i->rd);
