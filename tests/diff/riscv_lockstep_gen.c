@@ -445,7 +445,7 @@ static void put_vset(struct writer *w, unsigned sew, unsigned lmul)
     switch (rng_below(w->r, 5)) {
     case 0: put32(w, 3U << 30 | vtype << 20 | rng_below(w->r, 32) << 15 | 7U << 12 | rd << 7 | 0x57); return;
     case 1: put32(w, vtype << 20 | 7U << 12 | (14 + rng_below(w->r, 6)) << 7 | 0x57); return; /* as much as there is */
-    case 2: put32(w, vtype << 20 | 7U << 12 | 0x57); return;                                 /* what it was */
+    case 2: put32(w, vtype << 20 | 7U << 12 | 0x57); return;                                  /* what it was */
     default: break;
     }
     if (rng_percent(w->r, 70))
@@ -474,7 +474,8 @@ static void put_vector(struct writer *w, unsigned lmul)
         if (rng_percent(w->r, 90)) {
             bits &= ~((low << 7) & ~row->mask);
             bits &= ~((low << 20) & ~row->mask);
-            if (row->format == RISCV_FMT_VV || row->format == RISCV_FMT_VVA || row->format == RISCV_FMT_VVM || row->format == RISCV_FMT_VMVV)
+            if (row->format == RISCV_FMT_VV || row->format == RISCV_FMT_VVA || row->format == RISCV_FMT_VVM
+                || row->format == RISCV_FMT_VMVV)
                 bits &= ~((low << 15) & ~row->mask);
         }
         if (rng_percent(w->r, 60))

@@ -635,6 +635,14 @@ static void every_turn_is_with_vectors_of_256_bits(void **state)
     law(false, "max,vlen=256");
 }
 
+static void every_turn_is_without_avx512(void **state)
+{
+    (void)state;
+    bt_riscv_without_avx512(true);
+    law(false, "max,vlen=256");
+    bt_riscv_without_avx512(false);
+}
+
 static void linked_code_is_steps_of_interp(void **state)
 {
     (void)state;
@@ -646,6 +654,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_turn_of_bt_is_steps_of_interp),
         cmocka_unit_test(every_turn_is_with_vectors_of_256_bits),
+        cmocka_unit_test(every_turn_is_without_avx512),
         cmocka_unit_test(linked_code_is_steps_of_interp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,6 +89,11 @@ void bt_riscv_set_eager(struct bt_riscv *e)
     e->code.runs_many = 2;
 }
 
+void bt_riscv_without_avx512(bool without)
+{
+    riscv_code_without_avx512(without);
+}
+
 static void drop_code(struct bt_riscv *e)
 {
     riscv_code_reset(&e->code);
@@ -423,20 +428,19 @@ size_t bt_riscv_stats(const struct bt_riscv *e, const struct riscv_cpu *c, char 
 {
     const struct riscv_code *code = &e->code;
     size_t n = riscv_run_stats(e->run, c, text, cap);
-    int m = snprintf(text + n, cap - n,
-                     "bt_translations %" PRIu64 "\nbt_insns_translated %" PRIu64 "\nbt_callouts_translated %" PRIu64
-                     "\nbt_code_bytes %zu\nbt_entries %" PRIu64 "\nbt_cold_blocks %" PRIu64 "\nbt_links %" PRIu64
-                     "\nbt_links_cross %" PRIu64 "\nbt_misses %" PRIu64 "\nbt_callouts %" PRIu64 "\nbt_callouts_vector %" PRIu64 "\nbt_kills %" PRIu64
-                     "\nbt_resets %" PRIu64 "\nbt_exits_next %" PRIu64 "\nbt_exits_link %" PRIu64 "\nbt_exits_step %" PRIu64
-                     "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\nbt_wanderers %" PRIu64 "\nbt_resumed %" PRIu64
-                     "\nbt_traps %" PRIu64 "\nbt_exits_often %" PRIu64 "\nbt_promoted %" PRIu64 "\nbt_site_misses %" PRIu64 "\n",
-                     code->translated, code->insns, code->called_out, code->cb.pos + code->cold - code->cold_base, e->entries,
-                     e->cold, e->links, code->nr_crossed, code->now->shared.misses, code->now->shared.callouts,
-                     code->now->shared.vector_callouts, code->kills,
-                     e->resets, e->exits[RISCV_EXIT_NEXT], e->exits[RISCV_EXIT_LINK], e->exits[RISCV_EXIT_STEP],
-                     e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT], code->wanderers, code->resumed,
-                     code->traps + code->now->shared.ecalls, e->exits[RISCV_EXIT_OFTEN], code->promoted,
-                     code->now->shared.site_misses);
+    int m = snprintf(
+        text + n, cap - n,
+        "bt_translations %" PRIu64 "\nbt_insns_translated %" PRIu64 "\nbt_callouts_translated %" PRIu64
+        "\nbt_code_bytes %zu\nbt_entries %" PRIu64 "\nbt_cold_blocks %" PRIu64 "\nbt_links %" PRIu64 "\nbt_links_cross %" PRIu64
+        "\nbt_misses %" PRIu64 "\nbt_callouts %" PRIu64 "\nbt_callouts_vector %" PRIu64 "\nbt_kills %" PRIu64
+        "\nbt_resets %" PRIu64 "\nbt_exits_next %" PRIu64 "\nbt_exits_link %" PRIu64 "\nbt_exits_step %" PRIu64
+        "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\nbt_wanderers %" PRIu64 "\nbt_resumed %" PRIu64
+        "\nbt_traps %" PRIu64 "\nbt_exits_often %" PRIu64 "\nbt_promoted %" PRIu64 "\nbt_site_misses %" PRIu64 "\n",
+        code->translated, code->insns, code->called_out, code->cb.pos + code->cold - code->cold_base, e->entries, e->cold,
+        e->links, code->nr_crossed, code->now->shared.misses, code->now->shared.callouts, code->now->shared.vector_callouts,
+        code->kills, e->resets, e->exits[RISCV_EXIT_NEXT], e->exits[RISCV_EXIT_LINK], e->exits[RISCV_EXIT_STEP],
+        e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT], code->wanderers, code->resumed,
+        code->traps + code->now->shared.ecalls, e->exits[RISCV_EXIT_OFTEN], code->promoted, code->now->shared.site_misses);
     if (m < 0 || n + (size_t)m >= cap)
         return m < 0 ? n : cap - 1;
     n += (size_t)m;

@@ -88,7 +88,8 @@ enum riscv_exit {
 struct riscv_vec_constants {
     uint64_t inactive[2 * RISCV_VL_MAX + 1]; /* [RISCV_VL_MAX + n]: which of 64 elements are not among the first n: bits */
     uint8_t number[RISCV_VL_MAX];            /* 0, 1, 2, ... */
-    uint64_t nan32, nan64, sign32, sign64, ones; /* patterns of 64 bits */
+    uint64_t nan32[4], nan64[4];             /* canonical NaNs */
+    uint64_t sign32, sign64, ones;           /* patterns of 64 bits */
     uint64_t mxcsr;                          /* MXCSR without flags, rounding to nearest */
     uint64_t count[4];                       /* by SEW: bits of a shift's count that matter, in each element */
     uint64_t scratch[4];                     /* for one instruction */
@@ -116,10 +117,10 @@ struct riscv_frame {
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
         uint64_t misses, site_misses, callouts, ecalls, vector_callouts;
-        int32_t runs[RISCV_RUNS];    /* how often each translation without sites may still run until somebody looks */
-        uint64_t resume;             /* where translated code goes on after C code has changed mode, pc or address space */
-        uint64_t rbp;                /* and with which frame */
-        uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */
+        int32_t runs[RISCV_RUNS]; /* how often each translation without sites may still run until somebody looks */
+        uint64_t resume;          /* where translated code goes on after C code has changed mode, pc or address space */
+        uint64_t rbp;             /* and with which frame */
+        uint64_t to_gpa;          /* added to a host address of RAM: its physical address; where gmem has one slot */
         struct riscv_vec_constants vec;
         struct riscv_known known[2]; /* bank S; banks M and BARE */
         struct riscv_jump jump[RISCV_MODE_NR][RISCV_JUMPS];
@@ -231,12 +232,14 @@ struct riscv_code {
     struct riscv_miss *crossed;                                   /* borrowed: RISCV_EXIT_PLAIN was its */
     uint64_t translated, insns, called_out, nr_crossed, kills, wanderers, promoted, resumed, traps;
     uint64_t *callouts_of; /* owned: calls of step functions, by row */
-    struct codelog *log; /* owned; NULL unless the vm's trace_code is set */
+    struct codelog *log;   /* owned; NULL unless the vm's trace_code is set */
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c. -ENOMEM, what codebuf_init() says, -ENOTSUP when the host lacks
  * BMI2, AVX or FMA. */
 MUST_CHECK int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, struct error *err);
+/* Those made from now on do without AVX-512. For tests. */
+void riscv_code_without_avx512(bool without);
 void riscv_code_done(struct riscv_code *code);
 /* Forgets all translations; the caller forgets its pointers to them. */
 void riscv_code_reset(struct riscv_code *code);

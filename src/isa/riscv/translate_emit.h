@@ -55,13 +55,18 @@ struct rvx_group {
 
 /* What is known of the vector unit along a trace. */
 struct rvx_vec {
-    bool on;         /* mstatus.VS is Dirty */
-    bool typed;      /* vtype is known */
-    bool exact;      /* and so are its policies */
-    bool lost;       /* vtype may be another than when the trace began */
-    bool counted;    /* vl is known, and vstart 0 */
+    bool on;      /* mstatus.VS is Dirty */
+    bool typed;   /* vtype is known */
+    bool exact;   /* and so are its policies */
+    bool lost;    /* vtype may be another than when the trace began */
+    bool counted; /* vl is known, and vstart 0 */
     uint8_t vtype;
     uint16_t vl;
+};
+
+/* A chunk that is to be done again. */
+struct rvx_vec_again {
+    uint8_t sew, chunk;
 };
 
 /* Out-of-line code, emitted behind a translation. */
@@ -84,7 +89,7 @@ struct rvx_tail {
         void (*fix)(struct rvx *x, const struct rvx_tail *t); /* or this is what is to be put there, and is told this: */
         struct host_mem mem;
         struct asm_form form;
-        unsigned insn;
+        struct rvx_vec_again all;
     } vec; /* RVX_VEC */
 };
 
@@ -208,11 +213,11 @@ struct rvx_rule {
     unsigned arg;
 };
 extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], rvx_fp_rules[], rvx_sys_rules[],
-    rvx_atomic_rules[], rvx_vec_rules[], rvx_vec_mem_rules[], rvx_vec_int_rules[],
-    rvx_vec_width_rules[], rvx_vec_fp_rules[], rvx_vec_fp_width_rules[];
+    rvx_atomic_rules[], rvx_vec_rules[], rvx_vec_mem_rules[], rvx_vec_int_rules[], rvx_vec_width_rules[], rvx_vec_fp_rules[],
+    rvx_vec_fp_width_rules[];
 extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules,
-    rvx_nr_atomic_rules, rvx_nr_vec_rules, rvx_nr_vec_mem_rules, rvx_nr_vec_int_rules,
-    rvx_nr_vec_width_rules, rvx_nr_vec_fp_rules, rvx_nr_vec_fp_width_rules;
+    rvx_nr_atomic_rules, rvx_nr_vec_rules, rvx_nr_vec_mem_rules, rvx_nr_vec_int_rules, rvx_nr_vec_width_rules,
+    rvx_nr_vec_fp_rules, rvx_nr_vec_fp_width_rules;
 /* Whether there is a rule for it, so that it is most likely not called out. */
 bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 /* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */

@@ -3,8 +3,8 @@
  * Translation of vector instructions: what is known of vtype and vl, VSETVLI and its like, and code out of line. See
  * translate_vec.h.
  *
- * A trace looks once whether mstatus.VS is Dirty and vtype is what it was made for; what is otherwise goes to the interpreter, which
- * makes VS Dirty. Spec: volume I 30.3, 30.6
+ * A trace looks once whether mstatus.VS is Dirty and vtype is what it was made for; what is otherwise goes to the interpreter,
+ * which makes VS Dirty. Spec: volume I 30.3, 30.6
  */
 #include "isa/riscv/translate_vec.h"
 
@@ -22,8 +22,10 @@ void rvx_vec_constants(struct riscv_vec_constants *ret)
         ret->inactive[RISCV_VL_MAX + n] = n <= 0 ? ~0ULL : n >= 64 ? 0 : ~0ULL << n;
     for (unsigned n = 0; n < RISCV_VL_MAX; n++)
         ret->number[n] = (uint8_t)n;
-    ret->nan32 = 0x7fc000007fc00000;
-    ret->nan64 = 0x7ff8000000000000;
+    for (unsigned n = 0; n < 4; n++) {
+        ret->nan32[n] = 0x7fc000007fc00000;
+        ret->nan64[n] = 0x7ff8000000000000;
+    }
     ret->sign32 = 0x8000000080000000;
     ret->sign64 = 0x8000000000000000;
     ret->ones = ~0ULL;
@@ -370,7 +372,7 @@ bool rvx_vec_read_csr(struct rvx *x, const struct riscv_insn *i)
 {
     if (i->imm < CSR_VL || i->imm > CSR_VLENB || i->rs1 || !x->code->cpu->profile->has[RISCV_EXT_V])
         return false;
-    if (!x->vec.on) { /* Off is illegal, others stay */
+    if (!x->vec.on) {                                                /* Off is illegal, others stay */
         asm_insn_mem(x->cb, 4, 0xf7, 0, at_rbp(FRAME(cpu.mstatus))); /* test dword [], imm32 */
         codebuf_put4(x->cb, MSTATUS_VS);
         to_interpreter(x, asm_jcc(x->cb, CC_E, NULL));

@@ -3,9 +3,9 @@
  * What the parts of the translator that do vector instructions share.
  *
  * Vector registers live in the hart's state. Code for an instruction is made for one vtype, known from a VSETVLI in the trace or
- * looked at when the trace first needs it, and twice: for the vl that is known, or for vl = VLMAX and vstart = 0, inline; and out of
- * line, where there is AVX-512BW, for any other vl. What neither can do (vstart, a page's end, a miss in the TLB, NaNs) is called
- * out, out of line, and the trace goes on. A group of registers is done in chunks of up to 64 bytes.
+ * looked at when the trace first needs it, and twice: for the vl that is known, or for vl = VLMAX and vstart = 0, inline; and out
+ * of line, where there is AVX-512BW, for any other vl. What neither can do (vstart, a page's end, a miss in the TLB, NaNs) is
+ * called out, out of line, and the trace goes on. A group of registers is done in chunks of up to 64 bytes.
  *
  * Of the host's, vector registers 0 and 1 and the opmask registers are scratch: k1 has the active elements of a chunk, k2 the
  * others. "eew" is the logarithm of an element's bytes, as in vec.h.
@@ -37,11 +37,11 @@ struct rvx_vec_how {
     /* Whether this one can be: it is legal, and the host can do it. Emits nothing. */
     bool (*can)(const struct vx *v);
     void (*put)(const struct vx *v);
-    bool any_vl;  /* put() can do `partial`, on hosts with opmasks */
-    bool no_vl;   /* vl does not matter */
-    bool no_type; /* nor does vtype */
+    bool any_vl;   /* put() can do `partial`, on hosts with opmasks */
+    bool no_vl;    /* vl does not matter */
+    bool no_type;  /* nor does vtype */
     bool any_type; /* vtype does not matter, but must not be vill */
-    bool at_0;    /* with vl = 0 it does something, too */
+    bool at_0;     /* with vl = 0 it does something, too */
 };
 
 /* Translates it; false: it is to be called out. */
@@ -92,7 +92,8 @@ void rvx_vec_mask_bits(const struct vx *v, const struct rvx_chunks *ch, unsigned
 void rvx_vec_write(const struct vx *v, const struct rvx_chunks *ch, unsigned j, bool masks);
 /* All elements of Z1 become the low bits of a general register / of element 0 of the vector register. */
 void rvx_vec_splat(const struct vx *v, unsigned eew, unsigned len, unsigned gpr);
-/* bits [64 * q, ...) of vd, a mask, become those in rax, where they are active; there are `bits` of them. Changes rcx, k1 and Z0. */
+/* bits [64 * q, ...) of vd, a mask, become those in rax, where they are active; there are `bits` of them. Changes rcx, k1 and Z0.
+ */
 void rvx_vec_write_bits(const struct vx *v, unsigned q, unsigned bits);
 /* rcx = those of bits [64 * q, ...) that are active. */
 void rvx_vec_body(const struct vx *v, unsigned q, unsigned bits);

@@ -3,9 +3,9 @@
  * Translation of vector instructions on binary32 and binary64: the host's packed instructions, with the guest's rounding mode and
  * flags in MXCSR, as in translate_fp.c.
  *
- * Only active elements are computed (opmasks), so that others raise nothing. Results that are NaNs become the canonical one at once.
- * What the host does otherwise (minima of NaNs, conversions out of range) is found before anything is written, and called out;
- * doing again what was written already must do no harm then. Spec: volume I 30.13, 30.14.3, 30.16.2
+ * Only active elements are computed (opmasks), so that others raise nothing. Results that are NaNs become the canonical one at
+ * once. What the host does otherwise (minima of NaNs, conversions out of range) is found before anything is written, and called
+ * out; doing again what was written already must do no harm then. Spec: volume I 30.13, 30.14.3, 30.16.2
  */
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
@@ -13,8 +13,13 @@
 
 enum { M0F = ASM_0F | ASM_66, M38 = ASM_0F38 | ASM_66, M3A = ASM_0F3A | ASM_66 };
 enum { OP_PCMPEQD = M0F | 0x76, OP_PCMPEQQ = M38 | 0x29, OP_KORTEST = ASM_0F | 0x98, OP_PEXTRD = M3A | 0x16 };
-enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_MOVSS_LOAD = ASM_0F | ASM_F3 | 0x10,
-       OP_MOVSS_STORE = ASM_0F | ASM_F3 | 0x11, OP_ORPD = M0F | 0x56 };
+enum {
+    OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10,
+    OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11,
+    OP_MOVSS_LOAD = ASM_0F | ASM_F3 | 0x10,
+    OP_MOVSS_STORE = ASM_0F | ASM_F3 | 0x11,
+    OP_ORPD = M0F | 0x56
+};
 enum { VV, VF, OPERAND_SHIFT = 12, UNORDERED = 3 };
 
 static unsigned operand(const struct vx *v)
@@ -54,12 +59,32 @@ static void put_pattern(const struct vx *v, struct asm_form f, unsigned eew, str
 
 static struct host_mem nan_of(unsigned eew)
 {
-    return eew == 3 ? VEC_CONSTANT(nan64) : VEC_CONSTANT(nan32);
+    return eew == 3 ? VEC_CONSTANT(nan64[0]) : VEC_CONSTANT(nan32[0]);
 }
 
-/* NaNs in Z0 become the canonical one. */
+/* Without opmasks: Z1 = which elements of Z0 are NaNs. */
+static void put_nans(struct codebuf *cb, struct asm_form f, unsigned eew)
+{
+    asm_form_reg(cb, f, rvx_vec_fp_packed(eew, 0xc2), Z1, Z0, Z0);
+    codebuf_put1(cb, UNORDERED);
+}
+
+/* Those become the canonical one. */
+static void put_blended(struct codebuf *cb, struct asm_form f, unsigned eew)
+{
+    f.w = 0;
+    asm_form_mem(cb, f, M3A | (eew == 3 ? 0x4bU : 0x4aU), Z0, Z0, nan_of(eew)); /* vblendv */
+    codebuf_put1(cb, Z1 << 4);
+}
+
+/* NaNs in Z0 become the canonical one; without opmasks, Z1 is lost. */
 void rvx_vec_fp_canonical(const struct vx *v, struct asm_form f, unsigned eew)
 {
+    if (!rvx_has_opmasks) {
+        put_nans(v->x->cb, f, eew);
+        put_blended(v->x->cb, f, eew);
+        return;
+    }
     put_compare(v, f, eew, Z0, UNORDERED);
     put_pattern(v, f, eew, nan_of(eew));
 }
@@ -78,7 +103,8 @@ static struct host_mem chunk(const struct vx *v, unsigned reg, const struct rvx_
 
 /* ---- scalars ---- */
 
-/* f[rs1] as a number of SEW is what is in its low bits; one that is not NaN-boxed is called out. */
+/* f[rs1] as a number of SEW is what is in its low bits; one that is not NaN-boxed is called out. It is not known to be boxed
+ * then: the trace goes on behind the call-out. */
 void rvx_vec_fp_need_box(const struct vx *v, unsigned f)
 {
     struct codebuf *cb = v->x->cb;
@@ -96,16 +122,22 @@ void rvx_vec_fp_need_box(const struct vx *v, unsigned f)
     rvx_vec_bail(v, asm_jcc(cb, CC_NE, NULL));
 }
 
+static void splat_float(struct codebuf *cb, unsigned len, unsigned eew, unsigned reg)
+{
+    struct asm_form f = rvx_vec_fp_form(len, eew, false);
+    unsigned op = M38 | (eew == 3 ? 0x59U : 0x58U); /* vpbroadcast */
+    f.w = f.w && f.evex;
+    if (f_host(reg) == IN_MEMORY)
+        asm_form_mem(cb, f, op, Z1, 0, f_mem(reg));
+    else
+        asm_form_reg(cb, f, op, Z1, 0, f_host(reg));
+}
+
 /* Z1 = f[rs1] in all elements. */
 static void put_scalar(const struct vx *v, unsigned len)
 {
-    struct asm_form f = rvx_vec_fp_form(len, v->sew, false);
-    unsigned op = M38 | (v->sew == 3 ? 0x59U : 0x58U), reg = v->i->rs1;
-    rvx_vec_fp_need_box(v, reg);
-    if (f_host(reg) == IN_MEMORY)
-        asm_form_mem(v->x->cb, f, op, Z1, 0, f_mem(reg));
-    else
-        asm_form_reg(v->x->cb, f, op, Z1, 0, f_host(reg));
+    rvx_vec_fp_need_box(v, v->i->rs1);
+    splat_float(v->x->cb, len, v->sew, v->i->rs1);
 }
 
 /* ---- legality ---- */
@@ -120,9 +152,15 @@ bool rvx_vec_fp_can(const struct vx *v)
     return v->x->fp && rvx_has_opmasks && is_float(v->sew);
 }
 
+/* The same, or all of the host's registers is written. */
+static bool simple_can(const struct vx *v)
+{
+    return v->x->fp && is_float(v->sew) && rvx_vec_host_writes(v, v->sew);
+}
+
 static bool same_can(const struct vx *v)
 {
-    return rvx_vec_fp_can(v) && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew)
+    return simple_can(v) && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew)
            && (operand(v) != VV || rvx_vec_src_ok(v, v->i->rs1, v->sew));
 }
 
@@ -140,6 +178,8 @@ static void arith_put(const struct vx *v)
         bool masks = rvx_vec_masks(v, &ch, j);
         struct asm_form f = rvx_vec_fp_form(ch.len, v->sew, masks);
         struct host_mem a = chunk(v, v->i->rs2, &ch, j);
+        if (j && operand(v) != VV && !(v->arg & ROOT) && !rvx_has_opmasks)
+            put_scalar(v, ch.len);
         if (v->arg & REVERSED) {
             asm_form_mem(v->x->cb, f, op, Z0, Z1, a);
         } else if (v->arg & ROOT) {
@@ -164,7 +204,7 @@ static bool arith(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 
 static bool root_can(const struct vx *v)
 {
-    return rvx_vec_fp_can(v) && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew);
+    return simple_can(v) && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew);
 }
 
 static bool root(struct rvx *x, const struct riscv_insn *i, unsigned arg)
@@ -196,6 +236,58 @@ static void put_invalid_products(struct rvx *x, const struct rvx_tail *t)
     (void)asm_jmp(cb, cb->rx + t->again);
 }
 
+/* The operands of chunk j, and the operation. */
+static void put_fused(struct rvx *x, const struct vx *v, struct asm_form f, const struct rvx_chunks *ch, unsigned j)
+{
+    rvx_vec_load(v, ch->len, Z0, chunk(v, v->i->rd, ch, j));
+    if (operand(v) == VV)
+        rvx_vec_load(v, ch->len, Z1, chunk(v, v->i->rs1, ch, j));
+    else if (!rvx_has_opmasks)
+        splat_float(x->cb, ch->len, v->sew, v->i->rs1);
+    asm_form_mem(x->cb, f, M38 | (v->arg & 0xff), Z0, Z1, chunk(v, v->i->rs2, ch, j));
+}
+
+/* The same as put_invalid_products() without opmasks: of elements that are no NaNs, no product is invalid. All is done again
+ * then. */
+static void put_invalid_again(struct rvx *x, const struct rvx_tail *t)
+{
+    const struct rvx_vec_again *g = &t->vec.all;
+    const struct riscv_insn *i = &x->insn[t->k].i;
+    const struct vx v = { .x = x, .i = i, .arg = t->vec.arg, .sew = g->sew };
+    const struct rvx_chunks ch = { .eew = g->sew, .len = t->vec.form.len, .per = (unsigned)t->vec.form.len >> g->sew };
+    struct codebuf *cb = x->cb;
+    asm_stmxcsr(cb, VEC_CONSTANT(scratch[0]));
+    asm_ldmxcsr(cb, VEC_CONSTANT(mxcsr));
+    if (operand(&v) == VV)
+        rvx_vec_load(&v, ch.len, Z1, chunk(&v, i->rs1, &ch, g->chunk));
+    else
+        splat_float(cb, ch.len, v.sew, i->rs1);
+    asm_form_mem(cb, t->vec.form, rvx_vec_fp_packed(v.sew, 0x59), Z0, Z1, t->vec.mem);
+    asm_stmxcsr(cb, VEC_CONSTANT(scratch[1]));
+    asm_load(cb, 4, HOST_RAX, VEC_CONSTANT(scratch[1]));
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RAX, 1);
+    asm_alu_mem(cb, HOST_OR, 4, VEC_CONSTANT(scratch[0]), HOST_RAX);
+    asm_ldmxcsr(cb, VEC_CONSTANT(scratch[0]));
+    put_fused(x, &v, t->vec.form, &ch, g->chunk);
+    put_nans(cb, t->vec.form, v.sew);
+    put_blended(cb, t->vec.form, v.sew);
+    (void)asm_jmp(cb, cb->rx + t->again);
+}
+
+/* Leads away if there are NaNs in Z0. */
+static size_t jump_if_nans(const struct vx *v, struct asm_form f)
+{
+    struct codebuf *cb = v->x->cb;
+    if (rvx_has_opmasks) {
+        put_compare(v, f, v->sew, Z0, UNORDERED);
+        return rvx_vec_fp_jump_if_any(v);
+    }
+    put_nans(cb, f, v->sew);
+    asm_form_reg(cb, f, rvx_vec_fp_packed(v->sew, 0x50), H_RAX, 0, Z1); /* vmovmsk */
+    asm_insn_reg(cb, 4, 0x85, H_RAX, H_RAX);
+    return asm_jcc(cb, CC_NE, NULL);
+}
+
 static void fused_put(const struct vx *v)
 {
     struct rvx_chunks ch = rvx_vec_chunks(v, v->sew, 64);
@@ -205,21 +297,19 @@ static void fused_put(const struct vx *v)
     for (unsigned j = 0; j < ch.nr; j++) {
         bool masks = rvx_vec_masks(v, &ch, j);
         struct asm_form f = rvx_vec_fp_form(ch.len, v->sew, masks);
-        struct host_mem a = chunk(v, v->i->rs2, &ch, j), d = chunk(v, v->i->rd, &ch, j);
-        rvx_vec_load(v, ch.len, Z0, d);
-        if (operand(v) == VV)
-            rvx_vec_load(v, ch.len, Z1, chunk(v, v->i->rs1, &ch, j));
-        asm_form_mem(v->x->cb, f, M38 | (v->arg & 0xff), Z0, Z1, a);
-        put_compare(v, f, v->sew, Z0, UNORDERED);
-        struct rvx_tail *t = rvx_tail(v->x, RVX_VEC, rvx_vec_fp_jump_if_any(v));
+        put_fused(v->x, v, f, &ch, j);
+        struct rvx_tail *t = rvx_tail(v->x, RVX_VEC, jump_if_nans(v, f));
         if (t) {
             t->again = v->x->cb->pos;
             t->k = v->x->k;
-            t->vec.fix = put_invalid_products;
-            t->vec.mem = adds_to_vd ? a : d;
+            t->vec.fix = rvx_has_opmasks ? put_invalid_products : put_invalid_again;
+            t->vec.arg = v->arg;
+            t->vec.mem = chunk(v, adds_to_vd ? v->i->rs2 : v->i->rd, &ch, j);
             t->vec.form = f;
+            t->vec.all = (struct rvx_vec_again){ .sew = (uint8_t)v->sew, .chunk = (uint8_t)j };
         }
-        asm_form_mem(v->x->cb, rvx_vec_form(ch.len, 0), OP_VMOV_STORE, Z0, 0, d); /* other elements are what they were */
+        asm_form_mem(v->x->cb, rvx_vec_form(ch.len, 0), OP_VMOV_STORE, Z0, 0,
+                     chunk(v, v->i->rd, &ch, j)); /* other elements are what they were */
     }
 }
 
@@ -270,9 +360,14 @@ static void two_put(const struct vx *v)
     }
 }
 
+static bool two_can(const struct vx *v)
+{
+    return rvx_has_opmasks && same_can(v);
+}
+
 static bool two(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { same_can, two_put, .any_vl = true };
+    static const struct rvx_vec_how how = { two_can, two_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -281,8 +376,7 @@ static bool two(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 static bool compare_can(const struct vx *v)
 {
     return rvx_vec_fp_can(v) && rvx_vec_src_ok(v, v->i->rs2, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs2, v->sew)
-           && (operand(v) != VV
-               || (rvx_vec_src_ok(v, v->i->rs1, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs1, v->sew)));
+           && (operand(v) != VV || (rvx_vec_src_ok(v, v->i->rs1, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs1, v->sew)));
 }
 
 /* k3 = the comparison of chunk j, of active elements; rax stays. */
@@ -319,7 +413,7 @@ static bool compare(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 
 static bool splat_can(const struct vx *v)
 {
-    return rvx_vec_fp_can(v) && rvx_vec_dst_ok(v, v->sew);
+    return simple_can(v) && rvx_vec_dst_ok(v, v->sew);
 }
 
 /* VFMV.V.F, VFMERGE */
@@ -360,6 +454,11 @@ static bool merge(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     return rvx_vec_put(x, i, arg, &how);
 }
 
+static bool element_can(const struct vx *v)
+{
+    return v->x->fp && is_float(v->sew);
+}
+
 static void move_out_put(const struct vx *v)
 {
     struct rvx *x = v->x;
@@ -374,7 +473,7 @@ static void move_out_put(const struct vx *v)
 
 static bool move_out(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { rvx_vec_fp_can, move_out_put, .no_vl = true };
+    static const struct rvx_vec_how how = { element_can, move_out_put, .no_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -389,7 +488,7 @@ static void move_in_put(const struct vx *v)
 
 static bool move_in(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { rvx_vec_fp_can, move_in_put, .any_vl = true };
+    static const struct rvx_vec_how how = { element_can, move_in_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -402,35 +501,15 @@ static bool move_in(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 #define RULE_VF(name, emit, arg) BY(name, vv, emit, VV, arg), BY(name, vf, emit, VF, arg)
 
 const struct rvx_rule rvx_vec_fp_rules[] = {
-    RULE_VF(vfadd, arith, 0x58),
-    RULE_VF(vfsub, arith, 0x5c),
-    BY(vfrsub, vf, arith, VF, 0x5c | REVERSED),
-    RULE_VF(vfmul, arith, 0x59),
-    RULE_VF(vfdiv, arith, 0x5e),
-    BY(vfrdiv, vf, arith, VF, 0x5e | REVERSED),
-    { rv_vfsqrt_v, root, 0x51 | ROOT },
-    RULE_VF(vfmacc, fused, 0xb8),
-    RULE_VF(vfmsac, fused, 0xba),
-    RULE_VF(vfnmsac, fused, 0xbc),
-    RULE_VF(vfnmacc, fused, 0xbe),
-    RULE_VF(vfmadd, fused, 0xa8),
-    RULE_VF(vfmsub, fused, 0xaa),
-    RULE_VF(vfnmsub, fused, 0xac),
-    RULE_VF(vfnmadd, fused, 0xae),
-    RULE_VF(vfmin, two, RANGE | 0),
-    RULE_VF(vfmax, two, RANGE | 1),
-    RULE_VF(vfsgnj, two, TAKE_SIGN),
-    RULE_VF(vfsgnjn, two, TAKE_NOT_SIGN),
-    RULE_VF(vfsgnjx, two, XOR_SIGN),
-    RULE_VF(vmfeq, compare, 0x00),
-    RULE_VF(vmflt, compare, 0x01),
-    RULE_VF(vmfle, compare, 0x02),
-    RULE_VF(vmfne, compare, 0x04),
-    BY(vmfgt, vf, compare, VF, 0x0e),
-    BY(vmfge, vf, compare, VF, 0x0d),
-    BY(vfmv_v, f, splat, VF, 0),
-    BY(vfmerge, vfm, merge, VF, 0),
-    { rv_vfmv_f_s, move_out, 0 },
-    { rv_vfmv_s_f, move_in, 0 },
+    RULE_VF(vfadd, arith, 0x58),          RULE_VF(vfsub, arith, 0x5c),      BY(vfrsub, vf, arith, VF, 0x5c | REVERSED),
+    RULE_VF(vfmul, arith, 0x59),          RULE_VF(vfdiv, arith, 0x5e),      BY(vfrdiv, vf, arith, VF, 0x5e | REVERSED),
+    { rv_vfsqrt_v, root, 0x51 | ROOT },   RULE_VF(vfmacc, fused, 0xb8),     RULE_VF(vfmsac, fused, 0xba),
+    RULE_VF(vfnmsac, fused, 0xbc),        RULE_VF(vfnmacc, fused, 0xbe),    RULE_VF(vfmadd, fused, 0xa8),
+    RULE_VF(vfmsub, fused, 0xaa),         RULE_VF(vfnmsub, fused, 0xac),    RULE_VF(vfnmadd, fused, 0xae),
+    RULE_VF(vfmin, two, RANGE | 0),       RULE_VF(vfmax, two, RANGE | 1),   RULE_VF(vfsgnj, two, TAKE_SIGN),
+    RULE_VF(vfsgnjn, two, TAKE_NOT_SIGN), RULE_VF(vfsgnjx, two, XOR_SIGN),  RULE_VF(vmfeq, compare, 0x00),
+    RULE_VF(vmflt, compare, 0x01),        RULE_VF(vmfle, compare, 0x02),    RULE_VF(vmfne, compare, 0x04),
+    BY(vmfgt, vf, compare, VF, 0x0e),     BY(vmfge, vf, compare, VF, 0x0d), BY(vfmv_v, f, splat, VF, 0),
+    BY(vfmerge, vfm, merge, VF, 0),       { rv_vfmv_f_s, move_out, 0 },     { rv_vfmv_s_f, move_in, 0 },
 };
 const unsigned rvx_nr_vec_fp_rules = ARRAY_SIZE(rvx_vec_fp_rules);

@@ -99,8 +99,7 @@ static bool wide_can(const struct vx *v)
     unsigned a = v->arg & WIDE_A ? 3 : 2;
     return rvx_vec_fp_can(v) && v->sew == 2 && rvx_vec_dst_ok(v, 3) && rvx_vec_src_ok(v, v->i->rs2, a)
            && rvx_vec_overlap_ok(v, 3, v->i->rs2, a)
-           && (v->arg >> OPERAND_SHIFT == VF
-               || (rvx_vec_src_ok(v, v->i->rs1, 2) && rvx_vec_overlap_ok(v, 3, v->i->rs1, 2)));
+           && (v->arg >> OPERAND_SHIFT == VF || (rvx_vec_src_ok(v, v->i->rs1, 2) && rvx_vec_overlap_ok(v, 3, v->i->rs1, 2)));
 }
 
 /* scratch[2] = f[rs1] */

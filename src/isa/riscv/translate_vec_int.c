@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Translation of vector instructions on integers: arithmetic in one width, comparisons, mask logic, moves to and from x registers.
- * What changes widths, and reductions, are in translate_vec_width.c.
+ * Translation of vector instructions on integers: arithmetic in one width, comparisons, mask logic, moves to and from x
+ * registers. What changes widths, and reductions, are in translate_vec_width.c.
  *
  * Bytes that the host cannot multiply or shift are done as words. Spec: volume I 30.11, 30.15, 30.16
  */
@@ -18,7 +18,8 @@ enum { VV, VX, VI };
 
 enum kind { PLAIN, REVERSED, SHIFT, MULTIPLY, MACC, NMSAC, MADD, NMSUB, MERGE, MOVE };
 
-/* An operation; opcodes by SEW, 0 where it has none, or goes by words. Shifts: by the same count for all; `each` by each its own. */
+/* An operation; opcodes by SEW, 0 where it has none, or goes by words. Shifts: by the same count for all; `each` by each its own.
+ */
 static const struct operation {
     uint8_t kind;
     uint32_t op[4];
@@ -29,19 +30,30 @@ static const struct operation {
     { PLAIN, { M0F | 0xfc, M0F | 0xfd, M0F | 0xfe, Q(M0F | 0xd4) }, { 0 } }, /* add */
     { PLAIN, { M0F | 0xf8, M0F | 0xf9, M0F | 0xfa, Q(M0F | 0xfb) }, { 0 } }, /* sub */
     { REVERSED, { M0F | 0xf8, M0F | 0xf9, M0F | 0xfa, Q(M0F | 0xfb) }, { 0 } },
-    { PLAIN, { M0F | 0xdb, M0F | 0xdb, M0F | 0xdb, M0F | 0xdb }, { 0 } }, /* and */
-    { PLAIN, { M0F | 0xeb, M0F | 0xeb, M0F | 0xeb, M0F | 0xeb }, { 0 } }, /* or */
-    { PLAIN, { M0F | 0xef, M0F | 0xef, M0F | 0xef, M0F | 0xef }, { 0 } }, /* xor */
+    { PLAIN, { M0F | 0xdb, M0F | 0xdb, M0F | 0xdb, M0F | 0xdb }, { 0 } },     /* and */
+    { PLAIN, { M0F | 0xeb, M0F | 0xeb, M0F | 0xeb, M0F | 0xeb }, { 0 } },     /* or */
+    { PLAIN, { M0F | 0xef, M0F | 0xef, M0F | 0xef, M0F | 0xef }, { 0 } },     /* xor */
     { PLAIN, { M0F | 0xda, M38 | 0x3a, M38 | 0x3b, QE(M38 | 0x3b) }, { 0 } }, /* minu */
     { PLAIN, { M38 | 0x38, M0F | 0xea, M38 | 0x39, QE(M38 | 0x39) }, { 0 } }, /* min */
     { PLAIN, { M0F | 0xde, M38 | 0x3e, M38 | 0x3f, QE(M38 | 0x3f) }, { 0 } }, /* maxu */
     { PLAIN, { M38 | 0x3c, M0F | 0xee, M38 | 0x3d, QE(M38 | 0x3d) }, { 0 } }, /* max */
     { SHIFT, { M0F | 0xf1, M0F | 0xf1, M0F | 0xf2, M0F | 0xf3 }, { Q(M38 | 0x12), Q(M38 | 0x12), M38 | 0x47, Q(M38 | 0x47) } },
     { SHIFT, { M0F | 0xd1, M0F | 0xd1, M0F | 0xd2, M0F | 0xd3 }, { Q(M38 | 0x10), Q(M38 | 0x10), M38 | 0x45, Q(M38 | 0x45) } },
-    { SHIFT, { M0F | 0xe1, M0F | 0xe1, M0F | 0xe2, QE(M0F | 0xe2) }, { Q(M38 | 0x11), Q(M38 | 0x11), M38 | 0x46, Q(M38 | 0x46) } },
-#define MUL { OP_PMULLW, OP_PMULLW, M38 | 0x40, QE(M38 | 0x40) }
-#define ADD { M0F | 0xfc, M0F | 0xfd, M0F | 0xfe, Q(M0F | 0xd4) }
-#define SUB { M0F | 0xf8, M0F | 0xf9, M0F | 0xfa, Q(M0F | 0xfb) }
+    { SHIFT,
+      { M0F | 0xe1, M0F | 0xe1, M0F | 0xe2, QE(M0F | 0xe2) },
+      { Q(M38 | 0x11), Q(M38 | 0x11), M38 | 0x46, Q(M38 | 0x46) } },
+#define MUL                                                                                                                      \
+    {                                                                                                                            \
+        OP_PMULLW, OP_PMULLW, M38 | 0x40, QE(M38 | 0x40)                                                                         \
+    }
+#define ADD                                                                                                                      \
+    {                                                                                                                            \
+        M0F | 0xfc, M0F | 0xfd, M0F | 0xfe, Q(M0F | 0xd4)                                                                        \
+    }
+#define SUB                                                                                                                      \
+    {                                                                                                                            \
+        M0F | 0xf8, M0F | 0xf9, M0F | 0xfa, Q(M0F | 0xfb)                                                                        \
+    }
     { MULTIPLY, MUL, { 0 } },
     { MACC, MUL, ADD },
     { NMSAC, MUL, SUB },
@@ -52,8 +64,30 @@ static const struct operation {
     { MERGE, { 1, 1, 1, 1 }, { 0 } },
     { MOVE, { 1, 1, 1, 1 }, { 0 } },
 };
-enum { I_ADD, I_SUB, I_RSUB, I_AND, I_OR, I_XOR, I_MINU, I_MIN, I_MAXU, I_MAX, I_SLL, I_SRL, I_SRA, I_MUL, I_MACC, I_NMSAC, I_MADD,
-       I_NMSUB, I_MULH, I_MULHU, I_MERGE, I_MOVE };
+enum {
+    I_ADD,
+    I_SUB,
+    I_RSUB,
+    I_AND,
+    I_OR,
+    I_XOR,
+    I_MINU,
+    I_MIN,
+    I_MAXU,
+    I_MAX,
+    I_SLL,
+    I_SRL,
+    I_SRA,
+    I_MUL,
+    I_MACC,
+    I_NMSAC,
+    I_MADD,
+    I_NMSUB,
+    I_MULH,
+    I_MULHU,
+    I_MERGE,
+    I_MOVE
+};
 enum { OPERAND_SHIFT = 8 };
 
 static unsigned operand(const struct vx *v)
@@ -99,7 +133,8 @@ static bool int_can(const struct vx *v)
 {
     const struct operation *o = operation(v);
     unsigned op = o->op[v->sew];
-    if (!op || (!rvx_has_opmasks && ((op & EVEX_ONLY) || by_words(v) || o->kind == MERGE || (o->kind == SHIFT && operand(v) == VV))))
+    if (!op
+        || (!rvx_has_opmasks && ((op & EVEX_ONLY) || by_words(v) || o->kind == MERGE || (o->kind == SHIFT && operand(v) == VV))))
         return false;
     if (!rvx_vec_host_writes(v, v->sew) || !rvx_vec_dst_ok(v, v->sew) || !rvx_vec_src_ok(v, v->i->rs2, v->sew))
         return false;
@@ -273,8 +308,7 @@ enum { EQ = 0, LT = 1, LE = 2, NE = 4, GT = 6, UNSIGNED = 8 };
 static bool compare_can(const struct vx *v)
 {
     return rvx_has_opmasks && rvx_vec_src_ok(v, v->i->rs2, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs2, v->sew)
-           && (operand(v) != VV
-               || (rvx_vec_src_ok(v, v->i->rs1, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs1, v->sew)));
+           && (operand(v) != VV || (rvx_vec_src_ok(v, v->i->rs1, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs1, v->sew)));
 }
 
 /* k3 = the comparison of chunk j. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Translation of vector loads and stores with unit stride: of elements, masks and whole registers; and of moves of whole registers.
+ * Translation of vector loads and stores with unit stride: of elements, masks and whole registers; and of moves of whole
+ * registers.
  *
- * All of an access must lie in one page that the TLB knows; the rest is called out, and the call-out enters the page. Spec: volume I
- * 30.7, 30.16.6
+ * All of an access must lie in one page that the TLB knows; the rest is called out, and the call-out enters the page. Spec:
+ * volume I 30.7, 30.16.6
  */
 #include "base/checked.h"
 #include "isa/riscv/insn_steps.h"
@@ -93,7 +94,9 @@ static void copy_little(const struct vx *v, struct host_mem guest, struct host_m
 {
     static const struct {
         unsigned load, store;
-    } op[] = { [1] = { ASM_0F | 0xb6, 0x88 }, [2] = { ASM_0F | 0xb7, ASM_66 | 0x89 }, [4] = { 0x8b, 0x89 }, [8] = { 0x8b, 0x89 } };
+    } op[] = {
+        [1] = { ASM_0F | 0xb6, 0x88 }, [2] = { ASM_0F | 0xb7, ASM_66 | 0x89 }, [4] = { 0x8b, 0x89 }, [8] = { 0x8b, 0x89 }
+    };
     while (bytes) {
         unsigned size = bytes >= 8 ? 8 : bytes >= 4 ? 4 : bytes >= 2 ? 2 : 1;
         asm_insn_mem(v->x->cb, size == 8 ? 8 : 4, op[size].load, H_RCX, is_store(v) ? reg : guest);
@@ -221,13 +224,12 @@ static bool move_whole(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 }
 
 #define OF_EEW(bits, eew)                                                                                                        \
-    { rv_vle##bits##_v, elements, (eew) << EEW_SHIFT },                                                                          \
-    { rv_vle##bits##ff_v, elements, (eew) << EEW_SHIFT },                                                          \
-    { rv_vse##bits##_v, elements, (eew) << EEW_SHIFT | STORE },                                                                  \
-    { rv_vl1re##bits##_v, whole, 1 << REGS_SHIFT },                                                                      \
-    { rv_vl2re##bits##_v, whole, 2 << REGS_SHIFT },                                                                      \
-    { rv_vl4re##bits##_v, whole, 4 << REGS_SHIFT },                                                                      \
-    { rv_vl8re##bits##_v, whole, 8 << REGS_SHIFT }
+    { rv_vle##bits##_v, elements, (eew) << EEW_SHIFT }, { rv_vle##bits##ff_v, elements, (eew) << EEW_SHIFT },                    \
+        { rv_vse##bits##_v, elements, (eew) << EEW_SHIFT | STORE }, { rv_vl1re##bits##_v, whole, 1 << REGS_SHIFT },              \
+        { rv_vl2re##bits##_v, whole, 2 << REGS_SHIFT }, { rv_vl4re##bits##_v, whole, 4 << REGS_SHIFT },                          \
+    {                                                                                                                            \
+        rv_vl8re##bits##_v, whole, 8 << REGS_SHIFT                                                                               \
+    }
 
 const struct rvx_rule rvx_vec_mem_rules[] = {
     OF_EEW(8, 0),

@@ -61,7 +61,7 @@ static uint32_t product_op(const struct vx *v)
     if (v->sew == 0)
         return M0F | 0xd5; /* vpmullw */
     if (v->sew == 1)
-        return M38 | 0x40; /* vpmulld */
+        return M38 | 0x40;                                                          /* vpmulld */
     return a && b ? M38 | 0x28 | W1 : !a && !b ? M0F | 0xf4 | W1 : M38 | 0x40 | W1; /* vpmuldq, vpmuludq, vpmullq */
 }
 
@@ -185,8 +185,7 @@ static void extend_put(const struct vx *v)
     unsigned times = v->arg & 3;
     for (unsigned j = 0; j < ch.nr; j++) {
         bool masks = rvx_vec_masks(v, &ch, j);
-        put_mem(v, ch.len, extension(v->sew, times, v->arg & 4), Z0, 0,
-                rvx_vec_at(v, v->i->rs2, v->sew - times, ch.per, j));
+        put_mem(v, ch.len, extension(v->sew, times, v->arg & 4), Z0, 0, rvx_vec_at(v, v->i->rs2, v->sew - times, ch.per, j));
         rvx_vec_write(v, &ch, j, masks);
     }
 }
@@ -260,7 +259,8 @@ static void put_fold(const struct vx *v, uint32_t op, unsigned len, unsigned eew
 {
     struct codebuf *cb = v->x->cb;
     for (; len > 16; len /= 2) {
-        put_reg(v, len, len == 64 ? ASM_0F3A | ASM_66 | 0x3b | W1 : ASM_0F3A | ASM_66 | 0x39, Z0, 0, Z1); /* vextracti: the upper half */
+        put_reg(v, len, len == 64 ? ASM_0F3A | ASM_66 | 0x3b | W1 : ASM_0F3A | ASM_66 | 0x39, Z0, 0,
+                Z1); /* vextracti: the upper half */
         codebuf_put1(cb, 1);
         put_reg(v, len / 2, op, Z0, Z0, Z1);
     }
@@ -301,8 +301,7 @@ static bool reduce(struct rvx *x, const struct riscv_insn *i, unsigned arg)
     }
 #define RULE_VX(name, arg) BY(name, vv, wide, VV, arg), BY(name, vx, wide, VX, arg)
 #define RULE_W(name, arg) BY(name, wv, wide, VV, (arg) | WIDE_A), BY(name, wx, wide, VX, (arg) | WIDE_A)
-#define RULE_NARROW(name, arg)                                                                                                   \
-    BY(name, wv, narrow, VV, arg), BY(name, wx, narrow, VX, arg), BY(name, wi, narrow, VI, arg)
+#define RULE_NARROW(name, arg) BY(name, wv, narrow, VV, arg), BY(name, wx, narrow, VX, arg), BY(name, wi, narrow, VI, arg)
 
 const struct rvx_rule rvx_vec_width_rules[] = {
     RULE_VX(vwaddu, 0),
