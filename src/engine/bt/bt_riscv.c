@@ -404,22 +404,30 @@ enum vcpu_exit bt_riscv_run(struct bt_riscv *e, struct riscv_cpu *c, uint64_t tu
     return VCPU_EXIT_REQUEST;
 }
 
+/* Whether row a was called out more often than b, or as often and comes first. */
+static bool more_often(const struct riscv_code *code, unsigned a, unsigned b)
+{
+    const uint64_t *of = code->callouts_of;
+    return of[a] > of[b] || (of[a] == of[b] && a < b);
+}
+
 /* The instructions most often called out, one line each: "bt_callouts_NAME count". */
 static size_t callout_stats(const struct riscv_code *code, char *text, size_t cap)
 {
     enum { MOST = 12 };
+    unsigned last = RISCV_ROW_NONE;
     size_t n = 0;
-    uint64_t below = UINT64_MAX;
     for (unsigned k = 0; k < MOST && n < cap; k++) {
-        unsigned best = 0;
-        for (unsigned row = 1; row < riscv_nr_rows; row++)
-            if (code->callouts_of[row] < below && code->callouts_of[row] > code->callouts_of[best])
+        unsigned best = RISCV_ROW_NONE;
+        for (unsigned row = 0; row < riscv_nr_rows; row++)
+            if (code->callouts_of[row] && (last == RISCV_ROW_NONE || more_often(code, last, row))
+                && (best == RISCV_ROW_NONE || more_often(code, row, best)))
                 best = row;
-        if (!code->callouts_of[best] || code->callouts_of[best] >= below)
+        if (best == RISCV_ROW_NONE)
             break;
-        below = code->callouts_of[best];
-        int m = snprintf(text + n, cap - n, "bt_callouts_%s %" PRIu64 "\n", riscv_rows[best].name, below);
+        int m = snprintf(text + n, cap - n, "bt_callouts_%s %" PRIu64 "\n", riscv_rows[best].name, code->callouts_of[best]);
         n += m > 0 ? (size_t)m : 0;
+        last = best;
     }
     return n < cap ? n : cap - 1;
 }

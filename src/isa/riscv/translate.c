@@ -17,10 +17,10 @@ enum { CODE_AN_INSN_MAX = 480, ROOM = 2 * RISCV_TRACE_MAX * CODE_AN_INSN_MAX };
 
 /* ---- rules ---- */
 
-static const struct rvx_rule *const tables[] = {
-    rvx_int_rules, rvx_bit_rules,     rvx_mem_rules,     rvx_fp_rules,        rvx_sys_rules,    rvx_atomic_rules,
-    rvx_vec_rules, rvx_vec_mem_rules, rvx_vec_int_rules, rvx_vec_width_rules, rvx_vec_fp_rules, rvx_vec_fp_width_rules
-};
+static const struct rvx_rule *const tables[] = { rvx_int_rules,     rvx_bit_rules,       rvx_mem_rules,    rvx_fp_rules,
+                                                 rvx_sys_rules,     rvx_atomic_rules,    rvx_vec_rules,    rvx_vec_mem_rules,
+                                                 rvx_vec_int_rules, rvx_vec_width_rules, rvx_vec_fp_rules, rvx_vec_fp_width_rules,
+                                                 rvx_vec_perm_rules };
 
 /* The rule for a row; NULL: it is called out. Made once, by whichever thread comes first: all make the same. */
 static const struct rvx_rule *rule_of(const struct riscv_insn *i)
@@ -30,7 +30,8 @@ static const struct rvx_rule *rule_of(const struct riscv_insn *i)
     if (!atomic_load_explicit(&made, memory_order_acquire)) {
         const unsigned nr[] = { rvx_nr_int_rules,     rvx_nr_bit_rules,       rvx_nr_mem_rules,    rvx_nr_fp_rules,
                                 rvx_nr_sys_rules,     rvx_nr_atomic_rules,    rvx_nr_vec_rules,    rvx_nr_vec_mem_rules,
-                                rvx_nr_vec_int_rules, rvx_nr_vec_width_rules, rvx_nr_vec_fp_rules, rvx_nr_vec_fp_width_rules };
+                                rvx_nr_vec_int_rules, rvx_nr_vec_width_rules, rvx_nr_vec_fp_rules, rvx_nr_vec_fp_width_rules,
+                                rvx_nr_vec_perm_rules };
         for (unsigned row = 0; row < riscv_nr_rows && row < ARRAY_SIZE(rules); row++)
             for (unsigned t = 0; t < ARRAY_SIZE(tables); t++)
                 for (unsigned k = 0; k < nr[t]; k++)

@@ -214,10 +214,10 @@ struct rvx_rule {
 };
 extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], rvx_fp_rules[], rvx_sys_rules[],
     rvx_atomic_rules[], rvx_vec_rules[], rvx_vec_mem_rules[], rvx_vec_int_rules[], rvx_vec_width_rules[], rvx_vec_fp_rules[],
-    rvx_vec_fp_width_rules[];
+    rvx_vec_fp_width_rules[], rvx_vec_perm_rules[];
 extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules,
     rvx_nr_atomic_rules, rvx_nr_vec_rules, rvx_nr_vec_mem_rules, rvx_nr_vec_int_rules, rvx_nr_vec_width_rules,
-    rvx_nr_vec_fp_rules, rvx_nr_vec_fp_width_rules;
+    rvx_nr_vec_fp_rules, rvx_nr_vec_fp_width_rules, rvx_nr_vec_perm_rules;
 /* Whether there is a rule for it, so that it is most likely not called out. */
 bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 /* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */

@@ -86,6 +86,8 @@ void rvx_vec_load(const struct vx *v, unsigned len, unsigned reg, struct host_me
 unsigned rvx_vec_move(unsigned eew, bool store, struct asm_form *f);
 /* Fills k1 and k2 for chunk j; false: all its elements are active, and nothing was done. Changes rax and rcx. */
 bool rvx_vec_masks(const struct vx *v, const struct rvx_chunks *ch, unsigned j);
+/* k = those of 64 elements from `from` on that are not among the first rcx of all. */
+void rvx_vec_inactive(const struct vx *v, unsigned k, int from);
 /* k = bits of v0 for chunk j. */
 void rvx_vec_mask_bits(const struct vx *v, const struct rvx_chunks *ch, unsigned j, unsigned k);
 /* Writes what is in Z0 to chunk j of vd; `masks`: but what is not active. */
@@ -118,5 +120,7 @@ void rvx_vec_fp_canonical(const struct vx *v, struct asm_form f, unsigned eew);
 size_t rvx_vec_fp_jump_if_any(const struct vx *v);
 /* f[f] as a number of SEW is what is in its low bits; where it is not NaN-boxed, the instruction is called out. */
 void rvx_vec_fp_need_box(const struct vx *v, unsigned f);
+/* Z1 = f[rs1] in all elements of a chunk. */
+void rvx_vec_fp_scalar(const struct vx *v, unsigned len);
 
 #endif

@@ -48,11 +48,11 @@ static void k_load(const struct vx *v, unsigned k, struct host_mem m)
     asm_form_mem(v->x->cb, (struct asm_form){ .len = 16, .w = 1 }, OP_KMOV_LOAD, k, 0, m);
 }
 
-/* What says which of the elements from `from` on are not among the first vl; rcx is vl. */
-static struct host_mem inactive(unsigned from)
+/* What says which of the elements from `from` on are not among the first vl; rcx is vl, or what stands for it. */
+static struct host_mem inactive(int from)
 {
     struct host_mem m = VEC_CONSTANT(inactive[RISCV_VL_MAX]);
-    m.disp -= 8 * (int32_t)from;
+    m.disp -= 8 * from;
     m.index = HOST_RCX;
     m.scale = 8;
     return m;
@@ -61,6 +61,11 @@ static struct host_mem inactive(unsigned from)
 static void load_vl(const struct vx *v)
 {
     asm_insn_mem(v->x->cb, 4, OP_MOVZX16, H_RCX, at_rbp(FRAME(cpu.vl)));
+}
+
+void rvx_vec_inactive(const struct vx *v, unsigned k, int from)
+{
+    k_load(v, k, inactive(from));
 }
 
 void rvx_vec_mask_bits(const struct vx *v, const struct rvx_chunks *ch, unsigned j, unsigned k)
@@ -81,7 +86,7 @@ bool rvx_vec_masks(const struct vx *v, const struct rvx_chunks *ch, unsigned j)
         return false;
     if (v->partial) {
         load_vl(v);
-        k_load(v, K_INACTIVE, inactive(from));
+        k_load(v, K_INACTIVE, inactive((int)from));
     } else if (tail) {
         asm_mov_imm(v->x->cb, HOST_RAX, ~0ULL << left);
         rvx_vec_k(v, false, 1, OP_KMOV_FROM, K_INACTIVE, 0, H_RAX);
@@ -119,7 +124,7 @@ void rvx_vec_body(const struct vx *v, unsigned q, unsigned bits)
         asm_mov_imm(cb, HOST_RCX, bits == 64 ? ~0ULL : (1ULL << bits) - 1);
     } else {
         load_vl(v);
-        asm_load(cb, 8, HOST_RCX, inactive(64 * q));
+        asm_load(cb, 8, HOST_RCX, inactive(64 * (int)q));
         asm_insn_reg(cb, 8, OP_NOT, 2, H_RCX);
     }
     if (v->masked)

@@ -134,7 +134,7 @@ static void splat_float(struct codebuf *cb, unsigned len, unsigned eew, unsigned
 }
 
 /* Z1 = f[rs1] in all elements. */
-static void put_scalar(const struct vx *v, unsigned len)
+void rvx_vec_fp_scalar(const struct vx *v, unsigned len)
 {
     rvx_vec_fp_need_box(v, v->i->rs1);
     splat_float(v->x->cb, len, v->sew, v->i->rs1);
@@ -173,13 +173,13 @@ static void arith_put(const struct vx *v)
     struct rvx_chunks ch = rvx_vec_chunks(v, v->sew, 64);
     unsigned op = rvx_vec_fp_packed(v->sew, v->arg & 0xff);
     if (operand(v) != VV && !(v->arg & ROOT))
-        put_scalar(v, ch.len);
+        rvx_vec_fp_scalar(v, ch.len);
     for (unsigned j = 0; j < ch.nr; j++) {
         bool masks = rvx_vec_masks(v, &ch, j);
         struct asm_form f = rvx_vec_fp_form(ch.len, v->sew, masks);
         struct host_mem a = chunk(v, v->i->rs2, &ch, j);
         if (j && operand(v) != VV && !(v->arg & ROOT) && !rvx_has_opmasks)
-            put_scalar(v, ch.len);
+            rvx_vec_fp_scalar(v, ch.len);
         if (v->arg & REVERSED) {
             asm_form_mem(v->x->cb, f, op, Z0, Z1, a);
         } else if (v->arg & ROOT) {
@@ -293,7 +293,7 @@ static void fused_put(const struct vx *v)
     struct rvx_chunks ch = rvx_vec_chunks(v, v->sew, 64);
     bool adds_to_vd = (v->arg & 0xf0) == 0xb0;
     if (operand(v) != VV)
-        put_scalar(v, ch.len);
+        rvx_vec_fp_scalar(v, ch.len);
     for (unsigned j = 0; j < ch.nr; j++) {
         bool masks = rvx_vec_masks(v, &ch, j);
         struct asm_form f = rvx_vec_fp_form(ch.len, v->sew, masks);
@@ -345,7 +345,7 @@ static void two_put(const struct vx *v)
 {
     struct rvx_chunks ch = rvx_vec_chunks(v, v->sew, 64);
     if (operand(v) != VV)
-        put_scalar(v, ch.len);
+        rvx_vec_fp_scalar(v, ch.len);
     for (unsigned j = 0; j < ch.nr; j++) {
         bool masks = rvx_vec_masks(v, &ch, j);
         struct asm_form f = rvx_vec_fp_form(ch.len, v->sew, masks);
@@ -399,7 +399,7 @@ static void compare_put(const struct vx *v)
 {
     struct rvx_chunks ch = rvx_vec_chunks(v, v->sew, 64);
     if (operand(v) != VV)
-        put_scalar(v, ch.len);
+        rvx_vec_fp_scalar(v, ch.len);
     rvx_vec_put_bits(v, &ch, put_compared);
 }
 
@@ -422,7 +422,7 @@ static void splat_put(const struct vx *what)
     struct vx v = *what;
     struct rvx_chunks ch = rvx_vec_chunks(&v, v.sew, 64);
     v.masked = false;
-    put_scalar(&v, ch.len);
+    rvx_vec_fp_scalar(&v, ch.len);
     for (unsigned j = 0; j < ch.nr; j++) {
         struct asm_form f = rvx_vec_form(ch.len, 0);
         unsigned op = rvx_vec_move(v.sew, false, &f);
