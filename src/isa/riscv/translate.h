@@ -30,6 +30,7 @@ enum { RISCV_MODE_FP = 1, RISCV_MODE_NR = 2 * RISCV_BANK_NR, RISCV_MODE_PLAIN = 
 
 enum {
     RISCV_SITES = 4096,
+    RISCV_SITE_MISSES = 32, /* until somebody looks how often they happen */
     RISCV_JUMPS = 4096,
     RISCV_JUMP_SHIFT = 11,
     RISCV_PLACES = 1 << 15,

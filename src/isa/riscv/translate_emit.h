@@ -60,13 +60,18 @@ struct rvx_vec {
     bool exact;   /* and so are its policies */
     bool lost;    /* vtype may be another than when the trace began */
     bool counted; /* vl is known, and vstart 0 */
+    bool at_0;    /* vstart is 0 */
     uint8_t vtype;
     uint16_t vl;
 };
 
-/* A chunk that is to be done again. */
+/* What the code out of line is told: of a chunk that is to be done again; of an access that a site missed. */
 struct rvx_vec_again {
     uint8_t sew, chunk;
+    uint8_t access; /* enum riscv_access */
+    uint16_t bytes;
+    int32_t site;
+    size_t check; /* position */
 };
 
 /* Out-of-line code, emitted behind a translation. */
@@ -224,6 +229,9 @@ bool rvx_is_translated(const struct rvx *x, const struct riscv_insn *i);
 bool rvx_compare(struct rvx *x, const struct riscv_insn *i, enum host_cc *ret_cc);
 /* Where [base + imm, + size) is in the host, after a check that it may be accessed so; may be relative to rax. rcx is free. */
 struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access);
+
+/* The frame offset of a site for the next check. */
+int32_t rvx_new_site(struct rvx *x, enum riscv_access access);
 
 /* ---- translate.c ---- */
 /* The code behind a RVX_TURN. */

@@ -73,7 +73,7 @@ static unsigned extent(const struct rvx *x, unsigned base, enum riscv_access acc
 /* ---- checks ---- */
 
 /* The frame offset of a site for the next check. */
-static int32_t new_site(struct rvx *x, enum riscv_access access)
+int32_t rvx_new_site(struct rvx *x, enum riscv_access access)
 {
     unsigned which = x->bank == RISCV_BANK_U || x->bank == RISCV_BANK_S_SUM ? 2 : x->bank == RISCV_BANK_S ? 0 : 1;
     uint32_t *next = &x->code->next_site[which][access == RISCV_WRITE], n = *next;
@@ -100,7 +100,7 @@ static void find_entry(struct rvx *x)
 static void check(struct rvx *x, unsigned reg, unsigned base, int32_t lo, int32_t hi, enum riscv_access access)
 {
     bool wanders = !x->sites || rvx_pc_is_in(x->code->wanders, x->insn[x->k].pc);
-    int32_t site = wanders ? 0 : new_site(x, access);
+    int32_t site = wanders ? 0 : rvx_new_site(x, access);
     struct host_mem at = wanders ? host_mem(HOST_RAX, rvx_site_of_entry(access)) : at_rbp(site);
     size_t again = x->cb->pos;
     if ((x->known >> base & 1) && x_host(base) == IN_MEMORY)

@@ -18,7 +18,7 @@ enum {
     RESUME,
     RESUME_FP
 }; /* what C code answers: leave; go on at shared.resume, in a mode with floating point */
-enum { SITE_MISSES = 32, SITE_CYCLES = 3000 };
+enum { SITE_CYCLES = 3000 };
 enum { MXCSR_DEFAULT = 0x1f80, MXCSR_RC_SHIFT = 13, MXCSR_FLAGS = 0x3f };
 enum { OP_MOVSD_LOAD = ASM_0F | ASM_F2 | 0x10, OP_MOVSD_STORE = ASM_0F | ASM_F2 | 0x11, OP_MOVSXD = 0x63, OP_CMP_R_RM = 0x3b };
 static const uint8_t SAVED[] = { H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15 };
@@ -55,8 +55,8 @@ static bool wanders(struct riscv_code *code, struct riscv_miss *m)
     uint64_t now = __builtin_ia32_rdtsc(), took = now - m->since;
     bool first = m->since == 0;
     m->since = now;
-    m->left = SITE_MISSES;
-    if (first || took > (uint64_t)SITE_MISSES * SITE_CYCLES)
+    m->left = RISCV_SITE_MISSES;
+    if (first || took > (uint64_t)RISCV_SITE_MISSES * SITE_CYCLES)
         return false;
     rvx_pc_add(code->wanders, m->pc);
     code->wanderers++;
@@ -536,7 +536,7 @@ static void put_miss_tail(struct rvx *x, const struct rvx_tail *t)
         return;
     }
     *m = t->miss;
-    m->left = SITE_MISSES;
+    m->left = RISCV_SITE_MISSES;
     if (m->site)
         asm_insn_mem(cb, 8, 0x03, H_RCX, at_rbp(m->site + (int32_t)offsetof(struct riscv_site, page)));
     else

@@ -86,8 +86,10 @@ bool rvx_vec_host_writes(const struct vx *v, unsigned eew)
 void rvx_vec_after(struct rvx *x, const struct riscv_insn *i)
 {
     unsigned format = i->row == RISCV_ROW_NONE ? 0 : riscv_rows[i->row].format;
+    if (format >= RISCV_FMT_VSETI && format <= RISCV_FMT_VD)
+        x->vec.at_0 = true; /* whatever the instruction was */
     if ((format == RISCV_FMT_CSR || format == RISCV_FMT_CSRI) && (i->imm < CSR_VL || i->imm > CSR_VLENB)) /* mstatus, vstart */
-        x->vec.on = x->vec.counted = false;
+        x->vec.on = x->vec.counted = x->vec.at_0 = false;
     if (format == RISCV_FMT_VL && (i->bits >> 20 & 31) == LUMOP_FAULT_FIRST)
         x->vec.counted = false;
 }
@@ -137,7 +139,7 @@ static void need_type(struct rvx *x, uint8_t vtype)
 
 /* ---- an instruction ---- */
 
-static struct rvx_tail *vec_tail(struct rvx *x, size_t from)
+struct rvx_tail *rvx_vec_tail_from(struct rvx *x, size_t from)
 {
     struct rvx_tail *t = rvx_tail(x, RVX_VEC, from);
     if (t) {
@@ -151,13 +153,13 @@ static struct rvx_tail *vec_tail(struct rvx *x, size_t from)
 
 void rvx_vec_bail(const struct vx *v, size_t from)
 {
-    (void)vec_tail(v->x, from);
+    (void)rvx_vec_tail_from(v->x, from);
 }
 
 static void tails_lead_to(struct rvx *x, unsigned first, size_t again)
 {
     for (unsigned k = first; k < x->nr_tails; k++)
-        if (x->tail[k].kind == RVX_VEC && !x->tail[k].vec.fix)
+        if (x->tail[k].kind == RVX_VEC && !x->tail[k].again)
             x->tail[k].again = again;
 }
 
@@ -171,16 +173,16 @@ static struct host_mem vl_and_vstart(void)
 /* Leads away what has another vl than v->n, or a vstart. */
 static void need_vl(struct rvx *x, const struct vx *v, unsigned arg, const struct rvx_vec_how *how)
 {
-    if (x->vec.counted)
+    if (x->vec.counted || (how->no_vl && x->vec.at_0))
         return;
     if (how->no_vl) {
         asm_insn_mem(x->cb, 4, ASM_66 | OP_CMP_RM_IMM8, HOST_CMP, at_rbp(FRAME(cpu.vstart)));
         codebuf_put1(x->cb, 0);
-        (void)vec_tail(x, asm_jcc(x->cb, CC_NE, NULL));
+        (void)rvx_vec_tail_from(x, asm_jcc(x->cb, CC_NE, NULL));
         return;
     }
     asm_alu_mem_imm(x->cb, HOST_CMP, 4, vl_and_vstart(), (int32_t)v->n);
-    struct rvx_tail *t = vec_tail(x, asm_jcc(x->cb, CC_NE, NULL));
+    struct rvx_tail *t = rvx_vec_tail_from(x, asm_jcc(x->cb, CC_NE, NULL));
     if (t && how->any_vl && rvx_has_opmasks) {
         t->vec.how = how;
         t->vec.arg = arg;
@@ -190,7 +192,7 @@ static void need_vl(struct rvx *x, const struct vx *v, unsigned arg, const struc
 static void need_any_type(struct rvx *x)
 {
     asm_alu_mem_imm(x->cb, HOST_CMP, 8, at_rbp(FRAME(cpu.vtype)), 0);
-    (void)vec_tail(x, asm_jcc(x->cb, CC_S, NULL));
+    (void)rvx_vec_tail_from(x, asm_jcc(x->cb, CC_S, NULL));
 }
 
 static struct vx describe(struct rvx *x, const struct riscv_insn *i, unsigned arg, uint8_t vtype)
@@ -219,6 +221,8 @@ bool rvx_vec_put(struct rvx *x, const struct riscv_insn *i, unsigned arg, const 
         need_type(x, vtype);
     else if (how->any_type && !x->vec.typed)
         need_any_type(x);
+    if (how->before)
+        how->before(&v);
     need_vl(x, &v, arg, how);
     how->put(&v);
     tails_lead_to(x, first, x->cb->pos);
@@ -249,7 +253,12 @@ static void call_out(struct rvx *x, const struct riscv_insn *i, size_t again)
     (void)asm_jmp(x->cb, x->cb->rx + again);
 }
 
-/* The instruction for any vl; false: it cannot be done so. */
+void rvx_vec_call_out(struct rvx *x, unsigned k, size_t again)
+{
+    call_out(x, &x->insn[k].i, again);
+}
+
+/* The instruction for any vl. */
 static void put_partial(struct rvx *x, const struct rvx_tail *t)
 {
     unsigned first = x->nr_tails;

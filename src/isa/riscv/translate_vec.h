@@ -36,6 +36,8 @@ struct vx {
 struct rvx_vec_how {
     /* Whether this one can be: it is legal, and the host can do it. Emits nothing. */
     bool (*can)(const struct vx *v);
+    /* Emits what is to be looked at whatever vl is, so that it is known from then on. NULL: nothing. */
+    void (*before)(const struct vx *v);
     void (*put)(const struct vx *v);
     bool any_vl;   /* put() can do `partial`, on hosts with opmasks */
     bool no_vl;    /* vl does not matter */
@@ -46,6 +48,11 @@ struct rvx_vec_how {
 
 /* Translates it; false: it is to be called out. */
 bool rvx_vec_put(struct rvx *x, const struct riscv_insn *i, unsigned arg, const struct rvx_vec_how *how);
+
+/* A tail RVX_VEC for the current instruction, which goes on behind it; NULL and failed when there are too many. */
+struct rvx_tail *rvx_vec_tail_from(struct rvx *x, size_t from);
+/* Out of line: calls instruction k out, and goes on at the position `again`. */
+void rvx_vec_call_out(struct rvx *x, unsigned k, size_t again);
 
 /* ---- legality, as in vec.h ---- */
 bool rvx_vec_src_ok(const struct vx *v, unsigned reg, unsigned eew);
@@ -118,8 +125,8 @@ unsigned rvx_vec_fp_packed(unsigned eew, unsigned op);
 void rvx_vec_fp_canonical(const struct vx *v, struct asm_form f, unsigned eew);
 /* A jump where k3 has elements; returns the rel32. */
 size_t rvx_vec_fp_jump_if_any(const struct vx *v);
-/* f[f] as a number of SEW is what is in its low bits; where it is not NaN-boxed, the instruction is called out. */
-void rvx_vec_fp_need_box(const struct vx *v, unsigned f);
+/* The scalar operand, if it is f[rs1], is NaN-boxed; or the instruction is the interpreter's. */
+void rvx_vec_fp_before(const struct vx *v);
 /* Z1 = f[rs1] in all elements of a chunk. */
 void rvx_vec_fp_scalar(const struct vx *v, unsigned len);
 

@@ -103,12 +103,12 @@ static struct host_mem chunk(const struct vx *v, unsigned reg, const struct rvx_
 
 /* ---- scalars ---- */
 
-/* f[rs1] as a number of SEW is what is in its low bits; one that is not NaN-boxed is called out. It is not known to be boxed
- * then: the trace goes on behind the call-out. */
-void rvx_vec_fp_need_box(const struct vx *v, unsigned f)
+/* Nobody gets behind it with what is not NaN-boxed, so that others know. */
+void rvx_vec_fp_before(const struct vx *v)
 {
     struct codebuf *cb = v->x->cb;
-    if (v->sew == 3 || (v->x->boxed >> f & 1))
+    unsigned f = v->i->rs1;
+    if (operand(v) == VV || v->sew == 3 || (v->x->boxed >> f & 1))
         return;
     if (f_host(f) == IN_MEMORY) {
         struct host_mem m = f_mem(f);
@@ -119,7 +119,10 @@ void rvx_vec_fp_need_box(const struct vx *v, unsigned f)
         codebuf_put1(cb, 1);
         asm_alu_imm(cb, HOST_CMP, 4, HOST_RAX, -1);
     }
-    rvx_vec_bail(v, asm_jcc(cb, CC_NE, NULL));
+    struct rvx_tail *t = rvx_tail(v->x, RVX_STEP, asm_jcc(cb, CC_NE, NULL));
+    if (t)
+        t->insns = rvx_uncounted(v->x, false);
+    v->x->boxed |= 1U << f;
 }
 
 static void splat_float(struct codebuf *cb, unsigned len, unsigned eew, unsigned reg)
@@ -136,7 +139,6 @@ static void splat_float(struct codebuf *cb, unsigned len, unsigned eew, unsigned
 /* Z1 = f[rs1] in all elements. */
 void rvx_vec_fp_scalar(const struct vx *v, unsigned len)
 {
-    rvx_vec_fp_need_box(v, v->i->rs1);
     splat_float(v->x->cb, len, v->sew, v->i->rs1);
 }
 
@@ -198,7 +200,7 @@ static void arith_put(const struct vx *v)
 
 static bool arith(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { same_can, arith_put, .any_vl = true };
+    static const struct rvx_vec_how how = { same_can, rvx_vec_fp_before, arith_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -209,7 +211,7 @@ static bool root_can(const struct vx *v)
 
 static bool root(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { root_can, arith_put, .any_vl = true };
+    static const struct rvx_vec_how how = { root_can, NULL, arith_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -315,7 +317,7 @@ static void fused_put(const struct vx *v)
 
 static bool fused(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { same_can, fused_put, .any_vl = true };
+    static const struct rvx_vec_how how = { same_can, rvx_vec_fp_before, fused_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -367,7 +369,7 @@ static bool two_can(const struct vx *v)
 
 static bool two(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { two_can, two_put, .any_vl = true };
+    static const struct rvx_vec_how how = { two_can, rvx_vec_fp_before, two_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -405,7 +407,7 @@ static void compare_put(const struct vx *v)
 
 static bool compare(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { compare_can, compare_put, .any_vl = true };
+    static const struct rvx_vec_how how = { compare_can, rvx_vec_fp_before, compare_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -439,7 +441,7 @@ static void splat_put(const struct vx *what)
 
 static bool splat(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { splat_can, splat_put, .any_vl = true };
+    static const struct rvx_vec_how how = { splat_can, rvx_vec_fp_before, splat_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -450,7 +452,7 @@ static bool merge_can(const struct vx *v)
 
 static bool merge(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { merge_can, splat_put, .any_vl = true };
+    static const struct rvx_vec_how how = { merge_can, rvx_vec_fp_before, splat_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -473,14 +475,13 @@ static void move_out_put(const struct vx *v)
 
 static bool move_out(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { element_can, move_out_put, .no_vl = true };
+    static const struct rvx_vec_how how = { element_can, NULL, move_out_put, .no_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
 static void move_in_put(const struct vx *v)
 {
     unsigned f = v->i->rs1, s = f_host(f) == IN_MEMORY ? (unsigned)Z0 : f_host(f);
-    rvx_vec_fp_need_box(v, f);
     if (f_host(f) == IN_MEMORY)
         rvx_vec_mem(v->x->cb, 0, OP_MOVSD_LOAD, Z0, 0, f_mem(f));
     rvx_vec_mem(v->x->cb, 0, v->sew == 3 ? OP_MOVSD_STORE : OP_MOVSS_STORE, s, 0, rvx_vec_at(v, v->i->rd, 0, 0, 0));
@@ -488,7 +489,7 @@ static void move_in_put(const struct vx *v)
 
 static bool move_in(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { element_can, move_in_put, .any_vl = true };
+    static const struct rvx_vec_how how = { element_can, rvx_vec_fp_before, move_in_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -510,6 +511,6 @@ const struct rvx_rule rvx_vec_fp_rules[] = {
     RULE_VF(vfsgnjn, two, TAKE_NOT_SIGN), RULE_VF(vfsgnjx, two, XOR_SIGN),  RULE_VF(vmfeq, compare, 0x00),
     RULE_VF(vmflt, compare, 0x01),        RULE_VF(vmfle, compare, 0x02),    RULE_VF(vmfne, compare, 0x04),
     BY(vmfgt, vf, compare, VF, 0x0e),     BY(vmfge, vf, compare, VF, 0x0d), BY(vfmv_v, f, splat, VF, 0),
-    BY(vfmerge, vfm, merge, VF, 0),       { rv_vfmv_f_s, move_out, 0 },     { rv_vfmv_s_f, move_in, 0 },
+    BY(vfmerge, vfm, merge, VF, 0),       { rv_vfmv_f_s, move_out, 0 },     { rv_vfmv_s_f, move_in, VF << OPERAND_SHIFT },
 };
 const unsigned rvx_nr_vec_fp_rules = ARRAY_SIZE(rvx_vec_fp_rules);

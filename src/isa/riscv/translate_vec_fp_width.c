@@ -86,7 +86,7 @@ static void convert_put(const struct vx *v)
 
 static bool convert(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { convert_can, convert_put, .any_vl = true };
+    static const struct rvx_vec_how how = { convert_can, NULL, convert_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -107,7 +107,6 @@ static void keep_scalar(const struct vx *v)
 {
     struct codebuf *cb = v->x->cb;
     unsigned f = v->i->rs1;
-    rvx_vec_fp_need_box(v, f);
     if (f_host(f) != IN_MEMORY) {
         rvx_vec_mem(cb, 0, ASM_0F | ASM_F2 | 0x11, f_host(f), 0, VEC_CONSTANT(scratch[2])); /* vmovsd */
         return;
@@ -158,7 +157,7 @@ static void wide_put(const struct vx *v)
 
 static bool wide(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { wide_can, wide_put, .any_vl = true };
+    static const struct rvx_vec_how how = { wide_can, rvx_vec_fp_before, wide_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -187,7 +186,7 @@ static void sum_put(const struct vx *v)
 
 static bool sum(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { sum_can, sum_put, .any_vl = false };
+    static const struct rvx_vec_how how = { sum_can, NULL, sum_put, .any_vl = false };
     return rvx_vec_put(x, i, arg, &how);
 }
 

@@ -297,7 +297,7 @@ static void int_put(const struct vx *what)
 
 static bool arith(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { int_can, int_put, .any_vl = true };
+    static const struct rvx_vec_how how = { int_can, NULL, int_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -352,7 +352,7 @@ static void compare_put(const struct vx *v)
 
 static bool compare(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { compare_can, compare_put, .any_vl = true };
+    static const struct rvx_vec_how how = { compare_can, NULL, compare_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -389,7 +389,7 @@ static void logic_put(const struct vx *what)
 
 static bool logic(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { always, logic_put, .any_vl = true };
+    static const struct rvx_vec_how how = { always, NULL, logic_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -452,7 +452,7 @@ static void count_put(const struct vx *v)
 
 static bool count(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { count_can, count_put, .any_vl = true, .at_0 = true };
+    static const struct rvx_vec_how how = { count_can, NULL, count_put, .any_vl = true, .at_0 = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -468,7 +468,7 @@ static void move_out_put(const struct vx *v)
 
 static bool move_out(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { always, move_out_put, .no_vl = true };
+    static const struct rvx_vec_how how = { always, NULL, move_out_put, .no_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -482,7 +482,7 @@ static void move_in_put(const struct vx *v)
 
 static bool move_in(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { always, move_in_put, .any_vl = true };
+    static const struct rvx_vec_how how = { always, NULL, move_in_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -504,7 +504,7 @@ static void id_put(const struct vx *v)
 
 static bool id(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { id_can, id_put, .any_vl = true };
+    static const struct rvx_vec_how how = { id_can, NULL, id_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 

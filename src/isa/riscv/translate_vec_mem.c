@@ -54,24 +54,63 @@ static void refuse_nowhere(const struct vx *v)
     rvx_vec_bail(v, asm_jcc(cb, CC_E, NULL));
 }
 
-/* Where `bytes` bytes from rs1 on are in the host (vl elements if v->partial), relative to rax. */
-static struct host_mem locate(const struct vx *v, unsigned bytes)
+/* A site does not know the page: it is filled, or the access lies across two pages and is called out. rcx: the offset from its
+ * page. */
+static void put_site_miss(struct rvx *x, const struct rvx_tail *t)
+{
+    const struct rvx_vec_again *g = &t->vec.all;
+    struct codebuf *cb = x->cb;
+    struct riscv_miss *m = riscv_code_alloc(x->code, sizeof(*m));
+    if (!m) {
+        x->failed = true;
+        return;
+    }
+    *m = (struct riscv_miss){ .site = g->site,
+                              .bytes = g->bytes,
+                              .insns = rvx_uncounted(x, false),
+                              .access = g->access,
+                              .pc = t->pc,
+                              .left = RISCV_SITE_MISSES };
+    x->miss[x->nr_misses++] = m;
+    asm_insn_mem(cb, 8, OP_ADD_R_RM, H_RCX, at_rbp(g->site + (int32_t)offsetof(struct riscv_site, page)));
+    asm_mov(cb, 4, HOST_RAX, HOST_RCX);
+    asm_alu_imm(cb, HOST_AND, 4, HOST_RAX, (int32_t)GPAGE_SIZE - 1);
+    asm_alu_imm(cb, HOST_CMP, 4, HOST_RAX, (int32_t)(GPAGE_SIZE - g->bytes));
+    size_t crosses = asm_jcc(cb, CC_A, NULL);
+    asm_mov_imm(cb, HOST_RAX, (uint64_t)m);
+    (void)asm_call(cb, x->code->stub_miss[x->bank][g->access][x->fp]);
+    (void)asm_jmp(cb, cb->rx + g->check);
+    asm_patch(cb, crosses, codebuf_here(cb));
+    rvx_vec_call_out(x, t->k, t->again);
+}
+
+/* rcx: rs1; rax = what leads from there to the host, by a site. */
+static void look_at_site(const struct vx *v, unsigned bytes, enum riscv_access access, size_t check)
+{
+    struct codebuf *cb = v->x->cb;
+    int32_t site = rvx_new_site(v->x, access);
+    asm_insn_mem(cb, 8, OP_SUB_R_RM, H_RCX, at_rbp(site));
+    asm_alu_imm(cb, HOST_CMP, 8, HOST_RCX, (int32_t)(GPAGE_SIZE - bytes));
+    struct rvx_tail *t = rvx_vec_tail_from(v->x, asm_jcc(cb, CC_A, NULL));
+    if (t) {
+        t->vec.fix = put_site_miss;
+        t->vec.all = (struct rvx_vec_again){ .access = (uint8_t)access, .bytes = (uint16_t)bytes, .site = site, .check = check };
+    }
+    asm_load(cb, 8, HOST_RAX, at_rbp(site + (int32_t)offsetof(struct riscv_site, to_host)));
+}
+
+/* The same by the TLB, whatever the access: of `bytes` bytes, or v->partial. */
+static void look_at_tlb(const struct vx *v, unsigned bytes, enum riscv_access access)
 {
     enum { ENTRY_SHIFT = 6, OP_RORX = ASM_0F3A | ASM_F2 | 0xf0 };
-    struct rvx *x = v->x;
-    struct codebuf *cb = x->cb;
-    enum riscv_access access = is_store(v) ? RISCV_WRITE : RISCV_READ;
+    struct codebuf *cb = v->x->cb;
     struct host_mem site = host_mem(HOST_RAX, rvx_site_of_entry(access));
-    unsigned base = v->i->rs1, host = base ? x_host(base) : (unsigned)IN_MEMORY;
-    if (v->partial)
-        put_limit(v);
-    rvx_get(x, H_RCX, base);
     if (v->partial)
         refuse_nowhere(v);
     asm_vex_reg(cb, 0, OP_RORX, H_RAX, 0, H_RCX);
     codebuf_put1(cb, GPAGE_SHIFT - ENTRY_SHIFT);
     asm_alu_imm(cb, HOST_AND, 4, HOST_RAX, (RISCV_TLB_ENTRIES - 1) << ENTRY_SHIFT);
-    asm_insn_mem(cb, 8, OP_ADD_R_RM, H_RAX, at_rbp(FRAME(shared.tlb) + 8 * (int32_t)x->bank));
+    asm_insn_mem(cb, 8, OP_ADD_R_RM, H_RAX, at_rbp(FRAME(shared.tlb) + 8 * (int32_t)v->x->bank));
     asm_insn_mem(cb, 8, OP_SUB_R_RM, H_RCX, site);
     if (v->partial)
         asm_insn_mem(cb, 8, OP_CMP_R_RM, H_RCX, VEC_CONSTANT(scratch[0]));
@@ -80,6 +119,25 @@ static struct host_mem locate(const struct vx *v, unsigned bytes)
     rvx_vec_bail(v, asm_jcc(cb, CC_A, NULL));
     site.disp += (int32_t)offsetof(struct riscv_site, to_host);
     asm_load(cb, 8, HOST_RAX, site);
+}
+
+/* Where `bytes` bytes from rs1 on are in the host (vl elements if v->partial), relative to rax. A masked access may do nothing,
+ * and then must not look for its page. */
+static struct host_mem locate(const struct vx *v, unsigned bytes)
+{
+    struct rvx *x = v->x;
+    struct codebuf *cb = x->cb;
+    enum riscv_access access = is_store(v) ? RISCV_WRITE : RISCV_READ;
+    unsigned base = v->i->rs1, host = base ? x_host(base) : (unsigned)IN_MEMORY;
+    bool site = x->sites && !v->partial && !v->masked && !rvx_pc_is_in(x->code->wanders, x->insn[x->k].pc);
+    if (v->partial)
+        put_limit(v);
+    size_t check = cb->pos;
+    rvx_get(x, H_RCX, base);
+    if (site)
+        look_at_site(v, bytes, access, check);
+    else
+        look_at_tlb(v, bytes, access);
     if (host != IN_MEMORY)
         return host_mem_indexed(hg(host), HOST_RAX, 1, 0);
     if (base)
@@ -201,25 +259,25 @@ static void move_put(const struct vx *v)
 
 static bool elements(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { elements_can, elements_put, .any_vl = true };
+    static const struct rvx_vec_how how = { elements_can, NULL, elements_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
 static bool mask(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { always, mask_put, .any_vl = false };
+    static const struct rvx_vec_how how = { always, NULL, mask_put, .any_vl = false };
     return rvx_vec_put(x, i, arg, &how);
 }
 
 static bool whole(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { whole_can, whole_put, .no_vl = true, .no_type = true };
+    static const struct rvx_vec_how how = { whole_can, NULL, whole_put, .no_vl = true, .no_type = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
 static bool move_whole(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { move_can, move_put, .no_vl = true, .any_type = true };
+    static const struct rvx_vec_how how = { move_can, NULL, move_put, .no_vl = true, .any_type = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 

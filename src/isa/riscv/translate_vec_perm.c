@@ -9,7 +9,7 @@
 #include "isa/riscv/translate_vec.h"
 
 enum { OP_KNOT = ASM_0F | 0x44, OP_KOR = ASM_0F | 0x45, OP_KANDN = ASM_0F | 0x42, OP_KMOV_FROM = ASM_0F | ASM_F2 | 0x92 };
-enum { UP = 1, BY_X = 2, BY_F = 4, NEG = 3 };
+enum { UP = 1, BY_X = 2, BY_F = 1 << 12 /* as in translate_vec_fp.c */, NEG = 3 };
 
 static bool slide_can(const struct vx *v)
 {
@@ -104,7 +104,7 @@ static void slide_put(const struct vx *v)
 
 static bool slide(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { slide_can, slide_put, .any_vl = true };
+    static const struct rvx_vec_how how = { slide_can, NULL, slide_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -160,8 +160,8 @@ static void slide1_put(const struct vx *v)
 
 static bool slide1(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { slide_can, slide1_put, .any_vl = true },
-                                    floats = { float_slide_can, slide1_put, .any_vl = true };
+    static const struct rvx_vec_how how = { slide_can, NULL, slide1_put, .any_vl = true },
+                                    floats = { float_slide_can, rvx_vec_fp_before, slide1_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, arg & BY_F ? &floats : &how);
 }
 

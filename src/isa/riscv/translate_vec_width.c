@@ -109,7 +109,7 @@ static void wide_put(const struct vx *v)
 
 static bool wide(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { wide_can, wide_put, .any_vl = true };
+    static const struct rvx_vec_how how = { wide_can, NULL, wide_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -166,7 +166,7 @@ static void narrow_put(const struct vx *v)
 
 static bool narrow(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { narrow_can, narrow_put, .any_vl = true };
+    static const struct rvx_vec_how how = { narrow_can, NULL, narrow_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -192,7 +192,7 @@ static void extend_put(const struct vx *v)
 
 static bool extend(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { extend_can, extend_put, .any_vl = true };
+    static const struct rvx_vec_how how = { extend_can, NULL, extend_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
@@ -289,7 +289,7 @@ static void reduce_put(const struct vx *v)
 
 static bool reduce(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
-    static const struct rvx_vec_how how = { reduce_can, reduce_put, .any_vl = true };
+    static const struct rvx_vec_how how = { reduce_can, NULL, reduce_put, .any_vl = true };
     return rvx_vec_put(x, i, arg, &how);
 }
 
