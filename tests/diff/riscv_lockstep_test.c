@@ -6,7 +6,7 @@
  * translates all it meets, `interp`'s single steps lead to the same state and memory after the same number of instructions. Law
  * 2: so do runs of many turns, linked, that are interrupted at any time. The reference keeps no translations: it forgets its TLB
  * all the time, so that what `bt` remembers too long shows. Interrupts come between turns; where an instruction lets one in, it
- * must be taken at once.
+ * must be taken at once. Law 1 is looked at with registers of 128 and 256 bits, and without AVX-512; law 2 with 512.
  *
  * A difference is printed with the program's seed and the last instructions. RISCV_LOCKSTEP_SEED, RISCV_LOCKSTEP_COUNT (programs
  * a law) and RISCV_LOCKSTEP_SECONDS (a law; 3) choose; RISCV_LOCKSTEP_SEED=N RISCV_LOCKSTEP_COUNT=1 repeats program N. The second
