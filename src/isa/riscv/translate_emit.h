@@ -34,11 +34,13 @@ extern bool rvx_has_evex;
 /* And AVX-512BW, so that any vector instruction can leave elements alone. */
 extern bool rvx_has_opmasks;
 
-/* Vector registers of f[]: all but the last two; or on hosts with 16, ft0 to ft5 and fa0 to fa7. */
+/* Vector registers of f[], on hosts with 32 of them: all but the last two, or, for harts with vectors, f0 to f23; on hosts with
+ * 16, ft0 to ft5 and fa0 to fa7. */
+extern unsigned rvx_f_regs;
 static inline unsigned f_host(unsigned guest)
 {
     if (rvx_has_evex)
-        return guest < 30 ? 2 + guest : (unsigned)IN_MEMORY;
+        return guest < rvx_f_regs ? 2 + guest : (unsigned)IN_MEMORY;
     return guest < 6 ? 2 + guest : guest >= 10 && guest < 18 ? guest - 2 : (unsigned)IN_MEMORY;
 }
 
@@ -53,8 +55,17 @@ struct rvx_group {
     unsigned last;  /* instruction that used it last */
 };
 
+/* Where the rest of the host's vector registers has copies of parts of the guest's. */
+enum { RVX_COPIES = 6, RVX_FIRST_COPY = 26 };
+struct rvx_copy {
+    uint16_t at; /* bytes from the beginning of v0 */
+    uint8_t len; /* bytes; 0: none */
+};
+
 /* What is known of the vector unit along a trace. */
 struct rvx_vec {
+    struct rvx_copy copy[RVX_COPIES];
+    uint8_t next_copy;
     bool on;      /* mstatus.VS is Dirty */
     bool typed;   /* vtype is known */
     bool exact;   /* and so are its policies */
@@ -90,7 +101,8 @@ struct rvx_tail {
         const struct rvx_vec_how *how; /* its code for any vl; NULL: it is called out */
         unsigned arg;
         unsigned counted;
-        struct rvx_vec known;
+        struct rvx_vec known;                                 /* of all kinds: what was known there */
+        struct rvx_vec after;                                 /* and where it goes on */
         void (*fix)(struct rvx *x, const struct rvx_tail *t); /* or this is what is to be put there, and is told this: */
         struct host_mem mem;
         struct asm_form form;
@@ -253,6 +265,8 @@ void rvx_vec_constants(struct riscv_vec_constants *ret);
 bool rvx_vec_read_csr(struct rvx *x, const struct riscv_insn *i);
 /* After any instruction: forgets what it may have changed. */
 void rvx_vec_after(struct rvx *x, const struct riscv_insn *i);
+/* Makes the copies anew, which a call of C code spoils. */
+void rvx_vec_copy_again(struct rvx *x, const struct rvx_vec *known);
 /* The code behind a RVX_VEC. */
 void rvx_vec_tail(struct rvx *x, unsigned tail);
 

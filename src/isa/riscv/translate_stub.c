@@ -544,6 +544,7 @@ static void put_miss_tail(struct rvx *x, const struct rvx_tail *t)
     x->miss[x->nr_misses++] = m;
     asm_mov_imm(cb, HOST_RAX, (uint64_t)m);
     (void)asm_call(cb, m->site ? x->code->stub_miss[x->bank][m->access][x->fp] : x->code->stub_slow[x->fp]);
+    rvx_vec_copy_again(x, &t->vec.known);
     (void)asm_jmp(cb, cb->rx + t->again);
 }
 

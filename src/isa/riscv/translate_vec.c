@@ -143,10 +143,8 @@ struct rvx_tail *rvx_vec_tail_from(struct rvx *x, size_t from)
 {
     struct rvx_tail *t = rvx_tail(x, RVX_VEC, from);
     if (t) {
-        memset(&t->vec, 0, sizeof(t->vec));
         t->k = x->k;
         t->vec.counted = x->counted;
-        t->vec.known = x->vec;
     }
     return t;
 }
@@ -156,11 +154,13 @@ void rvx_vec_bail(const struct vx *v, size_t from)
     (void)rvx_vec_tail_from(v->x, from);
 }
 
-static void tails_lead_to(struct rvx *x, unsigned first, size_t again)
+static void tails_lead_to(struct rvx *x, unsigned first, size_t again, const struct rvx_vec *after)
 {
     for (unsigned k = first; k < x->nr_tails; k++)
-        if (x->tail[k].kind == RVX_VEC && !x->tail[k].again)
+        if (x->tail[k].kind == RVX_VEC && !x->tail[k].again) {
             x->tail[k].again = again;
+            x->tail[k].vec.after = *after;
+        }
 }
 
 /* vl and vstart as one word. */
@@ -225,14 +225,14 @@ bool rvx_vec_put(struct rvx *x, const struct riscv_insn *i, unsigned arg, const 
         how->before(&v);
     need_vl(x, &v, arg, how);
     how->put(&v);
-    tails_lead_to(x, first, x->cb->pos);
+    tails_lead_to(x, first, x->cb->pos, &x->vec);
     return true;
 }
 
 /* ---- out of line ---- */
 
 /* Calls the step function, and goes on with the trace, which has not counted the instruction yet. */
-static void call_out(struct rvx *x, const struct riscv_insn *i, size_t again)
+static void call_out(struct rvx *x, const struct riscv_insn *i, const struct rvx_tail *t)
 {
     struct riscv_callout *o = riscv_code_alloc(x->code, sizeof(*o));
     if (!o) {
@@ -250,12 +250,13 @@ static void call_out(struct rvx *x, const struct riscv_insn *i, size_t again)
     (void)asm_call(x->cb, x->code->stub_callout[x->fp]);
     asm_load(x->cb, 8, HOST_RDX, VEC_CONSTANT(scratch[3]));
     asm_alu_mem_imm(x->cb, HOST_SUB, 8, at_rbp(FRAME(cpu.insns)), (int32_t)(o->insns + 1));
-    (void)asm_jmp(x->cb, x->cb->rx + again);
+    rvx_vec_copy_again(x, &t->vec.after);
+    (void)asm_jmp(x->cb, x->cb->rx + t->again);
 }
 
-void rvx_vec_call_out(struct rvx *x, unsigned k, size_t again)
+void rvx_vec_call_out(struct rvx *x, const struct rvx_tail *t)
 {
-    call_out(x, &x->insn[k].i, again);
+    call_out(x, &x->insn[t->k].i, t);
 }
 
 /* The instruction for any vl. */
@@ -263,16 +264,20 @@ static void put_partial(struct rvx *x, const struct rvx_tail *t)
 {
     unsigned first = x->nr_tails;
     struct vx v = describe(x, &x->insn[t->k].i, t->vec.arg, x->vec.vtype);
+    size_t nothing = 0;
     v.partial = true;
     asm_alu_mem_imm(x->cb, HOST_CMP, 4, vl_and_vstart(), (int32_t)v.n);
     rvx_vec_bail(&v, asm_jcc(x->cb, CC_A, NULL));
     if (!t->vec.how->at_0) {
         asm_alu_mem_imm(x->cb, HOST_CMP, 4, vl_and_vstart(), 0);
-        (void)asm_jcc(x->cb, CC_E, x->cb->rx + t->again);
+        nothing = asm_jcc(x->cb, CC_E, NULL);
     }
     t->vec.how->put(&v);
+    if (nothing)
+        asm_patch(x->cb, nothing, codebuf_here(x->cb));
+    rvx_vec_copy_again(x, &t->vec.after);
     (void)asm_jmp(x->cb, x->cb->rx + t->again);
-    tails_lead_to(x, first, t->again);
+    tails_lead_to(x, first, t->again, &t->vec.after);
 }
 
 void rvx_vec_tail(struct rvx *x, unsigned tail)
@@ -287,7 +292,7 @@ void rvx_vec_tail(struct rvx *x, unsigned tail)
     else if (t->vec.how)
         put_partial(x, t);
     else
-        call_out(x, &x->insn[t->k].i, t->again);
+        rvx_vec_call_out(x, t);
 }
 
 /* ---- VSETVLI, VSETIVLI ---- */

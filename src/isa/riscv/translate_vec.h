@@ -51,8 +51,8 @@ bool rvx_vec_put(struct rvx *x, const struct riscv_insn *i, unsigned arg, const 
 
 /* A tail RVX_VEC for the current instruction, which goes on behind it; NULL and failed when there are too many. */
 struct rvx_tail *rvx_vec_tail_from(struct rvx *x, size_t from);
-/* Out of line: calls instruction k out, and goes on at the position `again`. */
-void rvx_vec_call_out(struct rvx *x, unsigned k, size_t again);
+/* Out of line: calls the tail's instruction out, and goes on behind it. */
+void rvx_vec_call_out(struct rvx *x, const struct rvx_tail *t);
 
 /* ---- legality, as in vec.h ---- */
 bool rvx_vec_src_ok(const struct vx *v, unsigned reg, unsigned eew);
@@ -88,7 +88,15 @@ static inline struct host_mem rvx_vec_constant(size_t offset)
 }
 #define VEC_CONSTANT(member) rvx_vec_constant(offsetof(struct riscv_vec_constants, member))
 
+/* Z0 or Z1 = memory, perhaps the guest's; of vector registers by a copy, which is made if there is none. */
 void rvx_vec_load(const struct vx *v, unsigned len, unsigned reg, struct host_mem m);
+/* An instruction with an operand of `bytes` bytes in vector registers. */
+void rvx_vec_op(const struct vx *v, struct asm_form f, unsigned opcode, unsigned reg, unsigned a, struct host_mem m,
+                unsigned bytes);
+/* Z0 goes to vector registers, and is their copy. */
+void rvx_vec_store(const struct vx *v, unsigned len, struct host_mem m);
+/* What lies in vector registers there has been written otherwise. */
+void rvx_vec_written(const struct vx *v, struct host_mem m, unsigned bytes);
 /* Elements of a register of bytes, words, ... move, if they are in the mask. */
 unsigned rvx_vec_move(unsigned eew, bool store, struct asm_form *f);
 /* Fills k1 and k2 for chunk j; false: all its elements are active, and nothing was done. Changes rax and rcx. */

@@ -25,9 +25,81 @@ struct rvx_chunks rvx_vec_chunks(const struct vx *v, unsigned eew, unsigned len_
     return (struct rvx_chunks){ .eew = eew, .len = (uint8_t)len, .per = len >> eew, .nr = (bytes + len - 1) / len };
 }
 
+/* ---- copies ---- */
+
+/* Bytes from the beginning of v0; -1: it is no vector register. */
+static int place(struct host_mem m)
+{
+    int at = m.disp - FRAME(cpu.v);
+    return rvx_has_opmasks && m.base.n == H_RBP && !m.scale && at >= 0 && at < (int)sizeof(((struct riscv_cpu *)0)->v) ? at : -1;
+}
+
+/* The host register with a copy of so many bytes from there; 0: none. */
+static unsigned find_copy(const struct vx *v, struct host_mem m, unsigned bytes)
+{
+    int at = place(m);
+    for (unsigned k = 0; k < RVX_COPIES && at >= 0; k++)
+        if (v->x->vec.copy[k].len >= bytes && v->x->vec.copy[k].at == at)
+            return RVX_FIRST_COPY + k;
+    return 0;
+}
+
+/* Z0 or Z1 is a copy of what lies there: keeps it in another register. */
+static void keep_copy(const struct vx *v, unsigned len, unsigned reg, struct host_mem m)
+{
+    struct rvx_vec *known = &v->x->vec;
+    unsigned k = known->next_copy;
+    known->next_copy = (uint8_t)((k + 1) % RVX_COPIES);
+    known->copy[k] = (struct rvx_copy){ .at = (uint16_t)place(m), .len = (uint8_t)len };
+    asm_form_reg(v->x->cb, rvx_vec_form(len, 0), OP_VMOV_LOAD, RVX_FIRST_COPY + k, 0, reg);
+}
+
+void rvx_vec_copy_again(struct rvx *x, const struct rvx_vec *known)
+{
+    for (unsigned k = 0; k < RVX_COPIES; k++)
+        if (known->copy[k].len)
+            asm_form_mem(x->cb, rvx_vec_form(known->copy[k].len, 0), OP_VMOV_LOAD, RVX_FIRST_COPY + k, 0,
+                         at_rbp(FRAME(cpu.v) + known->copy[k].at));
+}
+
+void rvx_vec_written(const struct vx *v, struct host_mem m, unsigned bytes)
+{
+    int at = place(m);
+    for (unsigned k = 0; k < RVX_COPIES && at >= 0; k++) {
+        struct rvx_copy *c = &v->x->vec.copy[k];
+        if (c->len && at < c->at + c->len && c->at < at + (int)bytes)
+            c->len = 0;
+    }
+}
+
 void rvx_vec_load(const struct vx *v, unsigned len, unsigned reg, struct host_mem m)
 {
+    unsigned copy = find_copy(v, m, len);
+    if (copy) {
+        asm_form_reg(v->x->cb, rvx_vec_form(len, 0), OP_VMOV_LOAD, reg, 0, copy);
+        return;
+    }
     asm_form_mem(v->x->cb, rvx_vec_form(len, 0), OP_VMOV_LOAD, reg, 0, m);
+    if (place(m) >= 0)
+        keep_copy(v, len, reg, m);
+}
+
+void rvx_vec_op(const struct vx *v, struct asm_form f, unsigned opcode, unsigned reg, unsigned a, struct host_mem m,
+                unsigned bytes)
+{
+    unsigned copy = find_copy(v, m, bytes);
+    if (copy)
+        asm_form_reg(v->x->cb, f, opcode, reg, a, copy);
+    else
+        asm_form_mem(v->x->cb, f, opcode, reg, a, m);
+}
+
+void rvx_vec_store(const struct vx *v, unsigned len, struct host_mem m)
+{
+    asm_form_mem(v->x->cb, rvx_vec_form(len, 0), OP_VMOV_STORE, Z0, 0, m);
+    rvx_vec_written(v, m, len);
+    if (place(m) >= 0)
+        keep_copy(v, len, Z0, m);
 }
 
 unsigned rvx_vec_move(unsigned eew, bool store, struct asm_form *f)
@@ -109,9 +181,9 @@ void rvx_vec_write(const struct vx *v, const struct rvx_chunks *ch, unsigned j, 
         struct asm_form f = rvx_vec_form(ch->len, 0);
         unsigned op = rvx_vec_move(ch->eew, false, &f);
         f.mask = K_INACTIVE;
-        asm_form_mem(v->x->cb, f, op, Z0, 0, to);
+        rvx_vec_op(v, f, op, Z0, 0, to, ch->len);
     }
-    asm_form_mem(v->x->cb, rvx_vec_form(ch->len, 0), OP_VMOV_STORE, Z0, 0, to);
+    rvx_vec_store(v, ch->len, to);
 }
 
 /* ---- masks as operands ---- */
@@ -143,7 +215,7 @@ static void replace_quad(const struct vx *v, unsigned q)
     one.mask = K_ACTIVE;
     rvx_vec_load(v, all.len, Z0, to);
     asm_form_reg(cb, one, ASM_0F38 | ASM_66 | 0x7c, Z0, 0, H_RAX); /* vpbroadcastq */
-    asm_form_mem(cb, all, OP_VMOV_STORE, Z0, 0, to);
+    rvx_vec_store(v, all.len, to);
 }
 
 void rvx_vec_write_bits(const struct vx *v, unsigned q, unsigned bits)
@@ -152,6 +224,7 @@ void rvx_vec_write_bits(const struct vx *v, unsigned q, unsigned bits)
     struct host_mem to = at_rbp(FRAME(cpu.v) + (int32_t)(v->i->rd * v->x->code->cpu->vlenb + 8 * q));
     if (!v->partial && !v->masked && bits == 64) {
         asm_store(cb, 8, to, HOST_RAX);
+        rvx_vec_written(v, to, 8);
         return;
     }
     rvx_vec_body(v, q, bits);

@@ -183,13 +183,13 @@ static void arith_put(const struct vx *v)
         if (j && operand(v) != VV && !(v->arg & ROOT) && !rvx_has_opmasks)
             rvx_vec_fp_scalar(v, ch.len);
         if (v->arg & REVERSED) {
-            asm_form_mem(v->x->cb, f, op, Z0, Z1, a);
+            rvx_vec_op(v, f, op, Z0, Z1, a, ch.len);
         } else if (v->arg & ROOT) {
-            asm_form_mem(v->x->cb, f, op, Z0, 0, a);
+            rvx_vec_op(v, f, op, Z0, 0, a, ch.len);
         } else {
             rvx_vec_load(v, ch.len, Z0, a);
             if (operand(v) == VV)
-                asm_form_mem(v->x->cb, f, op, Z0, Z0, chunk(v, v->i->rs1, &ch, j));
+                rvx_vec_op(v, f, op, Z0, Z0, chunk(v, v->i->rs1, &ch, j), ch.len);
             else
                 asm_form_reg(v->x->cb, f, op, Z0, Z0, Z1);
         }
@@ -246,7 +246,7 @@ static void put_fused(struct rvx *x, const struct vx *v, struct asm_form f, cons
         rvx_vec_load(v, ch->len, Z1, chunk(v, v->i->rs1, ch, j));
     else if (!rvx_has_opmasks)
         splat_float(x->cb, ch->len, v->sew, v->i->rs1);
-    asm_form_mem(x->cb, f, M38 | (v->arg & 0xff), Z0, Z1, chunk(v, v->i->rs2, ch, j));
+    rvx_vec_op(v, f, M38 | (v->arg & 0xff), Z0, Z1, chunk(v, v->i->rs2, ch, j), ch->len);
 }
 
 /* The same as put_invalid_products() without opmasks: of elements that are no NaNs, no product is invalid. All is done again
@@ -310,8 +310,7 @@ static void fused_put(const struct vx *v)
             t->vec.form = f;
             t->vec.all = (struct rvx_vec_again){ .sew = (uint8_t)v->sew, .chunk = (uint8_t)j };
         }
-        asm_form_mem(v->x->cb, rvx_vec_form(ch.len, 0), OP_VMOV_STORE, Z0, 0,
-                     chunk(v, v->i->rd, &ch, j)); /* other elements are what they were */
+        rvx_vec_store(v, ch.len, chunk(v, v->i->rd, &ch, j)); /* other elements are what they were */
     }
 }
 
@@ -391,7 +390,7 @@ static void put_compared(const struct vx *v, const struct rvx_chunks *ch, unsign
     struct asm_form f = rvx_vec_fp_form(ch->len, v->sew, masks);
     rvx_vec_load(v, ch->len, Z0, chunk(v, v->i->rs2, ch, j));
     if (operand(v) == VV)
-        asm_form_mem(cb, f, rvx_vec_fp_packed(v->sew, 0xc2), K_SCRATCH, Z0, chunk(v, v->i->rs1, ch, j));
+        rvx_vec_op(v, f, rvx_vec_fp_packed(v->sew, 0xc2), K_SCRATCH, Z0, chunk(v, v->i->rs1, ch, j), ch->len);
     else
         asm_form_reg(cb, f, rvx_vec_fp_packed(v->sew, 0xc2), K_SCRATCH, Z0, Z1);
     codebuf_put1(cb, (uint8_t)v->arg);
@@ -485,6 +484,7 @@ static void move_in_put(const struct vx *v)
     if (f_host(f) == IN_MEMORY)
         rvx_vec_mem(v->x->cb, 0, OP_MOVSD_LOAD, Z0, 0, f_mem(f));
     rvx_vec_mem(v->x->cb, 0, v->sew == 3 ? OP_MOVSD_STORE : OP_MOVSS_STORE, s, 0, rvx_vec_at(v, v->i->rd, 0, 0, 0));
+    rvx_vec_written(v, rvx_vec_at(v, v->i->rd, 0, 0, 0), 8);
 }
 
 static bool move_in(struct rvx *x, const struct riscv_insn *i, unsigned arg)

@@ -73,7 +73,7 @@ static void convert_put(const struct vx *v)
     for (unsigned j = 0; j < ch.nr; j++) {
         bool masks = rvx_vec_masks(v, &ch, j);
         struct asm_form f = rvx_vec_fp_form(o->from ? 2U * ch.len : ch.len, o->to ? v->sew : from, masks), result = f;
-        asm_form_mem(v->x->cb, f, o->op[v->sew - 2], Z0, 0, rvx_vec_at(v, v->i->rs2, from, ch.per, j));
+        rvx_vec_op(v, f, o->op[v->sew - 2], Z0, 0, rvx_vec_at(v, v->i->rs2, from, ch.per, j), ch.per << from);
         result.len = ch.len;
         result.w = to == 3;
         if (o->numbers)
@@ -124,7 +124,7 @@ static void put_accumulated(const struct vx *v, struct asm_form f, struct host_m
     asm_form_reg(v->x->cb, f, M0F | 0x59, Z0, Z0, Z1);
     if (v->arg & NEGATED)
         asm_form_mem(v->x->cb, sign, M0F | 0x57, Z0, Z0, VEC_CONSTANT(sign64)); /* vxorpd */
-    asm_form_mem(v->x->cb, f, M0F | (v->arg & ADD_VD ? 0x58U : 0x5cU), Z0, Z0, d);
+    rvx_vec_op(v, f, M0F | (v->arg & ADD_VD ? 0x58U : 0x5cU), Z0, Z0, d, f.len);
 }
 
 static void wide_put(const struct vx *v)
@@ -141,11 +141,11 @@ static void wide_put(const struct vx *v)
         if (v->arg & WIDE_A)
             rvx_vec_load(v, ch.len, Z0, rvx_vec_at(v, v->i->rs2, 3, ch.per, j));
         else
-            asm_form_mem(cb, from, OP_CVTPS2PD, Z0, 0, rvx_vec_at(v, v->i->rs2, 2, ch.per, j));
+            rvx_vec_op(v, from, OP_CVTPS2PD, Z0, 0, rvx_vec_at(v, v->i->rs2, 2, ch.per, j), ch.len / 2U);
         if (scalar)
             asm_form_mem(cb, one, OP_CVTPS2PD, Z1, 0, VEC_CONSTANT(scratch[2]));
         else
-            asm_form_mem(cb, from, OP_CVTPS2PD, Z1, 0, rvx_vec_at(v, v->i->rs1, 2, ch.per, j));
+            rvx_vec_op(v, from, OP_CVTPS2PD, Z1, 0, rvx_vec_at(v, v->i->rs1, 2, ch.per, j), ch.len / 2U);
         if (v->arg & (ADD_VD | SUB_VD))
             put_accumulated(v, f, rvx_vec_at(v, v->i->rd, 3, ch.per, j));
         else
@@ -182,6 +182,7 @@ static void sum_put(const struct vx *v)
         rvx_vec_mem(cb, 0, prefix | 0x58, Z0, Z0, rvx_vec_at(v, v->i->rs2, v->sew, 1, k));
     rvx_vec_fp_canonical(v, f, v->sew);
     rvx_vec_mem(cb, 0, prefix | 0x11, Z0, 0, rvx_vec_at(v, v->i->rd, 0, 0, 0));
+    rvx_vec_written(v, rvx_vec_at(v, v->i->rd, 0, 0, 0), 8);
 }
 
 static bool sum(struct rvx *x, const struct riscv_insn *i, unsigned arg)

@@ -119,7 +119,8 @@ static void put_reg(const struct vx *v, unsigned len, uint32_t op, unsigned d, u
 
 static void put_mem(const struct vx *v, unsigned len, uint32_t op, unsigned d, unsigned a, struct host_mem b)
 {
-    asm_form_mem(v->x->cb, rvx_vec_form(len, !!(op & W1)), op & 0xffff, d, a, b);
+    bool extends = op == OP_PMOVZXBW || op == OP_PMOVSXBW;
+    rvx_vec_op(v, rvx_vec_form(len, !!(op & W1)), op & 0xffff, d, a, b, extends ? len / 2 : len);
 }
 
 static struct host_mem chunk(const struct vx *v, unsigned reg, const struct rvx_chunks *ch, unsigned j)
@@ -241,7 +242,7 @@ static void put_merged(const struct vx *v, const struct rvx_chunks *ch, unsigned
     rvx_vec_mask_bits(v, ch, j, K_SCRATCH);
     f.mask = K_SCRATCH;
     if (operand(v) == VV)
-        asm_form_mem(v->x->cb, f, op, Z0, 0, chunk(v, v->i->rs1, ch, j));
+        rvx_vec_op(v, f, op, Z0, 0, chunk(v, v->i->rs1, ch, j), ch->len);
     else
         asm_form_reg(v->x->cb, f, op, Z0, 0, Z1);
 }
@@ -318,7 +319,7 @@ static void put_compared(const struct vx *v, const struct rvx_chunks *ch, unsign
     struct asm_form f = rvx_vec_form(ch->len, v->sew & 1);
     rvx_vec_load(v, ch->len, Z0, chunk(v, v->i->rs2, ch, j));
     if (operand(v) == VV)
-        asm_form_mem(v->x->cb, f, op, K_SCRATCH, Z0, chunk(v, v->i->rs1, ch, j));
+        rvx_vec_op(v, f, op, K_SCRATCH, Z0, chunk(v, v->i->rs1, ch, j), ch->len);
     else
         asm_form_reg(v->x->cb, f, op, K_SCRATCH, Z0, Z1);
     codebuf_put1(v->x->cb, v->arg & 7);
@@ -478,6 +479,7 @@ static void move_in_put(const struct vx *v)
     unsigned r = rvx_use(v->x, v->i->rs1, H_RAX);
     static const unsigned op[] = { 0x88, ASM_66 | 0x89, 0x89, 0x89 };
     asm_insn_mem(v->x->cb, v->sew == 3 ? 8 : v->sew == 0 ? 1 : 4, op[v->sew], r, quad(v, v->i->rd, 0));
+    rvx_vec_written(v, quad(v, v->i->rd, 0), 8);
 }
 
 static bool move_in(struct rvx *x, const struct riscv_insn *i, unsigned arg)

@@ -79,9 +79,10 @@ static void put_site_miss(struct rvx *x, const struct rvx_tail *t)
     size_t crosses = asm_jcc(cb, CC_A, NULL);
     asm_mov_imm(cb, HOST_RAX, (uint64_t)m);
     (void)asm_call(cb, x->code->stub_miss[x->bank][g->access][x->fp]);
+    rvx_vec_copy_again(x, &t->vec.known);
     (void)asm_jmp(cb, cb->rx + g->check);
     asm_patch(cb, crosses, codebuf_here(cb));
-    rvx_vec_call_out(x, t->k, t->again);
+    rvx_vec_call_out(x, t);
 }
 
 /* rcx: rs1; rax = what leads from there to the host, by a site. */
@@ -172,11 +173,16 @@ static void copy(const struct vx *v, struct host_mem guest, unsigned bytes)
     for (unsigned len = rvx_has_opmasks ? 64 : 32; len >= 16; len /= 2)
         for (; bytes >= len; bytes -= len) {
             rvx_vec_load(v, len, Z0, is_store(v) ? reg : guest);
-            asm_form_mem(v->x->cb, rvx_vec_form(len, 0), OP_VMOV_STORE, Z0, 0, is_store(v) ? guest : reg);
+            if (is_store(v))
+                asm_form_mem(v->x->cb, rvx_vec_form(len, 0), OP_VMOV_STORE, Z0, 0, guest);
+            else
+                rvx_vec_store(v, len, reg);
             guest.disp += (int32_t)len;
             reg.disp += (int32_t)len;
         }
     copy_little(v, guest, reg, bytes);
+    if (bytes && !is_store(v))
+        rvx_vec_written(v, reg, bytes);
 }
 
 /* Active elements only. */
@@ -185,7 +191,7 @@ static void copy_active(const struct vx *v, struct host_mem guest)
     unsigned eew = eew_of(v);
     struct rvx_chunks ch = rvx_vec_chunks(v, eew, 64);
     for (unsigned j = 0; j < ch.nr; j++) {
-        struct asm_form all = rvx_vec_form(ch.len, 0), f = all;
+        struct asm_form f = rvx_vec_form(ch.len, 0);
         struct host_mem m = guest, reg = rvx_vec_at(v, v->i->rd, eew, ch.per, j);
         m.disp += (int32_t)(j * ch.len);
         rvx_vec_load(v, ch.len, Z0, reg);
@@ -196,7 +202,7 @@ static void copy_active(const struct vx *v, struct host_mem guest)
         f.mask = masks ? K_ACTIVE : 0;
         asm_form_mem(v->x->cb, f, op, Z0, 0, m);
         if (!is_store(v))
-            asm_form_mem(v->x->cb, all, OP_VMOV_STORE, Z0, 0, reg);
+            rvx_vec_store(v, ch.len, reg);
     }
 }
 
@@ -251,7 +257,7 @@ static void move_put(const struct vx *v)
     unsigned bytes = v->arg * v->x->code->cpu->vlenb;
     for (unsigned at = 0, len = rvx_has_opmasks && bytes >= 64 ? 64 : bytes >= 32 ? 32 : 16; at < bytes; at += len) {
         rvx_vec_load(v, len, Z0, rvx_vec_at(v, v->i->rs2, 0, len, at / len));
-        asm_form_mem(v->x->cb, rvx_vec_form(len, 0), OP_VMOV_STORE, Z0, 0, rvx_vec_at(v, v->i->rd, 0, len, at / len));
+        rvx_vec_store(v, len, rvx_vec_at(v, v->i->rd, 0, len, at / len));
     }
 }
 

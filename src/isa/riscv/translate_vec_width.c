@@ -23,7 +23,7 @@ static void put_reg(const struct vx *v, unsigned len, uint32_t op, unsigned d, u
 
 static void put_mem(const struct vx *v, unsigned len, uint32_t op, unsigned d, unsigned a, struct host_mem b)
 {
-    asm_form_mem(v->x->cb, rvx_vec_form(len, !!(op & W1)), op & 0xffff, d, a, b);
+    rvx_vec_op(v, rvx_vec_form(len, !!(op & W1)), op & 0xffff, d, a, b, len);
 }
 
 /* VPMOVSX and VPMOVZX to elements of `to`, `times` doublings wider. */
@@ -285,6 +285,7 @@ static void reduce_put(const struct vx *v)
         put_mem(v, 16, op, Z0, Z0, rvx_vec_at(v, v->i->rs1, 0, 0, 0));
     asm_vex_reg(v->x->cb, 1, OP_VMOVD_OUT, Z0, 0, H_RAX);
     asm_insn_mem(v->x->cb, eew == 3 ? 8 : eew == 0 ? 1 : 4, store[eew], H_RAX, rvx_vec_at(v, v->i->rd, 0, 0, 0));
+    rvx_vec_written(v, rvx_vec_at(v, v->i->rd, 0, 0, 0), 8);
 }
 
 static bool reduce(struct rvx *x, const struct riscv_insn *i, unsigned arg)
