@@ -267,6 +267,8 @@ bool rvx_vec_read_csr(struct rvx *x, const struct riscv_insn *i);
 void rvx_vec_after(struct rvx *x, const struct riscv_insn *i);
 /* Makes the copies anew, which a call of C code spoils. */
 void rvx_vec_copy_again(struct rvx *x, const struct rvx_vec *known);
+/* For tests: what any C code may do to them. */
+void rvx_vec_spoil_copies(void);
 /* The code behind a RVX_VEC. */
 void rvx_vec_tail(struct rvx *x, unsigned tail);
 

@@ -110,6 +110,8 @@ static uint64_t on_miss(struct riscv_code *code, gva_t va, struct riscv_miss *m)
     bool crosses = (va & ~GPAGE_MASK) + m->bytes > GPAGE_SIZE;
     uint8_t *host = crosses ? NULL : riscv_touch(c, va, (enum riscv_access)m->access, &fault);
     f->shared.misses++;
+    if (code->eager)
+        rvx_vec_spoil_copies();
     if (m->left == 0 && wanders(code, m))
         return leave(code, m, RISCV_EXIT_NEXT);
     if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va))) {

@@ -62,6 +62,14 @@ void rvx_vec_copy_again(struct rvx *x, const struct rvx_vec *known)
                          at_rbp(FRAME(cpu.v) + known->copy[k].at));
 }
 
+void rvx_vec_spoil_copies(void)
+{
+    static const uint8_t ones[64] = { 1, 1, 1, 1, 1, 1, 1, 1 };
+    if (rvx_has_opmasks)
+        __asm__ volatile("vmovdqu8 %0, %%zmm26; vmovdqu8 %0, %%zmm27; vmovdqu8 %0, %%zmm28; vmovdqu8 %0, %%zmm29;"
+                         "vmovdqu8 %0, %%zmm30; vmovdqu8 %0, %%zmm31" ::"m"(ones));
+}
+
 void rvx_vec_written(const struct vx *v, struct host_mem m, unsigned bytes)
 {
     int at = place(m);
