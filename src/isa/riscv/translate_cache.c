@@ -137,9 +137,9 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, size_t bytes, 
     code->runs_many = RUNS_MANY;
     if (!host_can())
         return error_set(err, -ENOTSUP, "the host CPU lacks AVX2, BMI2, FMA or LZCNT, which engine bt needs for riscv64");
-    rvx_has_evex = !without_avx512 && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    rvx_has_evex = !without_avx512 && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+                   && __builtin_cpu_supports("avx512bw");
     rvx_f_regs = c->profile->has[RISCV_EXT_V] ? RVX_FIRST_COPY - 2 : 30;
-    rvx_has_opmasks = rvx_has_evex && __builtin_cpu_supports("avx512bw");
     code->arena_size = bytes / 100 * ARENA_SHARE;
     code->links_max = (uint32_t)(bytes / 100 * LINK_SHARE / sizeof(*code->link));
     code->arena = malloc(code->arena_size);

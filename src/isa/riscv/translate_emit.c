@@ -135,7 +135,7 @@ void rvx_count(struct rvx *x, bool with_this)
 
 /* ---- vector registers ---- */
 
-bool rvx_has_evex, rvx_has_opmasks;
+bool rvx_has_evex;
 unsigned rvx_f_regs;
 
 /* EVEX.W, which says the element's size where VEX's prefix alone does. */

@@ -3,7 +3,7 @@
  * What the parts of the RISC-V translator share: where guest registers live, the work in progress, and short emitters.
  *
  * Host registers: rbp the frame, rax and rcx scratch, rdx and r15 for groups of accesses, rsp the host's stack; the
- * rest hold guest registers. In vector registers 0 and 1 are scratch.
+ * rest hold guest registers. Of the vector registers 0 and 1 are scratch, 26 to 31 hold copies (struct rvx_copy).
  */
 #ifndef DOPPEL_ISA_RISCV_TRANSLATE_EMIT_H
 #define DOPPEL_ISA_RISCV_TRANSLATE_EMIT_H
@@ -14,7 +14,7 @@
 #include "isa/riscv/translate.h"
 
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
-enum { IN_MEMORY = 0xff, RVX_GROUPS = 2, RVX_EXITS_MAX = 8 * RISCV_TRACE_MAX };
+enum { IN_MEMORY = 0xff, RVX_GROUPS = 2, RVX_EXITS_MAX = 12 * RISCV_TRACE_MAX };
 
 /* rbp points into the middle of x[], so that all of it is reached with one byte. */
 #define RBP_BIAS ((int32_t)offsetof(struct riscv_frame, cpu) + (int32_t)offsetof(struct riscv_cpu, x) + 128)
@@ -29,10 +29,9 @@ static inline unsigned x_host(unsigned guest)
     return host[guest];
 }
 
-/* The host has 32 vector registers (AVX-512). Set when the first translator is made. */
+/* The host has 32 vector registers, and opmasks for elements of all sizes (AVX-512VL, DQ and BW). Set when a translator is made.
+ */
 extern bool rvx_has_evex;
-/* And AVX-512BW, so that any vector instruction can leave elements alone. */
-extern bool rvx_has_opmasks;
 
 /* Vector registers of f[], on hosts with 32 of them: all but the last two, or, for harts with vectors, f0 to f23; on hosts with
  * 16, ft0 to ft5 and fa0 to fa7. */

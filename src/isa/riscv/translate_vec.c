@@ -13,7 +13,10 @@
 
 enum { CSR_VL = 0xc20, CSR_VTYPE, CSR_VLENB };
 enum { LUMOP_FAULT_FIRST = 16 };
-enum { TRACE_BYTES_MAX = 40000 /* positions in a trace have 16 bits */ };
+enum {
+    TRACE_BYTES_MAX = 40000,       /* positions in a trace have 16 bits */
+    TAILS_MAX = RVX_EXITS_MAX / 3, /* out of line there come more */
+};
 enum { OP_CMP_RM_IMM8 = 0x83, OP_CMOVA = ASM_0F | 0x47, OP_MOV_RM_IMM = 0xc7 };
 
 void rvx_vec_constants(struct riscv_vec_constants *ret)
@@ -78,7 +81,7 @@ bool rvx_vec_mask_overlap_ok(const struct vx *v, unsigned reg, unsigned eew)
 
 bool rvx_vec_host_writes(const struct vx *v, unsigned eew)
 {
-    return rvx_has_opmasks || (!v->masked && !(v->n << eew & 15));
+    return rvx_has_evex || (!v->masked && !(v->n << eew & 15));
 }
 
 /* ---- what is known ---- */
@@ -183,7 +186,7 @@ static void need_vl(struct rvx *x, const struct vx *v, unsigned arg, const struc
     }
     asm_alu_mem_imm(x->cb, HOST_CMP, 4, vl_and_vstart(), (int32_t)v->n);
     struct rvx_tail *t = rvx_vec_tail_from(x, asm_jcc(x->cb, CC_NE, NULL));
-    if (t && how->any_vl && rvx_has_opmasks) {
+    if (t && how->any_vl && rvx_has_evex) {
         t->vec.how = how;
         t->vec.arg = arg;
     }
@@ -211,7 +214,7 @@ bool rvx_vec_put(struct rvx *x, const struct riscv_insn *i, unsigned arg, const 
     uint8_t vtype = 0;
     unsigned first = x->nr_tails;
     bool typed = !how->no_type && !how->any_type;
-    if (x->cb->pos - x->entry > TRACE_BYTES_MAX || (typed && !guess_type(x, &vtype)))
+    if (x->cb->pos - x->entry > TRACE_BYTES_MAX || first > TAILS_MAX || (typed && !guess_type(x, &vtype)))
         return false;
     struct vx v = describe(x, i, arg, vtype);
     if ((!how->no_vl && v.n == 0) || !how->can(&v))
@@ -231,9 +234,10 @@ bool rvx_vec_put(struct rvx *x, const struct riscv_insn *i, unsigned arg, const 
 
 /* ---- out of line ---- */
 
-/* Calls the step function, and goes on with the trace, which has not counted the instruction yet. */
-static void call_out(struct rvx *x, const struct riscv_insn *i, const struct rvx_tail *t)
+/* The trace has not counted the instruction yet. */
+void rvx_vec_call_out(struct rvx *x, const struct rvx_tail *t)
 {
+    const struct riscv_insn *i = &x->insn[t->k].i;
     struct riscv_callout *o = riscv_code_alloc(x->code, sizeof(*o));
     if (!o) {
         x->failed = true;
@@ -252,11 +256,6 @@ static void call_out(struct rvx *x, const struct riscv_insn *i, const struct rvx
     asm_alu_mem_imm(x->cb, HOST_SUB, 8, at_rbp(FRAME(cpu.insns)), (int32_t)(o->insns + 1));
     rvx_vec_copy_again(x, &t->vec.after);
     (void)asm_jmp(x->cb, x->cb->rx + t->again);
-}
-
-void rvx_vec_call_out(struct rvx *x, const struct rvx_tail *t)
-{
-    call_out(x, &x->insn[t->k].i, t);
 }
 
 /* The instruction for any vl. */

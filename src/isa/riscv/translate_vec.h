@@ -75,7 +75,7 @@ struct rvx_chunks {
 struct rvx_chunks rvx_vec_chunks(const struct vx *v, unsigned eew, unsigned len_max);
 static inline struct asm_form rvx_vec_form(unsigned len, unsigned w)
 {
-    return (struct asm_form){ .len = (uint8_t)len, .w = (uint8_t)w, .evex = rvx_has_opmasks };
+    return (struct asm_form){ .len = (uint8_t)len, .w = (uint8_t)w, .evex = rvx_has_evex };
 }
 /* Where chunk j of a group of elements `eew` wide begins, in chunks of `per` elements. */
 static inline struct host_mem rvx_vec_at(const struct vx *v, unsigned reg, unsigned eew, unsigned per, unsigned j)

@@ -16,11 +16,11 @@ enum { OP_MOVZX16 = ASM_0F | 0xb7, OP_NOT = 0xf7, OP_AND_R_RM = 0x23, OP_XOR_R_R
 
 struct rvx_chunks rvx_vec_chunks(const struct vx *v, unsigned eew, unsigned len_max)
 {
-    unsigned bytes = v->n << eew, max = rvx_has_opmasks ? 64 : 32, len = 16;
+    unsigned bytes = v->n << eew, max = rvx_has_evex ? 64 : 32, len = 16;
     max = max < len_max ? max : len_max;
     while (len < max && len < bytes)
         len *= 2;
-    if (!rvx_has_opmasks && bytes % len) /* 48 bytes */
+    if (!rvx_has_evex && bytes % len) /* 48 bytes */
         len = 16;
     return (struct rvx_chunks){ .eew = eew, .len = (uint8_t)len, .per = len >> eew, .nr = (bytes + len - 1) / len };
 }
@@ -31,7 +31,7 @@ struct rvx_chunks rvx_vec_chunks(const struct vx *v, unsigned eew, unsigned len_
 static int place(struct host_mem m)
 {
     int at = m.disp - FRAME(cpu.v);
-    return rvx_has_opmasks && m.base.n == H_RBP && !m.scale && at >= 0 && at < (int)sizeof(((struct riscv_cpu *)0)->v) ? at : -1;
+    return rvx_has_evex && m.base.n == H_RBP && !m.scale && at >= 0 && at < (int)sizeof(((struct riscv_cpu *)0)->v) ? at : -1;
 }
 
 /* The host register with a copy of so many bytes from there; 0: none. */
@@ -65,7 +65,7 @@ void rvx_vec_copy_again(struct rvx *x, const struct rvx_vec *known)
 void rvx_vec_spoil_copies(void)
 {
     static const uint8_t ones[64] = { 1, 1, 1, 1, 1, 1, 1, 1 };
-    if (rvx_has_opmasks)
+    if (rvx_has_evex)
         __asm__ volatile("vmovdqu8 %0, %%zmm26; vmovdqu8 %0, %%zmm27; vmovdqu8 %0, %%zmm28; vmovdqu8 %0, %%zmm29;"
                          "vmovdqu8 %0, %%zmm30; vmovdqu8 %0, %%zmm31" ::"m"(ones));
 }
@@ -238,8 +238,8 @@ void rvx_vec_write_bits(const struct vx *v, unsigned q, unsigned bits)
     rvx_vec_body(v, q, bits);
     asm_insn_mem(cb, 8, OP_XOR_R_RM, H_RAX, to);
     asm_alu(cb, HOST_AND, 8, HOST_RAX, HOST_RCX);
-    asm_insn_mem(cb, 8, rvx_has_opmasks ? OP_XOR_R_RM : OP_XOR_RM_R, H_RAX, to);
-    if (rvx_has_opmasks)
+    asm_insn_mem(cb, 8, rvx_has_evex ? OP_XOR_R_RM : OP_XOR_RM_R, H_RAX, to);
+    if (rvx_has_evex)
         replace_quad(v, q);
 }
 
@@ -249,7 +249,7 @@ void rvx_vec_splat(const struct vx *v, unsigned eew, unsigned len, unsigned gpr)
 {
     static const uint8_t from_gpr[] = { 0x7a, 0x7b, 0x7c, 0x7c }, from_vec[] = { 0x78, 0x79, 0x58, 0x59 };
     struct codebuf *cb = v->x->cb;
-    if (rvx_has_opmasks) {
+    if (rvx_has_evex) {
         asm_form_reg(cb, rvx_vec_form(len, eew == 3), ASM_0F38 | ASM_66 | from_gpr[eew], Z1, 0, gpr);
         return;
     }

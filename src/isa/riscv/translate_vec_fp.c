@@ -80,7 +80,7 @@ static void put_blended(struct codebuf *cb, struct asm_form f, unsigned eew)
 /* NaNs in Z0 become the canonical one; without opmasks, Z1 is lost. */
 void rvx_vec_fp_canonical(const struct vx *v, struct asm_form f, unsigned eew)
 {
-    if (!rvx_has_opmasks) {
+    if (!rvx_has_evex) {
         put_nans(v->x->cb, f, eew);
         put_blended(v->x->cb, f, eew);
         return;
@@ -151,7 +151,7 @@ static bool is_float(unsigned eew)
 
 bool rvx_vec_fp_can(const struct vx *v)
 {
-    return v->x->fp && rvx_has_opmasks && is_float(v->sew);
+    return v->x->fp && rvx_has_evex && is_float(v->sew);
 }
 
 /* The same, or all of the host's registers is written. */
@@ -180,7 +180,7 @@ static void arith_put(const struct vx *v)
         bool masks = rvx_vec_masks(v, &ch, j);
         struct asm_form f = rvx_vec_fp_form(ch.len, v->sew, masks);
         struct host_mem a = chunk(v, v->i->rs2, &ch, j);
-        if (j && operand(v) != VV && !(v->arg & ROOT) && !rvx_has_opmasks)
+        if (j && operand(v) != VV && !(v->arg & ROOT) && !rvx_has_evex)
             rvx_vec_fp_scalar(v, ch.len);
         if (v->arg & REVERSED) {
             rvx_vec_op(v, f, op, Z0, Z1, a, ch.len);
@@ -244,7 +244,7 @@ static void put_fused(struct rvx *x, const struct vx *v, struct asm_form f, cons
     rvx_vec_load(v, ch->len, Z0, chunk(v, v->i->rd, ch, j));
     if (operand(v) == VV)
         rvx_vec_load(v, ch->len, Z1, chunk(v, v->i->rs1, ch, j));
-    else if (!rvx_has_opmasks)
+    else if (!rvx_has_evex)
         splat_float(x->cb, ch->len, v->sew, v->i->rs1);
     rvx_vec_op(v, f, M38 | (v->arg & 0xff), Z0, Z1, chunk(v, v->i->rs2, ch, j), ch->len);
 }
@@ -280,7 +280,7 @@ static void put_invalid_again(struct rvx *x, const struct rvx_tail *t)
 static size_t jump_if_nans(const struct vx *v, struct asm_form f)
 {
     struct codebuf *cb = v->x->cb;
-    if (rvx_has_opmasks) {
+    if (rvx_has_evex) {
         put_compare(v, f, v->sew, Z0, UNORDERED);
         return rvx_vec_fp_jump_if_any(v);
     }
@@ -304,7 +304,7 @@ static void fused_put(const struct vx *v)
         if (t) {
             t->again = v->x->cb->pos;
             t->k = v->x->k;
-            t->vec.fix = rvx_has_opmasks ? put_invalid_products : put_invalid_again;
+            t->vec.fix = rvx_has_evex ? put_invalid_products : put_invalid_again;
             t->vec.arg = v->arg;
             t->vec.mem = chunk(v, adds_to_vd ? v->i->rs2 : v->i->rd, &ch, j);
             t->vec.form = f;
@@ -363,7 +363,7 @@ static void two_put(const struct vx *v)
 
 static bool two_can(const struct vx *v)
 {
-    return rvx_has_opmasks && same_can(v);
+    return rvx_has_evex && same_can(v);
 }
 
 static bool two(struct rvx *x, const struct riscv_insn *i, unsigned arg)

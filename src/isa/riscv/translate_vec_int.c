@@ -134,8 +134,7 @@ static bool int_can(const struct vx *v)
 {
     const struct operation *o = operation(v);
     unsigned op = o->op[v->sew];
-    if (!op
-        || (!rvx_has_opmasks && ((op & EVEX_ONLY) || by_words(v) || o->kind == MERGE || (o->kind == SHIFT && operand(v) == VV))))
+    if (!op || (!rvx_has_evex && ((op & EVEX_ONLY) || by_words(v) || o->kind == MERGE || (o->kind == SHIFT && operand(v) == VV))))
         return false;
     if (!rvx_vec_host_writes(v, v->sew) || !rvx_vec_dst_ok(v, v->sew) || !rvx_vec_src_ok(v, v->i->rs2, v->sew))
         return false;
@@ -308,7 +307,7 @@ enum { EQ = 0, LT = 1, LE = 2, NE = 4, GT = 6, UNSIGNED = 8 };
 
 static bool compare_can(const struct vx *v)
 {
-    return rvx_has_opmasks && rvx_vec_src_ok(v, v->i->rs2, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs2, v->sew)
+    return rvx_has_evex && rvx_vec_src_ok(v, v->i->rs2, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs2, v->sew)
            && (operand(v) != VV || (rvx_vec_src_ok(v, v->i->rs1, v->sew) && rvx_vec_mask_overlap_ok(v, v->i->rs1, v->sew)));
 }
 

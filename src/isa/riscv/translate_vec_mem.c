@@ -170,7 +170,7 @@ static void copy_little(const struct vx *v, struct host_mem guest, struct host_m
 static void copy(const struct vx *v, struct host_mem guest, unsigned bytes)
 {
     struct host_mem reg = at_rbp(FRAME(cpu.v) + (int32_t)(v->i->rd * v->x->code->cpu->vlenb));
-    for (unsigned len = rvx_has_opmasks ? 64 : 32; len >= 16; len /= 2)
+    for (unsigned len = rvx_has_evex ? 64 : 32; len >= 16; len /= 2)
         for (; bytes >= len; bytes -= len) {
             rvx_vec_load(v, len, Z0, is_store(v) ? reg : guest);
             if (is_store(v))
@@ -209,7 +209,7 @@ static void copy_active(const struct vx *v, struct host_mem guest)
 static bool elements_can(const struct vx *v)
 {
     unsigned eew = eew_of(v);
-    return rvx_vec_src_ok(v, v->i->rd, eew) && (is_store(v) || rvx_vec_dst_ok(v, eew)) && (!v->masked || rvx_has_opmasks);
+    return rvx_vec_src_ok(v, v->i->rd, eew) && (is_store(v) || rvx_vec_dst_ok(v, eew)) && (!v->masked || rvx_has_evex);
 }
 
 static void elements_put(const struct vx *v)
@@ -255,7 +255,7 @@ static bool move_can(const struct vx *v)
 static void move_put(const struct vx *v)
 {
     unsigned bytes = v->arg * v->x->code->cpu->vlenb;
-    for (unsigned at = 0, len = rvx_has_opmasks && bytes >= 64 ? 64 : bytes >= 32 ? 32 : 16; at < bytes; at += len) {
+    for (unsigned at = 0, len = rvx_has_evex && bytes >= 64 ? 64 : bytes >= 32 ? 32 : 16; at < bytes; at += len) {
         rvx_vec_load(v, len, Z0, rvx_vec_at(v, v->i->rs2, 0, len, at / len));
         rvx_vec_store(v, len, rvx_vec_at(v, v->i->rd, 0, len, at / len));
     }

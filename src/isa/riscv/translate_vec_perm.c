@@ -13,7 +13,7 @@ enum { UP = 1, BY_X = 2, BY_F = 1 << 12 /* as in translate_vec_fp.c */, NEG = 3 
 
 static bool slide_can(const struct vx *v)
 {
-    return rvx_has_opmasks && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew)
+    return rvx_has_evex && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, v->sew)
            && (!(v->arg & UP) || v->i->rd != v->i->rs2);
 }
 

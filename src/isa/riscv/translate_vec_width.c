@@ -50,7 +50,7 @@ static bool wide_can(const struct vx *v)
     if (eew > 3 || !rvx_vec_host_writes(v, eew) || !rvx_vec_dst_ok(v, eew) || !rvx_vec_src_ok(v, v->i->rs2, a)
         || !rvx_vec_overlap_ok(v, eew, v->i->rs2, a))
         return false;
-    if (!rvx_has_opmasks && product && eew == 3 && !(v->arg & SIGNED_A) != !(v->arg & SIGNED_B))
+    if (!rvx_has_evex && product && eew == 3 && !(v->arg & SIGNED_A) != !(v->arg & SIGNED_B))
         return false;
     return operand(v) != VV || (rvx_vec_src_ok(v, v->i->rs1, v->sew) && rvx_vec_overlap_ok(v, eew, v->i->rs1, v->sew));
 }
@@ -120,7 +120,7 @@ enum { NARROW_SRL, NARROW_SRA };
 static bool narrow_can(const struct vx *v)
 {
     unsigned a = v->sew + 1;
-    return rvx_has_opmasks && a <= 3 && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, a)
+    return rvx_has_evex && a <= 3 && rvx_vec_dst_ok(v, v->sew) && rvx_vec_src_ok(v, v->i->rs2, a)
            && rvx_vec_overlap_ok(v, v->sew, v->i->rs2, a) && (operand(v) != VV || rvx_vec_src_ok(v, v->i->rs1, v->sew));
 }
 
@@ -216,7 +216,7 @@ static uint32_t reduction_op(unsigned what, unsigned eew)
 
 static bool reduce_can(const struct vx *v)
 {
-    return rvx_has_opmasks && v->sew + !!(v->arg & R_WIDE) <= 3 && rvx_vec_src_ok(v, v->i->rs2, v->sew);
+    return rvx_has_evex && v->sew + !!(v->arg & R_WIDE) <= 3 && rvx_vec_src_ok(v, v->i->rs2, v->sew);
 }
 
 /* Adding vs1[0] to each element would count it often: it is added to what the others come to. */
