@@ -216,6 +216,36 @@ void asm_evex_mem(struct codebuf *to, unsigned w, unsigned opcode, unsigned reg,
     keep(to, &cb);
 }
 
+/* ---- whole vectors ---- */
+
+enum { NO_DISP8_UNIT = 1 << 24 }; /* what an EVEX disp8 would count depends on the instruction */
+
+static void put_form(struct codebuf *cb, struct asm_form f, unsigned opcode, unsigned reg, unsigned v, unsigned x, unsigned rm)
+{
+    unsigned l = f.len == 64 ? 2 : f.len == 32;
+    uint8_t high = (uint8_t)((~reg >> 3 & 1) << 7 | !x << 6 | (~rm >> 3 & 1) << 5 | (opcode >> 8 & 3));
+    uint8_t wvp = (uint8_t)(f.w << 7 | (~v & 15) << 3 | (opcode >> 12 & 3));
+    const uint8_t vex[4] = { 0xc4, high, (uint8_t)(wvp | l << 2), (uint8_t)opcode };
+    const uint8_t evex[5] = { 0x62, (uint8_t)(high | (~reg >> 4 & 1) << 4), wvp | 1 << 2,
+                              (uint8_t)(f.zero << 7 | l << 5 | f.bcast << 4 | (~v >> 4 & 1) << 3 | f.mask), (uint8_t)opcode };
+    if (f.evex)
+        codebuf_put(cb, evex, sizeof(evex));
+    else
+        codebuf_put(cb, vex, sizeof(vex));
+}
+
+void asm_form_reg(struct codebuf *cb, struct asm_form f, unsigned opcode, unsigned reg, unsigned v, unsigned rm)
+{
+    put_form(cb, f, opcode, reg, v, f.evex && rm >> 4 & 1, rm);
+    put_modrm(cb, MOD_REG, reg, rm);
+}
+
+void asm_form_mem(struct codebuf *cb, struct asm_form f, unsigned opcode, unsigned reg, unsigned v, struct host_mem m)
+{
+    put_form(cb, f, opcode, reg, v, index_high(m), m.base.n);
+    put_modrm_mem(cb, reg, m, f.evex ? NO_DISP8_UNIT : 1);
+}
+
 /* ---- jumps ---- */
 
 void asm_patch(struct codebuf *cb, size_t at, const void *target)

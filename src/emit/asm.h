@@ -95,6 +95,18 @@ void asm_vex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, 
 void asm_evex_reg(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, unsigned rm);
 void asm_evex_mem(struct codebuf *cb, unsigned w, unsigned opcode, unsigned reg, unsigned v, struct host_mem m);
 
+/* How an instruction on whole vectors is encoded. */
+struct asm_form {
+    uint8_t len;  /* bytes: 16, 32, 64 (EVEX only); opmask instructions call VEX.L0 and L1 16 and 32 */
+    uint8_t w;    /* VEX.W or EVEX.W */
+    bool evex;    /* else VEX: registers 0 to 15, and none of the following */
+    uint8_t mask; /* opmask register 1 to 7; 0: all elements */
+    bool zero;    /* elements that are not in the mask become 0, else they stay */
+    bool bcast;   /* the memory operand is one element, for all */
+};
+void asm_form_reg(struct codebuf *cb, struct asm_form f, unsigned opcode, unsigned reg, unsigned v, unsigned rm);
+void asm_form_mem(struct codebuf *cb, struct asm_form f, unsigned opcode, unsigned reg, unsigned v, struct host_mem m);
+
 /* Jumps and calls with a rel32 to an execution address (NULL: patched later); they return its position, for asm_patch(). */
 size_t asm_jmp(struct codebuf *cb, const void *target);
 size_t asm_jcc(struct codebuf *cb, enum host_cc cc, const void *target);

@@ -437,6 +437,96 @@ static void put_loop(struct writer *w)
     put32(w, branch(1, counter, 0, (int32_t)top - (int32_t)w->at));
 }
 
+/* VSETVLI or VSETIVLI, and what vl is to be. */
+static void put_vset(struct writer *w, unsigned sew, unsigned lmul)
+{
+    uint32_t vtype = sew << 3 | lmul | (rng_below(w->r, 4) << 6);
+    unsigned avl = 14 + rng_below(w->r, 6), rd = rng_percent(w->r, 50) ? 0 : 14 + rng_below(w->r, 6);
+    switch (rng_below(w->r, 5)) {
+    case 0: put32(w, 3U << 30 | vtype << 20 | rng_below(w->r, 32) << 15 | 7U << 12 | rd << 7 | 0x57); return;
+    case 1: put32(w, vtype << 20 | 7U << 12 | (14 + rng_below(w->r, 6)) << 7 | 0x57); return; /* as much as there is */
+    case 2: put32(w, vtype << 20 | 7U << 12 | 0x57); return;                                  /* what it was */
+    default: break;
+    }
+    if (rng_percent(w->r, 70))
+        put32(w, i_type(0x13, 0, avl, 0, (int32_t)rng_below(w->r, rng_percent(w->r, 70) ? 24 : 600)));
+    if (rng_percent(w->r, 30))
+        put32(w, i_type(0x33, 0, avl, avl, 0)); /* add avl, avl, x0: not known any more */
+    put32(w, vtype << 20 | avl << 15 | 7U << 12 | rd << 7 | 0x57);
+}
+
+/* Any vector instruction, with registers that groups of that LMUL may begin at, or twice that. */
+static void put_vector(struct writer *w, unsigned lmul)
+{
+    bool fp = rng_percent(w->r, 25);
+    for (;;) {
+        const struct riscv_row *row = &riscv_rows[rng_below(w->r, riscv_nr_rows)];
+        if (fp && strncmp(row->name, "vf", 2) != 0)
+            continue;
+        if (row->format <= RISCV_FMT_VSETII || row->format > RISCV_FMT_VD)
+            continue;
+        bool memory = row->format <= RISCV_FMT_VLX, unit = row->format <= RISCV_FMT_VLN;
+        if (memory && rng_percent(w->r, unit ? row->format == RISCV_FMT_VL ? 0 : 60 : 90))
+            continue;
+        uint32_t bits = row->match | ((uint32_t)rng_next(w->r) & ~row->mask), low = lmul < 4 ? (1U << lmul) - 1 : 0;
+        if (rng_percent(w->r, 30) && low < 7)
+            low = 2 * low + 1;
+        if (rng_percent(w->r, 90)) {
+            bits &= ~((low << 7) & ~row->mask);
+            bits &= ~((low << 20) & ~row->mask);
+            if (row->format == RISCV_FMT_VV || row->format == RISCV_FMT_VVA || row->format == RISCV_FMT_VVM
+                || row->format == RISCV_FMT_VMVV)
+                bits &= ~((low << 15) & ~row->mask);
+        }
+        if (rng_percent(w->r, 60))
+            bits |= 1U << 25 & ~row->mask;
+        if (memory)
+            bits = (bits & ~(31U << 15)) | (uint32_t)(rng_percent(w->r, 30) ? X_SP : 8 + rng_below(w->r, 6)) << 15;
+        struct riscv_insn i;
+        riscv_decode(bits, NULL, &i);
+        if (i.row == RISCV_ROW_NONE || !good(w, &i))
+            continue;
+        put32(w, bits);
+        return;
+    }
+}
+
+/* A vtype and what works with it, perhaps in a loop, and with what is in the way of it. */
+static void put_vectors(struct writer *w)
+{
+    static const uint8_t lmuls[] = { 0, 0, 1, 2, 3, 5, 6, 7 };
+    unsigned counter = 22 + rng_below(w->r, 2), sew = rng_below(w->r, 4), n = 2 + rng_below(w->r, 8);
+    unsigned lmul = lmuls[rng_below(w->r, 4 + (sew == 0 ? 4 : sew == 1 ? 3 : sew == 2 ? 4 : 1))];
+    bool loop = rng_percent(w->r, 30), inside = rng_percent(w->r, 50);
+    if (lmul >= 5 && lmul < 5 + sew)
+        lmul = 0;
+    if (loop)
+        put32(w, i_type(0x13, 0, counter, 0, 1 + (int32_t)rng_below(w->r, 12)));
+    if (!inside)
+        put_vset(w, sew, lmul);
+    unsigned top = w->at;
+    if (inside)
+        put_vset(w, sew, lmul);
+    while (n--) {
+        if (rng_percent(w->r, 4)) /* csrwi vstart */
+            put32(w, i_type(0x73, 5, 0, rng_below(w->r, 6), 8));
+        if (rng_percent(w->r, 5)) /* csrwi fflags */
+            put32(w, i_type(0x73, 5, 0, 0, 1));
+        if (rng_percent(w->r, 6))
+            put_any(w, 0, riscv_nr_rows);
+        if (rng_percent(w->r, 6))
+            put_vset(w, sew, lmul);
+        if (rng_percent(w->r, 10)) /* a pointer moves on */
+            put32(w, i_type(0x13, 0, 10, 10, (int32_t)rng_below(w->r, 128) - 64));
+        put_vector(w, lmul);
+    }
+    if (loop) {
+        put32(w, i_type(0x13, 0, counter, counter, -1));
+        put32(w, branch(5, 0, counter, 8)); /* bge x0: whatever has become of it */
+        put32(w, jal(0, (int32_t)top - (int32_t)w->at));
+    }
+}
+
 /* Writes an instruction to a slot behind the code, fences, calls it. */
 static void put_patch(struct writer *w, bool global)
 {
@@ -455,7 +545,7 @@ static void put_patch(struct writer *w, bool global)
 void rl_generate(struct rng *r, uint8_t *code, uint8_t *data)
 {
     struct writer w = { .r = r, .code = code };
-    unsigned style = rng_below(r, 5), focus = rng_below(r, riscv_nr_rows - 24);
+    unsigned style = rng_below(r, 6), focus = rng_below(r, riscv_nr_rows - 24);
     const struct riscv_row *vset = riscv_rows;
     while (vset->step != rv_vsetvli)
         vset++;
@@ -463,6 +553,10 @@ void rl_generate(struct rng *r, uint8_t *code, uint8_t *data)
     while (w.at < RL_PATCHED - 60) {
         if (rng_percent(r, 2))
             put32(&w, tame_vector(r, vset, vset->match | ((uint32_t)rng_next(r) & 0x1f << 15) | 14 << 7));
+        if (style == 5 && rng_percent(r, 70) && w.at < RL_PATCHED - 200) {
+            put_vectors(&w);
+            continue;
+        }
         unsigned kind = rng_below(r, 100);
         if (kind < 16)
             put_accesses(&w);
@@ -482,6 +576,8 @@ void rl_generate(struct rng *r, uint8_t *code, uint8_t *data)
             put_pair(&w);
         else if (kind < 48)
             put_return(&w);
+        else if (kind < 52 && w.at < RL_PATCHED - 200)
+            put_vectors(&w);
         else if (style == 0)
             put_any(&w, focus, 24);
         else

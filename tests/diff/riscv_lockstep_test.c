@@ -6,7 +6,7 @@
  * translates all it meets, `interp`'s single steps lead to the same state and memory after the same number of instructions. Law
  * 2: so do runs of many turns, linked, that are interrupted at any time. The reference keeps no translations: it forgets its TLB
  * all the time, so that what `bt` remembers too long shows. Interrupts come between turns; where an instruction lets one in, it
- * must be taken at once.
+ * must be taken at once. Law 1 is looked at with registers of 128 and 256 bits, and without AVX-512; law 2 with 512.
  *
  * A difference is printed with the program's seed and the last instructions. RISCV_LOCKSTEP_SEED, RISCV_LOCKSTEP_COUNT (programs
  * a law) and RISCV_LOCKSTEP_SECONDS (a law; 3) choose; RISCV_LOCKSTEP_SEED=N RISCV_LOCKSTEP_COUNT=1 repeats program N. The second
@@ -444,6 +444,20 @@ static void start_vectors(struct riscv_cpu *c, struct rng *r)
     c->vxsat = 0;
     for (unsigned k = 0; k < sizeof(c->v); k++)
         c->v[k] = (uint8_t)(rng_percent(r, 50) ? rng_below(r, 3) - 1 : rng_next(r));
+    bool special = rng_percent(r, 20);
+    for (unsigned k = 0; k + 8 <= sizeof(c->v); k += 8) {
+        static const uint64_t specials[] = { 0,
+                                             0x7ff0000000000000,
+                                             0x7ff8000000000000,
+                                             0x8000000000000000,
+                                             0x7f8000007f800000,
+                                             0x7f80000000000000,
+                                             0x7fc000007fc00000,
+                                             0x000000007fc00000 };
+        uint64_t v = special ? specials[rng_below(r, ARRAY_SIZE(specials))] : rl_float(r);
+        if (special || rng_percent(r, 40))
+            memcpy(c->v + k, &v, 8);
+    }
 }
 
 static void start_cpu(struct lockstep *t, struct riscv_cpu *c, struct rng r)
@@ -679,14 +693,14 @@ static uint64_t number(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void start(struct lockstep *t, bool many)
+static void start(struct lockstep *t, bool many, const char *cpu)
 {
     static struct riscv_profile profile;
     const struct riscv_config config = { .profile = &profile };
     struct error err = { 0 };
     memset(t, 0, sizeof(*t));
     t->many = many;
-    assert_int_equal(riscv_profile_make(many ? "max,vlen=512" : "max", &profile, &err), 0);
+    assert_int_equal(riscv_profile_make(cpu, &profile, &err), 0);
     assert_int_equal(bare_riscv_init(&t->a, &config, &err), 0);
     assert_int_equal(bare_riscv_init_with(&t->b, &bt_engine_ops, &config, &err), 0);
     if (many) /* RAM in one piece: LR and SC are translated */
@@ -696,7 +710,7 @@ static void start(struct lockstep *t, bool many)
     bt_riscv_set_eager(t->b.vcpu->engine_cpu);
 }
 
-static void law(bool many)
+static void law(bool many, const char *cpu)
 {
     static struct lockstep t;
     struct itimerval often = { .it_interval.tv_usec = many ? REQUEST_US : 0, .it_value.tv_usec = many ? REQUEST_US : 0 };
@@ -704,7 +718,7 @@ static void law(bool many)
     uint64_t seed = number("RISCV_LOCKSTEP_SEED", 1), count = number("RISCV_LOCKSTEP_COUNT", UINT64_MAX);
     time_t end = time(NULL) + (time_t)number("RISCV_LOCKSTEP_SECONDS", 3);
     bool good = true;
-    start(&t, many);
+    start(&t, many, cpu);
     assert_int_equal(sigaction(SIGALRM, &sa, NULL), 0);
     assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
     for (; good && count-- && time(NULL) < end; seed++)
@@ -721,19 +735,35 @@ static void law(bool many)
 static void every_turn_of_bt_is_steps_of_interp(void **state)
 {
     (void)state;
-    law(false);
+    law(false, "max");
+}
+
+static void every_turn_is_with_vectors_of_256_bits(void **state)
+{
+    (void)state;
+    law(false, "max,vlen=256");
+}
+
+static void every_turn_is_without_avx512(void **state)
+{
+    (void)state;
+    bt_riscv_without_avx512(true);
+    law(false, "max,vlen=256");
+    bt_riscv_without_avx512(false);
 }
 
 static void linked_code_is_steps_of_interp(void **state)
 {
     (void)state;
-    law(true);
+    law(true, "max,vlen=512");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_turn_of_bt_is_steps_of_interp),
+        cmocka_unit_test(every_turn_is_with_vectors_of_256_bits),
+        cmocka_unit_test(every_turn_is_without_avx512),
         cmocka_unit_test(linked_code_is_steps_of_interp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

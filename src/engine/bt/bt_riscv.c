@@ -126,6 +126,11 @@ void bt_riscv_set_eager(struct bt_riscv *e)
             make_eager(e->side[k]);
 }
 
+void bt_riscv_without_avx512(bool without)
+{
+    riscv_code_without_avx512(without);
+}
+
 static void drop_code(struct bt_riscv *e, struct bt_side *s)
 {
     riscv_code_reset(&s->code);
@@ -487,6 +492,34 @@ enum vcpu_exit bt_riscv_run(struct bt_riscv *e, struct riscv_cpu *c, uint64_t tu
     return VCPU_EXIT_REQUEST;
 }
 
+/* Whether row a was called out more often than b, or as often and comes first. */
+static bool more_often(const struct riscv_code *code, unsigned a, unsigned b)
+{
+    const uint64_t *of = code->callouts_of;
+    return of[a] > of[b] || (of[a] == of[b] && a < b);
+}
+
+/* The instructions most often called out, one line each: "bt_callouts_NAME count". */
+static size_t callout_stats(const struct riscv_code *code, char *text, size_t cap)
+{
+    enum { MOST = 12 };
+    unsigned last = RISCV_ROW_NONE;
+    size_t n = 0;
+    for (unsigned k = 0; k < MOST && n < cap; k++) {
+        unsigned best = RISCV_ROW_NONE;
+        for (unsigned row = 0; row < riscv_nr_rows; row++)
+            if (code->callouts_of[row] && (last == RISCV_ROW_NONE || more_often(code, last, row))
+                && (best == RISCV_ROW_NONE || more_often(code, row, best)))
+                best = row;
+        if (best == RISCV_ROW_NONE)
+            break;
+        int m = snprintf(text + n, cap - n, "bt_callouts_%s %" PRIu64 "\n", riscv_rows[best].name, code->callouts_of[best]);
+        n += m > 0 ? (size_t)m : 0;
+        last = best;
+    }
+    return n < cap ? n : cap - 1;
+}
+
 size_t bt_riscv_stats(const struct bt_riscv *e, const struct riscv_cpu *c, char *text, size_t cap)
 {
     const struct riscv_code *code = &e->side[0]->code, *virt = e->side[1] ? &e->side[1]->code : NULL;
@@ -495,18 +528,22 @@ size_t bt_riscv_stats(const struct bt_riscv *e, const struct riscv_cpu *c, char 
     int m = snprintf(text + n, cap - n,
                      "bt_translations %" PRIu64 "\nbt_insns_translated %" PRIu64 "\nbt_callouts_translated %" PRIu64
                      "\nbt_code_bytes %zu\nbt_entries %" PRIu64 "\nbt_cold_blocks %" PRIu64 "\nbt_links %" PRIu64
-                     "\nbt_links_cross %" PRIu64 "\nbt_misses %" PRIu64 "\nbt_callouts %" PRIu64 "\nbt_kills %" PRIu64
-                     "\nbt_resets %" PRIu64 "\nbt_exits_next %" PRIu64 "\nbt_exits_link %" PRIu64 "\nbt_exits_step %" PRIu64
-                     "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\nbt_strays %" PRIu64 "\nbt_resumed %" PRIu64
-                     "\nbt_traps %" PRIu64 "\nbt_exits_often %" PRIu64 "\nbt_promoted %" PRIu64 "\nbt_unfit %" PRIu64
-                     "\nshadow_fills %" PRIu64 "\nshadow_pages %" PRIu64 "\nshadow_clears %" PRIu64 "\nshadow_drops %" PRIu64
-                     "\nshadow_full %" PRIu64 "\nbt_virtual_translations %" PRIu64 "\nbt_virtual_callouts %" PRIu64 "\n",
+                     "\nbt_links_cross %" PRIu64 "\nbt_misses %" PRIu64 "\nbt_callouts %" PRIu64 "\nbt_callouts_vector %" PRIu64
+                     "\nbt_kills %" PRIu64 "\nbt_resets %" PRIu64 "\nbt_exits_next %" PRIu64 "\nbt_exits_link %" PRIu64
+                     "\nbt_exits_step %" PRIu64 "\nbt_exits_plain %" PRIu64 "\nbt_exits_fault %" PRIu64 "\nbt_strays %" PRIu64
+                     "\nbt_resumed %" PRIu64 "\nbt_traps %" PRIu64 "\nbt_exits_often %" PRIu64 "\nbt_promoted %" PRIu64
+                     "\nbt_unfit %" PRIu64 "\nshadow_fills %" PRIu64 "\nshadow_pages %" PRIu64 "\nshadow_clears %" PRIu64
+                     "\nshadow_drops %" PRIu64 "\nshadow_full %" PRIu64 "\nbt_virtual_translations %" PRIu64
+                     "\nbt_virtual_callouts %" PRIu64 "\n",
                      code->translated, code->insns, code->called_out, code->cb.pos + code->cold - code->cold_base, e->entries,
-                     e->cold, e->links, code->nr_crossed, code->now->shared.misses, code->now->shared.callouts, code->kills,
-                     e->resets, e->exits[RISCV_EXIT_NEXT], e->exits[RISCV_EXIT_LINK], e->exits[RISCV_EXIT_STEP],
-                     e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT], code->strays, code->resumed,
-                     code->traps + code->now->shared.ecalls, e->exits[RISCV_EXIT_OFTEN], code->promoted, code->unfits,
-                     shadow.fills, shadow.pages, shadow.clears, shadow.drops, shadow.full, virt ? virt->translated : 0,
-                     virt ? virt->now->shared.callouts : 0);
-    return m < 0 ? n : n + (size_t)m < cap ? n + (size_t)m : cap - 1;
+                     e->cold, e->links, code->nr_crossed, code->now->shared.misses, code->now->shared.callouts,
+                     code->now->shared.vector_callouts, code->kills, e->resets, e->exits[RISCV_EXIT_NEXT],
+                     e->exits[RISCV_EXIT_LINK], e->exits[RISCV_EXIT_STEP], e->exits[RISCV_EXIT_PLAIN], e->exits[RISCV_EXIT_FAULT],
+                     code->strays, code->resumed, code->traps + code->now->shared.ecalls, e->exits[RISCV_EXIT_OFTEN],
+                     code->promoted, code->unfits, shadow.fills, shadow.pages, shadow.clears, shadow.drops, shadow.full,
+                     virt ? virt->translated : 0, virt ? virt->now->shared.callouts : 0);
+    if (m < 0 || n + (size_t)m >= cap)
+        return m < 0 ? n : cap - 1;
+    n += (size_t)m;
+    return n + callout_stats(code, text + n, cap - n);
 }

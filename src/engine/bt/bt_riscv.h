@@ -19,6 +19,8 @@ void bt_riscv_free(struct bt_riscv *e);
 /* For tests: translates blocks when they are met for the first time, and comes back to the loop wherever code looks for requests,
  * so that a turn ends. */
 void bt_riscv_set_eager(struct bt_riscv *e);
+/* For tests: engines made from now on, of any hart, do without AVX-512, as on hosts that lack it. */
+void bt_riscv_without_avx512(bool without);
 /* Forgets all code. */
 void bt_riscv_drop(struct bt_riscv *e);
 /* Runs until a request or sleep, or so many turns of the loop (each a run of translated code, or of a block interpreted). */

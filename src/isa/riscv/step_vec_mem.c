@@ -215,6 +215,11 @@ static void fault_first(struct riscv_cpu *c, const struct riscv_insn *i)
         uint64_t va = address_of(&t, k);
         if (!vec_active(&t.v, k))
             continue;
+        unsigned row = t.fields == 1 && !t.v.masked ? access_row(&t, k, va) : 0;
+        if (row) {
+            k += row - 1;
+            continue;
+        }
         if (k > 0 && !loads_quietly(&t, va)) {
             c->vl = (uint16_t)k;
             break;

@@ -14,12 +14,14 @@
 #include "isa/riscv/translate_log.h"
 
 enum { ROUND_MAX = 32, ROUNDS_MAX = 64 };
-enum { CODE_AN_INSN_MAX = 160, ROOM = 2 * RISCV_TRACE_MAX * CODE_AN_INSN_MAX };
+enum { CODE_AN_INSN_MAX = 480, ROOM = 2 * RISCV_TRACE_MAX * CODE_AN_INSN_MAX };
 
 /* ---- rules ---- */
 
-static const struct rvx_rule *const tables[] = { rvx_int_rules, rvx_bit_rules, rvx_mem_rules,
-                                                 rvx_fp_rules,  rvx_sys_rules, rvx_atomic_rules };
+static const struct rvx_rule *const tables[] = { rvx_int_rules,     rvx_bit_rules,       rvx_mem_rules,    rvx_fp_rules,
+                                                 rvx_sys_rules,     rvx_atomic_rules,    rvx_vec_rules,    rvx_vec_mem_rules,
+                                                 rvx_vec_int_rules, rvx_vec_width_rules, rvx_vec_fp_rules, rvx_vec_fp_width_rules,
+                                                 rvx_vec_perm_rules };
 
 /* Never goes on with the next instruction. */
 static bool is_end(riscv_step_fn step)
@@ -30,8 +32,10 @@ static bool is_end(riscv_step_fn step)
 
 static struct rvx_kind make_kind(const struct riscv_row *row)
 {
-    const unsigned nr[] = { rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules,
-                            rvx_nr_fp_rules,  rvx_nr_sys_rules, rvx_nr_atomic_rules };
+    const unsigned nr[] = { rvx_nr_int_rules,     rvx_nr_bit_rules,       rvx_nr_mem_rules,    rvx_nr_fp_rules,
+                            rvx_nr_sys_rules,     rvx_nr_atomic_rules,    rvx_nr_vec_rules,    rvx_nr_vec_mem_rules,
+                            rvx_nr_vec_int_rules, rvx_nr_vec_width_rules, rvx_nr_vec_fp_rules, rvx_nr_vec_fp_width_rules,
+                            rvx_nr_vec_perm_rules };
     struct rvx_kind kind = { .branch = row->format == RISCV_FMT_B || row->format == RISCV_FMT_CB, .end = is_end(row->step) };
     for (unsigned t = 0; t < ARRAY_SIZE(tables); t++)
         for (unsigned k = 0; k < nr[t]; k++)
@@ -369,7 +373,9 @@ void rvx_callout(struct rvx *x, const struct riscv_insn *i)
     *o = (struct riscv_callout){ .insn = *i,
                                  .pc = x->insn[x->k].pc,
                                  .insns = rvx_uncounted(x, false),
-                                 .mode = (uint8_t)(x->mode & ~(unsigned)RISCV_MODE_PLAIN) };
+                                 .mode = (uint8_t)(x->mode & ~(unsigned)RISCV_MODE_PLAIN),
+                                 .vector = i->row != RISCV_ROW_NONE && riscv_rows[i->row].format >= RISCV_FMT_VSETI
+                                           && riscv_rows[i->row].format <= RISCV_FMT_VD };
     asm_mov_imm(x->cb, HOST_RAX, (uint64_t)o);
     (void)asm_call(x->cb, x->code->stub_callout[x->fp]);
     x->counted = x->k + 1;
@@ -418,6 +424,7 @@ static void instruction(struct rvx *x)
         step(x, n);
     else if (!rule || !rule->emit(x, &n->i, rule->arg))
         rvx_callout(x, &n->i);
+    rvx_vec_after(x, &n->i);
 }
 
 /* The last instruction goes on with the next. */
@@ -563,7 +570,7 @@ struct riscv_native *riscv_translate(struct riscv_code *code, gva_t pc, unsigned
     choose_checks(x, pc);
     x->went_back = false;
     x->nr_pages = x->round = x->k = x->counted = x->known = x->boxed = x->nr_tails = x->nr_misses = 0;
-    x->failed = x->second = false;
+    x->failed = x->second = x->anew = false;
     memset(x->met, 0, sizeof(x->met));
     (void)pthread_once(&once, make_kinds); /* cannot fail with a valid once */
     memset(x->group, 0, sizeof(x->group));

@@ -37,7 +37,8 @@ enum {
     RISCV_TRACE_MAX = 96,
     RISCV_TRACE_PAGES = 2,
     RISCV_RUNS = 1 << 16,
-    RISCV_HASHED_PCS = 1 << 16
+    RISCV_HASHED_PCS = 1 << 16,
+    RISCV_VL_MAX = 8 * RISCV_VLENB_MAX
 };
 
 /* An entry of the jump caches. */
@@ -82,6 +83,17 @@ enum riscv_exit {
     RISCV_EXITS,
 };
 
+/* What code for vector instructions finds in its frame. */
+struct riscv_vec_constants {
+    uint64_t inactive[2 * RISCV_VL_MAX + 1]; /* [RISCV_VL_MAX + n]: which of 64 elements are not among the first n: bits */
+    uint8_t number[RISCV_VL_MAX];            /* 0, 1, 2, ... */
+    uint64_t nan32[4], nan64[4];             /* canonical NaNs */
+    uint64_t sign32, sign64, ones;           /* patterns of 64 bits */
+    uint64_t mxcsr;                          /* MXCSR without flags, rounding to nearest */
+    uint64_t count[4];                       /* by SEW: bits of a shift's count that matter, in each element */
+    uint64_t scratch[4];                     /* for one instruction */
+};
+
 struct codelog;
 struct riscv_code;
 struct rvx;
@@ -109,11 +121,12 @@ struct riscv_frame {
         uint64_t sign64[2], abs64[2]; /* constants for vector instructions, aligned */
         uint64_t sign32[2], abs32[2], box[2];
         struct riscv_code *code; /* borrowed */
-        uint64_t misses, callouts, ecalls;
-        int32_t runs[RISCV_RUNS];    /* how often each translation without windows may still run until somebody looks */
-        uint64_t resume;             /* where translated code goes on after C code has changed mode, pc or address space */
-        uint64_t rbp;                /* and with which frame */
-        uint64_t to_gpa;             /* added to a host address of RAM: its physical address; where gmem has one slot */
+        uint64_t misses, callouts, ecalls, vector_callouts;
+        int32_t runs[RISCV_RUNS]; /* how often each translation without windows may still run until somebody looks */
+        uint64_t resume;          /* where translated code goes on after C code has changed mode, pc or address space */
+        uint64_t rbp;             /* and with which frame */
+        uint64_t to_gpa;          /* added to a host address of RAM: its physical address; where gmem has one slot */
+        struct riscv_vec_constants vec;
         struct riscv_known known[2]; /* bank S; banks M and BARE */
         struct riscv_jump jump[RISCV_MODE_NR][RISCV_JUMPS];
         struct riscv_used used_jumps; /* of banks S and S_SUM */
@@ -199,6 +212,8 @@ struct riscv_callout {
     gva_t pc;
     uint32_t insns; /* done since they were last counted */
     uint8_t mode;   /* of the translation, without RISCV_MODE_PLAIN */
+    bool vector;    /* it is a vector instruction */
+    bool stores;    /* and stores to where rs1 says: translated code may, too, from then on */
 };
 
 /* Host code of one hart. */
@@ -238,12 +253,15 @@ struct riscv_code {
     bool running_fp;                         /* what runs is of a mode with floating point */
     struct riscv_miss *crossed;              /* borrowed: RISCV_EXIT_PLAIN was its */
     uint64_t translated, insns, called_out, nr_crossed, kills, strays, promoted, unfits, resumed, traps;
-    struct codelog *log; /* owned; NULL unless the vm's trace_code is set */
+    uint64_t *callouts_of; /* owned: calls of step functions, by row */
+    struct codelog *log;   /* owned; NULL unless the vm's trace_code is set */
 };
 
 /* Makes code memory of `bytes` in all, frames and stubs for c, whose V is 1 for `guest`. -ENOMEM, what codebuf_init() says,
  * -ENOTSUP when the host lacks BMI2, AVX or FMA. */
 MUST_CHECK int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, bool guest, size_t bytes, struct error *err);
+/* Those made from now on do without AVX-512. For tests. */
+void riscv_code_without_avx512(bool without);
 void riscv_code_done(struct riscv_code *code);
 /* Forgets all translations; the caller forgets its pointers to them. */
 void riscv_code_reset(struct riscv_code *code);

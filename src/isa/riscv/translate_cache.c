@@ -69,6 +69,7 @@ static void fill_shared(struct riscv_code *code)
     f->shared.sign32[0] = sign32;
     f->shared.abs32[0] = ~sign32;
     f->shared.box[0] = ones;
+    rvx_vec_constants(&f->shared.vec);
     code->seen_shared = code->seen_all = UINT64_MAX; /* nothing is known yet */
     for (unsigned k = 0; k < RISCV_SPACES; k++)
         code->seen[k] = UINT64_MAX;
@@ -81,6 +82,13 @@ static bool host_can(void)
     return __get_cpuid(EXTENDED, &a, &b, &c, &d) && (c & ECX_ABM) && __builtin_cpu_supports("avx2")
            && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma")
            && __builtin_cpu_supports("popcnt");
+}
+
+static bool without_avx512; /* for tests */
+
+void riscv_code_without_avx512(bool without)
+{
+    without_avx512 = without;
 }
 
 /* Of code->places, with the links behind them. */
@@ -97,7 +105,9 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, bool guest, si
     code->runs_many = RUNS_MANY;
     if (!host_can())
         return error_set(err, -ENOTSUP, "the host CPU lacks AVX2, BMI2, FMA or LZCNT, which engine bt needs for riscv64");
-    rvx_has_evex = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    rvx_has_evex = !without_avx512 && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+                   && __builtin_cpu_supports("avx512bw");
+    rvx_f_regs = c->profile->has[RISCV_EXT_V] ? RVX_FIRST_COPY - 2 : 30;
     code->arena_size = bytes / 100 * ARENA_SHARE;
     code->links_max = (uint32_t)(bytes / 100 * LINK_SHARE / sizeof(*code->link));
     code->natives_max = (uint32_t)(bytes / 100 * CODE_SHARE / CODE_A_NATIVE);
@@ -105,7 +115,8 @@ int riscv_code_init(struct riscv_code *code, struct riscv_cpu *c, bool guest, si
     code->arena = pages_new(code->arena_size);
     code->work = malloc(sizeof(*code->work));
     code->places = pages_new(places_bytes(code));
-    if (!code->native || !code->places || !code->arena || !code->work)
+    code->callouts_of = calloc(riscv_nr_rows, sizeof(*code->callouts_of));
+    if (!code->native || !code->places || !code->arena || !code->work || !code->callouts_of)
         return error_set(err, -ENOMEM, "no memory for engine bt");
     code->link = (struct riscv_link *)(code->places + RISCV_PLACES);
     const char *trace = guest ? NULL : c->vcpu->vm->trace_code;
@@ -134,6 +145,7 @@ void riscv_code_done(struct riscv_code *code)
     pages_free(code->places, places_bytes(code));
     free((void *)code->native);
     free(code->work);
+    free(code->callouts_of);
     codelog_free(code->log);
 }
 

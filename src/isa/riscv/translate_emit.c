@@ -42,6 +42,7 @@ void rvx_forget(struct rvx *x)
 {
     x->known = 0;
     x->boxed = 0;
+    memset(x->vec.copy, 0, sizeof(x->vec.copy));
     for (unsigned n = 0; n < RVX_GROUPS; n++)
         x->group[n].on = false;
 }
@@ -115,6 +116,7 @@ struct rvx_tail *rvx_tail(struct rvx *x, int kind, size_t from)
     }
     struct rvx_tail *t = &x->tail[x->nr_tails++];
     *t = (struct rvx_tail){ .kind = kind, .from = from, .pc = x->insn[x->k].pc };
+    t->vec.known = x->vec;
     return t;
 }
 
@@ -134,6 +136,7 @@ void rvx_count(struct rvx *x, bool with_this)
 /* ---- vector registers ---- */
 
 bool rvx_has_evex;
+unsigned rvx_f_regs;
 
 /* EVEX.W, which says the element's size where VEX's prefix alone does. */
 static unsigned evex_w(unsigned w, unsigned opcode)

@@ -3,7 +3,7 @@
  * What the parts of the RISC-V translator share: where guest registers live, the work in progress, and short emitters.
  *
  * Host registers: rbp the frame, rax and rcx scratch, rdx and r15 for groups of accesses, rsp the host's stack; the
- * rest hold guest registers. In vector registers 0 and 1 are scratch.
+ * rest hold guest registers. Of the vector registers 0 and 1 are scratch, 26 to 31 hold copies (struct rvx_copy).
  */
 #ifndef DOPPEL_ISA_RISCV_TRANSLATE_EMIT_H
 #define DOPPEL_ISA_RISCV_TRANSLATE_EMIT_H
@@ -14,7 +14,7 @@
 #include "isa/riscv/translate.h"
 
 enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
-enum { IN_MEMORY = 0xff, RVX_GROUPS = 2, RVX_EXITS_MAX = 8 * RISCV_TRACE_MAX };
+enum { IN_MEMORY = 0xff, RVX_GROUPS = 2, RVX_EXITS_MAX = 12 * RISCV_TRACE_MAX };
 
 /* rbp points into the middle of x[], so that all of it is reached with one byte. */
 #define RBP_BIAS ((int32_t)offsetof(struct riscv_frame, cpu) + (int32_t)offsetof(struct riscv_cpu, x) + 128)
@@ -29,14 +29,17 @@ static inline unsigned x_host(unsigned guest)
     return host[guest];
 }
 
-/* The host has 32 vector registers (AVX-512). Set when the first translator is made. */
+/* The host has 32 vector registers, and opmasks for elements of all sizes (AVX-512VL, DQ and BW). Set when a translator is made.
+ */
 extern bool rvx_has_evex;
 
-/* Vector registers of f[]: all but the last two; or on hosts with 16, ft0 to ft5 and fa0 to fa7. */
+/* Vector registers of f[], on hosts with 32 of them: all but the last two, or, for harts with vectors, f0 to f23; on hosts with
+ * 16, ft0 to ft5 and fa0 to fa7. */
+extern unsigned rvx_f_regs;
 static inline unsigned f_host(unsigned guest)
 {
     if (rvx_has_evex)
-        return guest < 30 ? 2 + guest : (unsigned)IN_MEMORY;
+        return guest < rvx_f_regs ? 2 + guest : (unsigned)IN_MEMORY;
     return guest < 6 ? 2 + guest : guest >= 10 && guest < 18 ? guest - 2 : (unsigned)IN_MEMORY;
 }
 
@@ -51,9 +54,39 @@ struct rvx_group {
     unsigned last;  /* instruction that used it last */
 };
 
+/* Where the rest of the host's vector registers has copies of parts of the guest's. */
+enum { RVX_COPIES = 6, RVX_FIRST_COPY = 26 };
+struct rvx_copy {
+    uint16_t at; /* bytes from the beginning of v0 */
+    uint8_t len; /* bytes; 0: none */
+};
+
+/* What is known of the vector unit along a trace. */
+struct rvx_vec {
+    struct rvx_copy copy[RVX_COPIES];
+    uint8_t next_copy;
+    bool on;      /* mstatus.VS is Dirty */
+    bool typed;   /* vtype is known */
+    bool exact;   /* and so are its policies */
+    bool lost;    /* vtype may be another than when the trace began */
+    bool counted; /* vl is known, and vstart 0 */
+    bool at_0;    /* vstart is 0 */
+    uint8_t vtype;
+    uint16_t vl;
+};
+
+/* What the code out of line is told: of a chunk that is to be done again; of an access that a site missed. */
+struct rvx_vec_again {
+    uint8_t sew, chunk;
+    uint8_t access; /* enum riscv_access */
+    uint16_t bytes;
+    int32_t site;
+    size_t check; /* position */
+};
+
 /* Out-of-line code, emitted behind a translation. */
 struct rvx_tail {
-    enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_OFTEN, RVX_NAN, RVX_TURN } kind;
+    enum { RVX_MISS, RVX_LINK, RVX_PC, RVX_STEP, RVX_OFTEN, RVX_NAN, RVX_TURN, RVX_VEC } kind;
     size_t from;              /* the rel32 that leads here */
     size_t again;             /* RVX_MISS: position of the check; RVX_NAN: where to go on */
     uint8_t reg;              /* RVX_NAN: vector register */
@@ -63,7 +96,18 @@ struct rvx_tail {
     struct riscv_miss miss;
     gva_t pc;       /* the others: where to go on */
     uint32_t insns; /* done since they were last counted */
-    unsigned k;     /* RVX_TURN: the jump by register that goes elsewhere than was foreseen */
+    unsigned k;     /* RVX_TURN: the jump by register that goes elsewhere than was foreseen; RVX_VEC: the instruction */
+    struct {
+        const struct rvx_vec_how *how; /* its code for any vl; NULL: it is called out */
+        unsigned arg;
+        unsigned counted;
+        struct rvx_vec known;                                 /* of all kinds: what was known there */
+        struct rvx_vec after;                                 /* and where it goes on */
+        void (*fix)(struct rvx *x, const struct rvx_tail *t); /* or this is what is to be put there, and is told this: */
+        struct host_mem mem;
+        struct asm_form form;
+        struct rvx_vec_again all;
+    } vec; /* RVX_VEC */
 };
 
 /* An instruction of the trace. */
@@ -96,6 +140,7 @@ struct rvx {
     struct codebuf *cb;
     unsigned mode, bank;
     bool fp, plain; /* plain: no groups (RISCV_MODE_PLAIN) */
+    struct rvx_vec vec;
     unsigned nr;
     struct rvx_insn insn[RISCV_TRACE_MAX];
     uint16_t at[RISCV_TRACE_MAX];    /* host code of each, from `entry` */
@@ -117,6 +162,7 @@ struct rvx {
     bool failed;              /* there was no room */
     bool second;              /* page[1] was looked at */
     bool windows;             /* accesses go through windows */
+    bool anew;                /* what is translated now is the interpreter's where it faults */
     int32_t run;              /* see struct riscv_native */
     unsigned nr_misses;
     struct riscv_miss *miss[RVX_EXITS_MAX];
@@ -207,13 +253,17 @@ struct rvx_rule {
     unsigned arg;
 };
 extern const struct rvx_rule rvx_int_rules[], rvx_bit_rules[], rvx_mem_rules[], rvx_fp_rules[], rvx_sys_rules[],
-    rvx_atomic_rules[];
+    rvx_atomic_rules[], rvx_vec_rules[], rvx_vec_mem_rules[], rvx_vec_int_rules[], rvx_vec_width_rules[], rvx_vec_fp_rules[],
+    rvx_vec_fp_width_rules[], rvx_vec_perm_rules[];
 extern const unsigned rvx_nr_int_rules, rvx_nr_bit_rules, rvx_nr_mem_rules, rvx_nr_fp_rules, rvx_nr_sys_rules,
-    rvx_nr_atomic_rules;
+    rvx_nr_atomic_rules, rvx_nr_vec_rules, rvx_nr_vec_mem_rules, rvx_nr_vec_int_rules, rvx_nr_vec_width_rules,
+    rvx_nr_vec_fp_rules, rvx_nr_vec_fp_width_rules, rvx_nr_vec_perm_rules;
 /* Flags of a comparison for a branch: jumps to *ret_cc when it is taken. */
 bool rvx_compare(struct rvx *x, const struct riscv_insn *i, enum host_cc *ret_cc);
 /* Where [base + imm, + size) is in the host, after a check that it may be accessed so; may be relative to rax. rcx is free. */
 struct host_mem rvx_access(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access);
+/* The same, in a window, of an access that has to be done anew where it faults. False: it is not to go through one. */
+bool rvx_access_window(struct rvx *x, unsigned base, unsigned size, enum riscv_access access, struct host_mem *ret);
 /* The same in the mapping of guest RAM, never in a window. */
 struct host_mem rvx_access_ram(struct rvx *x, unsigned base, int32_t imm, unsigned size, enum riscv_access access);
 
@@ -222,6 +272,9 @@ struct host_mem rvx_access_ram(struct rvx *x, unsigned base, int32_t imm, unsign
 unsigned rvx_access_size(riscv_step_fn step, bool *ret_store);
 /* The trace is complete: finds the accesses off one value. */
 void rvx_chain_accesses(struct rvx *x);
+
+/* The frame offset of a site for the next check. */
+int32_t rvx_new_site(struct rvx *x, enum riscv_access access);
 
 /* ---- translate.c ---- */
 /* The code behind a RVX_TURN. */
@@ -236,6 +289,19 @@ void rvx_jump_to_rax(struct rvx *x, unsigned mode);
 /* ---- translate_sys.c ---- */
 /* ECALL from U-mode, SRET to U-mode; what is rare about them is the interpreter's. False: it is to be called out. */
 bool rvx_switch(struct rvx *x, const struct riscv_insn *i);
+
+/* ---- translate_vec.c ---- */
+void rvx_vec_constants(struct riscv_vec_constants *ret);
+/* CSRRS and CSRRC that read vl, vtype or vlenb and write nothing; false: another one. */
+bool rvx_vec_read_csr(struct rvx *x, const struct riscv_insn *i);
+/* After any instruction: forgets what it may have changed. */
+void rvx_vec_after(struct rvx *x, const struct riscv_insn *i);
+/* Makes the copies anew, which a call of C code spoils. */
+void rvx_vec_copy_again(struct rvx *x, const struct rvx_vec *known);
+/* For tests: what any C code may do to them. */
+void rvx_vec_spoil_copies(void);
+/* The code behind a RVX_VEC. */
+void rvx_vec_tail(struct rvx *x, unsigned tail);
 
 /* ---- translate_cache.c ---- */
 /* Frame offset of the entry of known.fetch for va. */

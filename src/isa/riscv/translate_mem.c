@@ -112,7 +112,7 @@ static struct rvx_tail *miss(struct rvx *x, size_t again, unsigned reg, unsigned
             .block = (uint8_t)block, .bytes = bytes, .access = (uint8_t)access, .pc = x->insn[x->k].pc
         };
         t->miss.insns = rvx_uncounted(x, false);
-        t->miss.group = !x->plain && reg != H_RAX;
+        t->miss.group = x->anew || (!x->plain && reg != H_RAX);
     }
     return t;
 }
@@ -264,6 +264,19 @@ struct host_mem rvx_access_ram(struct rvx *x, unsigned base, int32_t imm, unsign
     add_base(x, H_RAX, base);
     return base && x_host(base) == IN_MEMORY ? host_mem(HOST_RAX, imm)
                                              : host_mem_indexed(hg(base ? x_host(base) : H_RAX), HOST_RAX, 1, imm);
+}
+
+bool rvx_access_window(struct rvx *x, unsigned base, unsigned size, enum riscv_access access, struct host_mem *ret)
+{
+    unsigned block = expect(x, base, 0), host = base ? x_host(base) : (unsigned)IN_MEMORY;
+    if (block == RISCV_LOOK)
+        return false;
+    x->anew = true;
+    check(x, H_RAX, block, base, 0, (int32_t)size, access);
+    x->anew = false;
+    add_base(x, H_RAX, base);
+    *ret = host == IN_MEMORY ? host_mem(HOST_RAX, 0) : host_mem_indexed(hg(host), HOST_RAX, 1, 0);
+    return true;
 }
 
 /* ---- loads and stores ---- */

@@ -93,6 +93,8 @@ static uint64_t on_miss(struct riscv_code *code, gva_t at, struct riscv_miss *m)
     bool look = m->block == RISCV_LOOK, crosses = look && (va & ~GPAGE_MASK) + m->bytes > GPAGE_SIZE;
     uint8_t *host = crosses ? NULL : riscv_touch(c, va, (enum riscv_access)m->access, &fault);
     code->now->shared.misses++;
+    if (code->eager)
+        rvx_vec_spoil_copies();
     if (host && !look)
         return riscv_code_expect_better(code, m, va) ? 0 : leave(code, m, RISCV_EXIT_STEP);
     if (host && (m->access == RISCV_READ || riscv_tlb_may_store(c, va)))
@@ -139,7 +141,12 @@ static uint64_t on_callout(struct riscv_code *code, const struct riscv_callout *
     code->now->shared.exit = RISCV_EXIT_NEXT;
     if (o->insn.step == rv_ecall)
         return on_ecall(code);
+    code->now->shared.vector_callouts += o->vector;
+    if (o->insn.row != RISCV_ROW_NONE)
+        code->callouts_of[o->insn.row]++;
     o->insn.step(c, &o->insn);
+    if (o->stores)
+        (void)riscv_tlb_may_store(c, c->x[o->insn.rs1]);
     c->pc = c->next_pc;
     c->insns++;
     if (c->pc != o->pc + o->insn.len || (c->leave && !nothing_new(code, o->mode)))
@@ -167,6 +174,8 @@ void riscv_code_run(struct riscv_code *code, const struct riscv_native *n)
 
 static void move_guest(struct codebuf *cb, bool load, bool fp)
 {
+    if (!load)
+        asm_vzeroupper(cb); /* what vector instructions left there would make the host's slow */
     for (unsigned n = 1; n < 32; n++) {
         if (x_host(n) == IN_MEMORY)
             continue;
@@ -465,6 +474,7 @@ static void put_miss_tail(struct rvx *x, const struct rvx_tail *t)
     x->miss[x->nr_misses++] = m;
     asm_mov_imm(cb, HOST_RAX, (uint64_t)m);
     (void)asm_call(cb, x->code->stub_slow[x->fp]);
+    rvx_vec_copy_again(x, &t->vec.known);
     (void)asm_jmp(cb, cb->rx + t->again);
 }
 
@@ -519,6 +529,7 @@ void rvx_tails(struct rvx *x)
         case RVX_MISS: put_miss_tail(x, t); break;
         case RVX_LINK: put_link_tail(x, t); break;
         case RVX_NAN: put_nan_tail(x, t); break;
+        case RVX_VEC: rvx_vec_tail(x, k); break;
         case RVX_TURN:
             put_count(x->cb, t->insns);
             rvx_turn(x, t);

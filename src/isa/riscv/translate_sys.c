@@ -294,6 +294,8 @@ static bool modify(struct rvx *x, const struct riscv_insn *i, unsigned arg)
 {
     bool immediate = arg & 1, sets = arg & 2;
     int32_t at;
+    if (rvx_vec_read_csr(x, i))
+        return true;
     if (!supervises(x))
         return false;
     if (i->rs1 == 0 && value_of(x, (unsigned)i->imm, &at)) {

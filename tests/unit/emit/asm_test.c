@@ -125,6 +125,27 @@ static void vector_moves_reach_all_registers_and_scaled_displacements(void **sta
     assert_string_equal(text(), "kmovq qword ptr [r9+0x08], k3");
 }
 
+static void forms_of_vector_instructions_say_length_mask_and_broadcast(void **state)
+{
+    const struct asm_form y = { .len = 32 }, z = { .len = 64, .evex = true }, masked = { .len = 16, .evex = true, .mask = 2 };
+    const struct asm_form zeroed = { .len = 32, .evex = true, .mask = 7, .zero = true },
+                          one = { .len = 64, .w = 1, .evex = true, .bcast = true };
+    const struct host_mem m = host_mem(HOST_RBP, 64), x = host_mem_indexed(HOST_R13, HOST_R9, 1, 0);
+    (void)state;
+    asm_form_reg(&cb, y, ASM_0F | ASM_66 | 0xfc, 9, 10, 11);
+    assert_string_equal(text(), "vpaddb ymm9, ymm10, ymm11");
+    asm_form_mem(&cb, y, ASM_0F38 | ASM_66 | 0x40, 1, 2, x);
+    assert_string_equal(text(), "vpmulld ymm1, ymm2, ymmword ptr [r13+r9*1]");
+    asm_form_reg(&cb, z, ASM_0F | ASM_66 | 0xfe, 1, 17, 31);
+    assert_string_equal(text(), "vpaddd zmm1, zmm17, zmm31");
+    asm_form_mem(&cb, masked, ASM_0F | ASM_F3 | 0x7f, 25, 0, m);
+    assert_string_equal(text(), "vmovdqu32 xmmword ptr [rbp+0x40] {k2}, xmm25");
+    asm_form_mem(&cb, zeroed, ASM_0F | 0x58, 9, 0, m);
+    assert_string_equal(text(), "vaddps ymm9 {k7} {z}, ymm0, ymmword ptr [rbp+0x40]");
+    asm_form_mem(&cb, one, ASM_0F | ASM_66 | 0xdb, 3, 20, m);
+    assert_string_equal(text(), "vpandq zmm3, zmm20, qword ptr [rbp+0x40] {1to8}");
+}
+
 static void code_written_in_one_view_runs_in_the_other(void **state)
 {
     (void)state;
@@ -252,6 +273,7 @@ int main(void)
         cmocka_unit_test(every_base_register_and_displacement_size_encodes),
         cmocka_unit_test(operations_are_what_they_are_called),
         cmocka_unit_test(vector_moves_reach_all_registers_and_scaled_displacements),
+        cmocka_unit_test(forms_of_vector_instructions_say_length_mask_and_broadcast),
         cmocka_unit_test(code_written_in_one_view_runs_in_the_other),
         cmocka_unit_test(overflow_is_sticky_until_rollback_and_writes_nothing_outside),
         cmocka_unit_test(absurd_sizes_are_refused),
