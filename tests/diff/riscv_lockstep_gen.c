@@ -516,6 +516,8 @@ static void put_vectors(struct writer *w)
             put_any(w, 0, riscv_nr_rows);
         if (rng_percent(w->r, 6))
             put_vset(w, sew, lmul);
+        if (rng_percent(w->r, 10)) /* perhaps to a page's end */
+            put_pointer(w);
         if (rng_percent(w->r, 10)) /* a pointer moves on */
             put32(w, i_type(0x13, 0, 10, 10, (int32_t)rng_below(w->r, 128) - 64));
         put_vector(w, lmul);
@@ -553,7 +555,7 @@ void rl_generate(struct rng *r, uint8_t *code, uint8_t *data)
     while (w.at < RL_PATCHED - 60) {
         if (rng_percent(r, 2))
             put32(&w, tame_vector(r, vset, vset->match | ((uint32_t)rng_next(r) & 0x1f << 15) | 14 << 7));
-        if (style == 5 && rng_percent(r, 70) && w.at < RL_PATCHED - 200) {
+        if (style == 5 && rng_percent(r, 70) && w.at < RL_PATCHED - 500) {
             put_vectors(&w);
             continue;
         }
@@ -576,7 +578,7 @@ void rl_generate(struct rng *r, uint8_t *code, uint8_t *data)
             put_pair(&w);
         else if (kind < 48)
             put_return(&w);
-        else if (kind < 52 && w.at < RL_PATCHED - 200)
+        else if (kind < 52 && w.at < RL_PATCHED - 500)
             put_vectors(&w);
         else if (style == 0)
             put_any(&w, focus, 24);
