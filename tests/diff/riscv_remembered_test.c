@@ -238,6 +238,25 @@ static void a_loop_closed_by_a_forward_branch_serves_requests(void **state)
     assert_int_not_equal(m.c->x[A1], 0);
 }
 
+/* Two stores that are checked together lie in two pages each time, and each time somebody asks for attention meanwhile: what
+ * begins there goes on. */
+static void a_group_in_two_pages_goes_on_while_requests_come(void **state)
+{
+    (void)state;
+    leaf(SUPER, 0x10000, V | R | X | AD);
+    leaf(DATA, 0x20000, V | R | W | AD);
+    leaf(DATA + 0x1000, 0x21000, V | R | W | AD);
+    rv_poke(&m, RV_RAM + 0x10000, sd(A0, A1), 4);
+    rv_poke(&m, RV_RAM + 0x10004, sd(A0, A1) | 8 << 7, 4); /* sd a0, 8(a1) */
+    rv_poke(&m, RV_RAM + 0x10008, i_type(0x13, 0, A2, A2, -1), 4);
+    rv_poke(&m, RV_RAM + 0x1000c, 0xfe061ae3, 4); /* bnez a2, -12 */
+    rv_poke(&m, RV_RAM + 0x10010, ECALL, 4);
+    m.c->x[A1] = DATA + 0xff8;
+    m.c->x[A2] = 20;
+    assert_int_equal(run(RISCV_S, false, SUPER), RISCV_ECALL_S);
+    assert_int_equal(m.c->x[A2], 0);
+}
+
 /* Runs the program at `offset` with a0 = at; it must trap at its first instruction, for the access at `tval`. */
 static void faults(enum riscv_priv priv, bool sum, uint64_t code, uint64_t at, uint64_t tval, bool store)
 {
@@ -409,6 +428,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_exit_to_the_second_page_looks_at_it, setup, teardown),
         cmocka_unit_test_setup_teardown(stores_are_fast_again_where_code_was, setup, teardown),
         cmocka_unit_test_setup_teardown(a_loop_closed_by_a_forward_branch_serves_requests, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_group_in_two_pages_goes_on_while_requests_come, setup, teardown),
         cmocka_unit_test_setup_teardown(the_page_of_no_page_faults, setup, teardown),
         cmocka_unit_test_setup_teardown(callers_of_rewritten_code_reach_the_newest, setup, teardown),
         cmocka_unit_test_setup_teardown(flags_come_with_the_instruction, setup, teardown),

@@ -534,7 +534,9 @@ void rvx_tails(struct rvx *x)
             put_count(x->cb, t->insns);
             rvx_turn(x, t);
             break;
-        case RVX_PC: put_exit_tail(x, t, x->code->stub_pc[x->fp]); break;
+        case RVX_PC: /* the first is the look at the requests: plain code goes on as such */
+            put_exit_tail(x, t, x->plain && t == x->tail ? x->code->stub_plain[x->fp] : x->code->stub_pc[x->fp]);
+            break;
         case RVX_STEP: put_exit_tail(x, t, x->code->stub_step[x->fp]); break;
         case RVX_OFTEN: put_exit_tail(x, t, x->code->stub_often[x->fp]); break;
         }
