@@ -18,11 +18,17 @@ enum { SAMPLE_SHARE = 16 };
 enum { SAMPLE_SHARE = 1 };
 #endif
 
-/* Number n (of anything) is in the sample that follows from the seed: one of SAMPLE_SHARE. */
-static inline bool sample_has(uint64_t seed, unsigned n)
+/* Number n (of anything) is in the sample that follows from the seed: one of `share`. */
+static inline bool sample_of(uint64_t seed, unsigned n, unsigned share)
 {
     struct rng r = rng_of(seed, n, 0, 0);
-    return rng_below(&r, SAMPLE_SHARE) == 0;
+    return rng_below(&r, share) == 0;
+}
+
+/* The same of one of SAMPLE_SHARE. */
+static inline bool sample_has(uint64_t seed, unsigned n)
+{
+    return sample_of(seed, n, SAMPLE_SHARE);
 }
 
 #endif

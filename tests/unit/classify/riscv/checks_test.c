@@ -30,7 +30,7 @@
 #undef riscv_csr_read
 #undef riscv_csr_write
 
-enum { PLACES_MAX = 1024, PAIRS = 8, LINE_CSR = 0, CSR_CHECKS_MIN = 80, OTHER_CHECKS_MIN = 10 };
+enum { PLACES_MAX = 1024, PAIRS = 8, LINE_CSR = 0, CSR_CHECKS_MIN = 80, OTHER_CHECKS_MIN = 10, CSR_SHARE = 8 };
 
 /* A check that refused an instruction. */
 struct place {
@@ -162,8 +162,8 @@ static bool same_register(const struct classify_insn *a, const struct classify_i
     return x && y && strcmp(x, y) == 0;
 }
 
-/* What this place refused, too, keeps its verdict; of CSR instructions, those of the same row or with the same CSR. Under a
- * sanitizer each check is held against a sample of them, another one each time. */
+/* What this place refused, too, keeps its verdict; of CSR instructions, those of the same row or with the same CSR. Each of these
+ * is held against a sample of them, another one each time; under a sanitizer all are. */
 static void others_keep_theirs(struct experiment *e, const struct place *p)
 {
     const struct classify_insn *own = &mutant.verdict[p->subject];
@@ -171,7 +171,8 @@ static void others_keep_theirs(struct experiment *e, const struct place *p)
         const struct place *o = &mutant.place[n];
         const struct classify_insn *was = &mutant.verdict[o->subject];
         struct classify_insn now;
-        if (o->line != p->line || o->subject == p->subject || was->never || !sample_has(p->subject, o->subject)
+        if (o->line != p->line || o->subject == p->subject || was->never
+            || !sample_of(p->subject, o->subject, p->line == LINE_CSR ? CSR_SHARE * SAMPLE_SHARE : SAMPLE_SHARE)
             || (p->line == LINE_CSR && own->row != was->row && !same_register(own, was)))
             continue;
         experiment_subject(e, o->subject, &now);
