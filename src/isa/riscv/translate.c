@@ -363,12 +363,12 @@ static void jump_register(struct rvx *x, const struct rvx_insn *n)
     jump_anywhere(x, &n->i, n->pc + n->i.len);
 }
 
-void rvx_callout(struct rvx *x, const struct riscv_insn *i)
+struct riscv_callout *rvx_new_callout(struct rvx *x, const struct riscv_insn *i)
 {
     struct riscv_callout *o = riscv_code_alloc(x->code, sizeof(*o));
     if (!o) {
         x->failed = true;
-        return;
+        return NULL;
     }
     *o = (struct riscv_callout){ .insn = *i,
                                  .pc = x->insn[x->k].pc,
@@ -376,6 +376,14 @@ void rvx_callout(struct rvx *x, const struct riscv_insn *i)
                                  .mode = (uint8_t)(x->mode & ~(unsigned)RISCV_MODE_PLAIN),
                                  .vector = i->row != RISCV_ROW_NONE && riscv_rows[i->row].format >= RISCV_FMT_VSETI
                                            && riscv_rows[i->row].format <= RISCV_FMT_VD };
+    return o;
+}
+
+void rvx_callout(struct rvx *x, const struct riscv_insn *i)
+{
+    const struct riscv_callout *o = rvx_new_callout(x, i);
+    if (!o)
+        return;
     asm_mov_imm(x->cb, HOST_RAX, (uint64_t)o);
     (void)asm_call(x->cb, x->code->stub_callout[x->fp]);
     x->counted = x->k + 1;

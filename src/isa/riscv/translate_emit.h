@@ -281,6 +281,8 @@ int32_t rvx_new_site(struct rvx *x, enum riscv_access access);
 void rvx_turn(struct rvx *x, const struct rvx_tail *t);
 
 /* ---- translate.c ---- */
+/* What a call of the step function is told; NULL and failed: no room. */
+struct riscv_callout *rvx_new_callout(struct rvx *x, const struct riscv_insn *i);
 /* Calls the step function. */
 void rvx_callout(struct rvx *x, const struct riscv_insn *i);
 /* Goes to the address in rax, in that mode, by the jump cache. */

@@ -244,17 +244,10 @@ bool rvx_vec_put(struct rvx *x, const struct riscv_insn *i, unsigned arg, const 
 void rvx_vec_call_out(struct rvx *x, const struct rvx_tail *t)
 {
     const struct riscv_insn *i = &x->insn[t->k].i;
-    struct riscv_callout *o = riscv_code_alloc(x->code, sizeof(*o));
-    if (!o) {
-        x->failed = true;
+    struct riscv_callout *o = rvx_new_callout(x, i);
+    if (!o)
         return;
-    }
-    *o = (struct riscv_callout){ .insn = *i,
-                                 .pc = x->insn[x->k].pc,
-                                 .insns = rvx_uncounted(x, false),
-                                 .mode = (uint8_t)(x->mode & ~(unsigned)RISCV_MODE_PLAIN),
-                                 .vector = true,
-                                 .stores = (i->bits & 0x7f) == 0x27 };
+    o->stores = (i->bits & 0x7f) == 0x27;
     asm_store(x->cb, 8, VEC_CONSTANT(scratch[3]), HOST_RDX); /* a group's */
     asm_mov_imm(x->cb, HOST_RAX, (uint64_t)o);
     (void)asm_call(x->cb, x->code->stub_callout[x->fp]);
