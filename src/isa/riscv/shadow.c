@@ -17,13 +17,20 @@ enum {
     WINDOWS = RISCV_SPACES * RISCV_BLOCKS,
     PAGES = 1 << (RISCV_BLOCK_SHIFT - GPAGE_SHIFT),
     MARGIN = 2 << 20, /* bytes */
-    AROUND = 32       /* pages on each side */
+    AROUND = 32,      /* pages on each side */
+    CHANGES_MAX = 30000,
+    FULL_MANY = 4
 };
 #define STRIDE (RISCV_BLOCK_SIZE + MARGIN)
 #define SEVERAL UINT32_MAX
 _Static_assert((uint64_t)WINDOWS *PAGES < SEVERAL, "the number of a page in all windows fits");
 
+/* Each change of what windows show makes two more mappings at most, and the host allows 65530 in all (vm.max_map_count). Of all
+ * harts together. */
+static _Atomic uint32_t changes;
+
 struct window {
+    uint32_t changes; /* since it was empty */
     gva_t base;
     uint64_t *mapped, *writable; /* owned, PAGES bits each; NULL until first used */
     unsigned first, last;        /* pages of which any may be mapped; first > last: none */
@@ -37,6 +44,16 @@ struct riscv_shadow {
     struct riscv_shadow_counts counts;
 };
 
+/* Makes room for one change. */
+static bool may_change(struct window *w)
+{
+    if (atomic_load_explicit(&changes, memory_order_relaxed) >= CHANGES_MAX) /* which two harts may pass by one */
+        return false;
+    atomic_fetch_add_explicit(&changes, 1, memory_order_relaxed);
+    w->changes++;
+    return true;
+}
+
 static size_t area_size(void)
 {
     return (size_t)WINDOWS * STRIDE + MARGIN;
@@ -49,6 +66,8 @@ static uint8_t *window_at(const struct riscv_shadow *s, unsigned w)
 
 static void no_pages(struct window *w)
 {
+    atomic_fetch_sub_explicit(&changes, w->changes, memory_order_relaxed);
+    w->changes = 0;
     w->first = PAGES;
     w->last = 0;
 }
@@ -79,6 +98,7 @@ void riscv_shadow_free(struct riscv_shadow *s)
     if (!s)
         return;
     for (unsigned w = 0; w < WINDOWS; w++) {
+        no_pages(&s->window[w]);
         free(s->window[w].mapped);
         free(s->window[w].writable);
     }
@@ -116,14 +136,13 @@ static bool has_bits(struct window *w)
 
 /* ---- taking away ---- */
 
-/* Takes [first, last] of a window from view. Only if the host has no memory left for mappings can that fail, and then what is
- * shown there would be a lie. */
-static void hide(struct riscv_shadow *s, unsigned w, unsigned first, unsigned last)
+/* Takes [first, last] of a window from view. False: it would take more mappings than the host has left, and they are still shown.
+ */
+MUST_CHECK static bool hide(struct riscv_shadow *s, unsigned w, unsigned first, unsigned last)
 {
     uint8_t *at = window_at(s, w) + ((size_t)first << GPAGE_SHIFT);
     size_t len = (size_t)(last - first + 1) << GPAGE_SHIFT;
-    if (mmap(at, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-        abort();
+    return mmap(at, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
 static void clear_window(struct riscv_shadow *s, unsigned n)
@@ -131,7 +150,8 @@ static void clear_window(struct riscv_shadow *s, unsigned n)
     struct window *w = &s->window[n];
     if (w->first > w->last)
         return;
-    hide(s, n, w->first, w->last);
+    if (!hide(s, n, w->first, w->last))
+        abort(); /* all of it makes one mapping of several: the host has no memory left, and what is shown would be a lie */
     unsigned from = w->first / 64, words = w->last / 64 - from + 1;
     memset(w->mapped + from, 0, words * sizeof(*w->mapped));
     memset(w->writable + from, 0, words * sizeof(*w->writable));
@@ -173,7 +193,10 @@ void riscv_shadow_forget(struct riscv_shadow *s, unsigned space, gva_t va)
     unsigned page = page_in_block(va);
     if (n < 0 || !bit(s->window[n].mapped, page))
         return;
-    hide(s, (unsigned)n, page, page);
+    if (!may_change(&s->window[n]) || !hide(s, (unsigned)n, page, page)) {
+        clear_window(s, (unsigned)n);
+        return;
+    }
     set_bit(s->window[n].mapped, page, false);
     set_bit(s->window[n].writable, page, false);
 }
@@ -189,8 +212,9 @@ void riscv_shadow_drop_stores(struct riscv_shadow *s, const uint8_t *page)
     if (!writer || *writer == SEVERAL) {
         clear_all(s);
     } else if (bit(s->window[n / PAGES].writable, n % PAGES)) { /* a later page there loses the right in vain */
-        if (mprotect(window_at(s, n / PAGES) + ((size_t)(n % PAGES) << GPAGE_SHIFT), GPAGE_SIZE, PROT_READ) < 0)
-            hide(s, n / PAGES, n % PAGES, n % PAGES);
+        if (!may_change(&s->window[n / PAGES])
+            || mprotect(window_at(s, n / PAGES) + ((size_t)(n % PAGES) << GPAGE_SHIFT), GPAGE_SIZE, PROT_READ) < 0)
+            clear_window(s, n / PAGES);
         set_bit(s->window[n / PAGES].writable, n % PAGES, false);
     }
     if (writer)
@@ -232,6 +256,8 @@ static bool map(struct riscv_shadow *s, unsigned n, unsigned page, const uint8_t
 {
     struct window *w = &s->window[n];
     uint8_t *at = window_at(s, n) + ((size_t)page << GPAGE_SHIFT);
+    if (!may_change(w))
+        return false;
     int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
     if (mmap(at, (size_t)nr << GPAGE_SHIFT, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, s->gm->fd, host - s->gm->host)
         == MAP_FAILED)
@@ -284,6 +310,8 @@ enum riscv_shown riscv_shadow_fill(struct riscv_cpu *c, gva_t va, enum riscv_acc
     const uint8_t *from = host - ((size_t)below << GPAGE_SHIFT);
     if (map(s, (unsigned)n, page_in_block(page) - below, from, below + 1 + above, writable))
         return RISCV_SHOWN;
+    if (s->counts.full == FULL_MANY) /* more than fits is in use at a time: whoever wants that looks into the TLB from now on */
+        return RISCV_SHADOW_UNFIT;
     s->counts.full++;
     clear_all(s);
     return map(s, (unsigned)n, page_in_block(page), host, 1, writable) ? RISCV_SHOWN : RISCV_SHADOW_UNFIT;
