@@ -275,11 +275,11 @@ def traced_code_names_guest_and_host_instructions():
     with open(os.path.join(folder, 'cpu0.lst'), encoding='ascii') as f:
         listing = f.read()
     made = re.findall(r'^#(\d+) guest [a-z -]+ 0x[0-9a-f]+ ram 0x[0-9a-f]+: (\d+) instructions', listing, re.M)
-    expect((len(made) > 2, [int(m[0]) for m in made]), (True, list(range(len(made)))), 'numbers of translations')
+    expect((len(made) > 1, [int(m[0]) for m in made]), (True, list(range(len(made)))), 'numbers of translations')
     guest = re.findall(r'^    0x[0-9a-f]+  [a-z]', listing, re.M)
     expect(len(guest), sum(int(m[1]) for m in made), 'guest instructions')
     expect(len(re.findall(r'^ {8}0x[0-9a-f]+  [0-9a-f]+[ +]+ [a-z]', listing, re.M)) > len(guest), True, 'host code')
-    expect(('(bad)' in listing, listing.count('doppel stub ')), (False, 10), 'host code that Zydis does not know, stubs')
+    expect(('(bad)' in listing, listing.count('doppel stub ')), (False, 8), 'host code that Zydis does not know, stubs')
     expect(run(POWEROFF, '--engine', 'interp', '--trace-code')[0], 1, 'interp')
 
 
