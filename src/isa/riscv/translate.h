@@ -159,15 +159,25 @@ struct riscv_start {
     uint8_t uncounted;   /* instructions done before it that the hart's count does not know of */
 };
 
+/* How often something happens. */
+struct riscv_rate {
+    uint32_t count;
+    uint64_t since; /* TSC when counting began; 0: it never did */
+};
+
 /* One translation. */
 struct riscv_native {
     gva_t pc;
     uint8_t mode, nr_pages, nr;
     bool dead;      /* its entries lead back to the loop */
-    uint8_t faults; /* of accesses through windows that the interpreter had to do */
+    uint8_t faults; /* of accesses through windows that no window is fit for */
     int32_t run;    /* of runs[]; -1: it has none */
-    uint32_t first_link, nr_links;
     uint64_t since; /* TSC when that was set */
+    uint32_t first_link, nr_links;
+    struct riscv_rate guest_faults; /* accesses through windows that the guest's tables refused */
+    struct riscv_rate shown;        /* and that had a page shown */
+    uint64_t clears;                /* of windows, ever, when that last happened */
+    uint8_t emptied;                /* how often this had changed since shown.since */
     struct riscv_code_page *page[RISCV_TRACE_PAGES];
     struct riscv_native *in_page[RISCV_TRACE_PAGES], *in_set; /* next of the same page, by hash */
     const uint8_t *checked, *entry, *end;                     /* entries: with a look at the requests, and without; of its code */
@@ -322,7 +332,7 @@ void riscv_code_run(struct riscv_code *code, const struct riscv_native *n);
 /* The translation whose host code pc is in, NULL: none; and the instruction of it. */
 struct riscv_native *riscv_code_native_at(const struct riscv_code *code, uint64_t pc);
 const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint64_t pc, gva_t *ret_pc);
-/* After RISCV_EXIT_FAULT in n: it does without windows if it does what they cannot all the time. */
+/* After RISCV_EXIT_FAULT in n: it does without windows if it does what they cannot all the time, or faults all the time. */
 void riscv_code_faulted(struct riscv_code *code, struct riscv_native *n);
 
 #endif

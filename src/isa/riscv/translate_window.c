@@ -18,6 +18,7 @@
 #include "isa/riscv/translate_emit.h"
 
 enum { NEW_EXPECTATIONS = 3, EXPECT_SHIFT = 4, EXPECT_BLOCK = 15, FAULTS_MANY = 32 };
+enum { GUEST_FAULTS_MANY = 64, GUEST_FAULT_CYCLES = 100000, EMPTIED_MANY = 8, EMPTIED_CYCLES = 3000000, SHOWN_CYCLES = 200000 };
 enum { ERROR_WRITE = 2 /* of a page fault's error code */ };
 
 static _Thread_local struct riscv_code *running;
@@ -129,6 +130,50 @@ bool riscv_code_expect_better(struct riscv_code *code, struct riscv_miss *m, gva
     return m->at[0] && !give_up && !replaced;
 }
 
+/* ---- what is better off without windows ---- */
+
+static void take_windows(struct riscv_code *code, struct riscv_native *n)
+{
+    if (n->dead)
+        return;
+    rvx_pc_add(code->unfit, n->pc);
+    code->unfits++;
+    riscv_code_kill(code, n);
+}
+
+/* Counts; true if it happened `many` times, and each time within that many cycles of the host's on average. */
+static bool too_often(struct riscv_rate *r, unsigned many, uint64_t cycles)
+{
+    if (++r->count < many)
+        return false;
+    uint64_t now = __builtin_ia32_rdtsc(), took = now - r->since;
+    bool first = r->since == 0;
+    *r = (struct riscv_rate){ .since = now };
+    return !first && took < many * cycles;
+}
+
+/* The code at pc had a page shown. Where windows are emptied again and again, as when processes are short or memory comes and
+ * goes, that pays only if enough is done in between. */
+static void note_shown(struct riscv_code *code, uint64_t pc)
+{
+    struct riscv_native *n = riscv_code_native_at(code, pc);
+    uint64_t clears = riscv_shadow_counts(code->tlb->shadow).clears, now;
+    if (!n)
+        return;
+    n->shown.count++;
+    if (n->clears == clears)
+        return;
+    n->clears = clears;
+    if (++n->emptied < EMPTIED_MANY)
+        return;
+    now = __builtin_ia32_rdtsc();
+    uint64_t took = now - n->shown.since;
+    if (n->shown.since && (took < (uint64_t)n->shown.count * SHOWN_CYCLES || took < (uint64_t)EMPTIED_MANY * EMPTIED_CYCLES))
+        take_windows(code, n);
+    n->emptied = 0;
+    n->shown = (struct riscv_rate){ .since = now };
+}
+
 /* ---- faults of the host ---- */
 
 static void on_segv(int sig, siginfo_t *info, void *context)
@@ -144,8 +189,10 @@ static void on_segv(int sig, siginfo_t *info, void *context)
         enum riscv_access access = reg[REG_ERR] & ERROR_WRITE ? RISCV_WRITE : RISCV_READ;
         if (riscv_shadow_find(tlb->shadow, (uint64_t)info->si_addr, &space, &va) && space == tlb->now)
             shown = riscv_shadow_fill(code->cpu, va, access);
-        if (shown == RISCV_SHOWN)
+        if (shown == RISCV_SHOWN) {
+            note_shown(code, (uint64_t)reg[REG_RIP]);
             return;
+        }
         code->fault_unfit = shown == RISCV_SHADOW_UNFIT;
         reg[REG_RAX] = reg[REG_RIP];
         reg[REG_RIP] = (greg_t)code->stub_fault[code->running_fp];
@@ -200,10 +247,6 @@ const struct riscv_start *riscv_code_start_at(const struct riscv_native *n, uint
 
 void riscv_code_faulted(struct riscv_code *code, struct riscv_native *n)
 {
-    if (n->dead || !code->fault_unfit || ++n->faults < FAULTS_MANY)
-        return;
-    n->faults = 0;
-    rvx_pc_add(code->unfit, n->pc);
-    code->unfits++;
-    riscv_code_kill(code, n);
+    if (code->fault_unfit ? ++n->faults >= FAULTS_MANY : too_often(&n->guest_faults, GUEST_FAULTS_MANY, GUEST_FAULT_CYCLES))
+        take_windows(code, n);
 }
