@@ -165,8 +165,8 @@ static int run_engine(const struct demo *d, const struct isa_ops *isa, const str
     }
     for (int pv = 0; pv < 2; pv++) {
         const struct row row = { .engine = engine->name, .paravirtual = pv, .avoid = probe.avoid };
-        bool right;
-        unsigned long traps;
+        bool right = false;
+        unsigned long traps = 0;
         int r = run_row(d, &row, &right, &traps, err);
         if (r < 0)
             return r;
