@@ -328,7 +328,7 @@ static int set_up(struct run *run, struct error *err)
 static void need_kvm(const struct run *run, struct sandbox_needs *needs)
 {
     const struct vm *vm = machine_vm(run->machine);
-    static_assert(SANDBOX_DEVICES_MAX > VM_MAX_VCPUS, "there is room for all");
+    static_assert((int)SANDBOX_DEVICES_MAX > (int)VM_MAX_VCPUS, "there is room for all");
     for (unsigned i = 0; i < vm->nr_vcpus; i++) {
         struct kvm_descriptor fd[KVM_DESCRIPTORS];
         unsigned nr = kvm_descriptors(vm->vcpu[i], fd) ? i == 0 ? KVM_DESCRIPTORS : 1 : 0;
