@@ -200,6 +200,7 @@ struct riscv_link {
 
 /* What an access that is not where the check expected it must know. */
 enum { RISCV_LOOK = 15 /* in place of a block: the TLB was asked */ };
+enum { RISCV_AT_BASE, RISCV_AT_TO_HOST, RISCV_AT_BASE_AGAIN, RISCV_AT_NR };
 struct riscv_miss {
     uint32_t bytes; /* that the check covers */
     int32_t lo;     /* block 0: the access, from the address in rcx */
@@ -208,10 +209,7 @@ struct riscv_miss {
     uint8_t access; /* enum riscv_access */
     bool group;     /* of several accesses */
     gva_t pc;
-    /* positions of displacements in the code that say which block it is: of its base, twice, and to_host; 0: it can be no other
-     */
-    enum { RISCV_AT_BASE, RISCV_AT_TO_HOST, RISCV_AT_BASE_AGAIN, RISCV_AT_NR } unused;
-    uint32_t at[RISCV_AT_NR];
+    uint32_t at[RISCV_AT_NR]; /* positions of the displacements in the code that say which block it is; 0: it can be no other */
     struct riscv_native *from;
     const uint8_t *plain; /* where the code at pc goes on without groups, once that is known */
 };

@@ -177,6 +177,17 @@ static void the_first_reason_to_end_stays_and_stops_everyone(void **state)
     vm_pause(&f->vm); /* ended vCPUs count as standing */
 }
 
+static void who_waits_for_the_end_hears_once_that_memory_is_to_be_shared(void **state)
+{
+    struct fixture *f = *state;
+    vm_request_share(&f->vm);
+    vm_request_share(&f->vm);
+    assert_int_equal(vm_wait_end(&f->vm), VM_END_NONE);
+    vm_request_share(&f->vm);
+    vm_request_end(&f->vm, VM_END_QUIT, 0, "now");
+    assert_int_equal(vm_wait_end(&f->vm), VM_END_QUIT);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -186,6 +197,7 @@ int main(void)
         T(pause_stops_running_and_sleeping_vcpus_until_resume),
         T(stop_ends_paused_threads_and_start_works_again),
         T(the_first_reason_to_end_stays_and_stops_everyone),
+        T(who_waits_for_the_end_hears_once_that_memory_is_to_be_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
